@@ -1,0 +1,1 @@
+"""Pulumi components of the monitoring pipeline, each usable alone."""

@@ -1,0 +1,21 @@
+"""Where a component's provider deploys to."""
+
+import pulumi
+import pulumi_aws as aws
+
+from threatmon.documents import Account
+
+
+def current_account(parent: pulumi.Resource) -> pulumi.Output[Account]:
+    """The account, Region and partition of ``parent``'s provider.
+
+    Asked of AWS rather than read off the ARN of a resource, so that a preview shows whole policy documents before
+    anything exists.
+    """
+    opts = pulumi.InvokeOutputOptions(parent=parent)
+    identity = aws.get_caller_identity_output(opts=opts)
+    region = aws.get_region_output(opts=opts)
+    partition = aws.get_partition_output(opts=opts)
+    return pulumi.Output.all(identity.account_id, region.region, partition.partition, partition.dns_suffix).apply(
+        lambda parts: Account(*parts)
+    )

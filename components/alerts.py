@@ -1,0 +1,191 @@
+"""The choice and the delivery: EventBridge rules on findings, SNS topics, subscriptions, a dead-letter queue."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import pulumi
+import pulumi_aws as aws
+
+from components.account import current_account
+from threatmon.documents import Account, queue_policy, topic_policy
+from threatmon.event_patterns import AlertRule, alert_rules, compact
+from threatmon.messages import TrafficLink, mail
+from threatmon.severity import SeverityName
+
+# text: the mail for people; raw: the event as EventBridge has it.
+MessageFormat = Literal["text", "raw"]
+
+_FOURTEEN_DAYS = 14 * 24 * 3600  # the most SQS keeps a message
+_ONE_DAY = 24 * 3600  # EventBridge's own defaults, stated so that a review sees them:
+_ATTEMPTS = 185  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+
+
+@dataclass(frozen=True)
+class AlertSubscriber:
+    """Where alerts go besides the e-mail addresses."""
+
+    protocol: str
+    """an SNS protocol: email, email-json, https, sqs, lambda or sms"""
+    endpoint: str
+    """address, URL, ARN or phone number; kept as a secret, since a URL may hold a token"""
+    format: MessageFormat = "text"
+
+
+@dataclass(frozen=True)
+class FindingAlertsArgs:
+    """What :class:`FindingAlerts` takes."""
+
+    emails: Sequence[str]
+    """addresses that get the mail; each has to confirm it"""
+    kms_key_arn: pulumi.Input[str]
+    """key of the topics and the queue; its policy lets EventBridge use it (see :class:`EncryptionKey`)"""
+    finding_types: Sequence[str] = ("*",)
+    """exact types, families by a trailing ``*``, or ``*``"""
+    minimum_severity: SeverityName = "medium"
+    """lowest severity that alerts: low, medium, high or critical"""
+    include_samples: bool = True
+    """let sample findings through"""
+    include_archived: bool = False
+    """let findings through that were archived by hand"""
+    account_alias: str | None = None
+    """name of the account in the mail"""
+    traffic: TrafficLink | None = None
+    """log group the mail links to"""
+    subscribers: Sequence[AlertSubscriber] = ()
+    """further subscribers"""
+
+
+class FindingAlerts(pulumi.ComponentResource):
+    """Mails GuardDuty findings of chosen types and severities to people.
+
+    One rule for each severity band, so that the mail can name it; every target has a dead-letter queue for what cannot
+    be delivered.
+
+    Creates: a topic for each message format in use, with its policy and subscriptions; a dead-letter queue with its
+    policy; the rules with their targets.
+    """
+
+    topic_arn: pulumi.Output[str]
+    """ARN of the topic that mails."""
+    dead_letter_queue_url: pulumi.Output[str]
+    """URL of the queue of what could not be delivered."""
+    rule_names: Sequence[pulumi.Output[str]]
+    """Names of the rules."""
+
+    def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        account = current_account(self)
+
+        wanted = alert_rules(
+            args.finding_types,
+            args.minimum_severity,
+            include_samples=args.include_samples,
+            include_archived=args.include_archived,
+        )
+        rules = {
+            rule.key: aws.cloudwatch.EventRule(
+                f"{name}-{rule.key}",
+                description=f"GuardDuty findings of {rule.band.name} severity, for {name}",
+                event_pattern=compact(rule.pattern),
+                opts=child,
+            )
+            for rule in wanted
+        }
+        rule_arns = pulumi.Output.all(*[rule.arn for rule in rules.values()])
+
+        queue = aws.sqs.Queue(
+            f"{name}-dead-letters",
+            message_retention_seconds=_FOURTEEN_DAYS,
+            kms_master_key_id=args.kms_key_arn,
+            opts=child,
+        )
+        queue_access = aws.sqs.QueuePolicy(
+            f"{name}-dead-letters-policy",
+            queue_url=queue.url,
+            policy=pulumi.Output.all(queue.arn, rule_arns).apply(lambda it: json.dumps(queue_policy(it[0], it[1]))),
+            opts=child,
+        )
+
+        subscribers = [*(AlertSubscriber("email", address) for address in args.emails), *args.subscribers]
+        formats = [format_ for format_ in get_args(MessageFormat) if any(s.format == format_ for s in subscribers)]
+        topics: dict[MessageFormat, aws.sns.Topic] = {}
+        for format_ in formats:
+            # The mail's topic has the plain name; the raw one exists where somebody wants it.
+            suffix = "" if format_ == "text" else f"-{format_}"
+            topic = topics[format_] = aws.sns.Topic(
+                f"{name}-topic{suffix}",
+                display_name="GuardDuty alerts",
+                kms_master_key_id=args.kms_key_arn,
+                opts=child,
+            )
+            access = aws.sns.TopicPolicy(
+                f"{name}-topic{suffix}-policy",
+                arn=topic.arn,
+                policy=pulumi.Output.all(topic.arn, account, rule_arns).apply(
+                    lambda it: json.dumps(topic_policy(it[0], it[1].root, it[2]))
+                ),
+                opts=child,
+            )
+            for rule in wanted:
+                aws.cloudwatch.EventTarget(
+                    f"{name}-{rule.key}{suffix}",
+                    rule=rules[rule.key].name,
+                    arn=topic.arn,
+                    input_transformer=_transformer(rule, account, args) if format_ == "text" else None,
+                    dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
+                    retry_policy=aws.cloudwatch.EventTargetRetryPolicyArgs(
+                        maximum_event_age_in_seconds=_ONE_DAY, maximum_retry_attempts=_ATTEMPTS
+                    ),
+                    # Without these permissions EventBridge would drop what it cannot deliver.
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access]),
+                )
+        for subscriber in subscribers:
+            aws.sns.TopicSubscription(
+                f"{name}-{_subscription_name(subscriber)}",
+                topic=topics[subscriber.format].arn,
+                protocol=subscriber.protocol,
+                endpoint=_endpoint(subscriber),
+                opts=child,
+            )
+
+        self.topic_arn = topics[formats[0]].arn
+        self.dead_letter_queue_url = queue.url
+        self.rule_names = [rule.name for rule in rules.values()]
+        self.register_outputs(
+            {
+                "topicArn": self.topic_arn,
+                "deadLetterQueueUrl": self.dead_letter_queue_url,
+                "ruleNames": self.rule_names,
+            }
+        )
+
+
+def _transformer(
+    rule: AlertRule, account: pulumi.Output[Account], args: FindingAlertsArgs
+) -> aws.cloudwatch.EventTargetInputTransformerArgs:
+    template = account.apply(lambda account: mail(rule.band, account.partition, args.account_alias, args.traffic))
+    return aws.cloudwatch.EventTargetInputTransformerArgs(
+        input_paths=template.apply(lambda it: it.input_paths),
+        input_template=template.apply(lambda it: it.input_template),
+    )
+
+
+def _endpoint(subscriber: AlertSubscriber) -> pulumi.Input[str]:
+    """The endpoint, in the clear only where it is an address that the resource's name shows anyway."""
+    return subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint)
+
+
+def _subscription_name(subscriber: AlertSubscriber) -> str:
+    """A name that follows the subscriber, not its place in a list, and that tells no token."""
+    if _is_address(subscriber):
+        return subscriber.endpoint
+    digest = hashlib.sha256(f"{subscriber.protocol} {subscriber.endpoint} {subscriber.format}".encode()).hexdigest()
+    return f"{subscriber.protocol}-{digest[:8]}"
+
+
+def _is_address(subscriber: AlertSubscriber) -> bool:
+    return subscriber.protocol == "email" and subscriber.format == "text"

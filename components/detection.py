@@ -1,0 +1,99 @@
+"""The detection: GuardDuty's detector, and its protection plans."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+
+# protectionPlans key -> the name of GuardDuty's feature:
+# https://docs.aws.amazon.com/guardduty/latest/APIReference/API_DetectorFeatureConfiguration.html
+FEATURES: Mapping[str, str] = {
+    "s3": "S3_DATA_EVENTS",
+    "eksAudit": "EKS_AUDIT_LOGS",
+    "malware": "EBS_MALWARE_PROTECTION",
+    "rds": "RDS_LOGIN_EVENTS",
+    "lambda": "LAMBDA_NETWORK_LOGS",
+    "runtime": "RUNTIME_MONITORING",
+    "ai": "AI_PROTECTION",
+}
+
+
+@dataclass(frozen=True)
+class ThreatDetectionArgs:
+    """What :class:`ThreatDetection` takes."""
+
+    mode: Literal["create", "import", "lookup"] = "create"
+    """make a detector, adopt the one with ``detector_id``, or only refer to it"""
+    detector_id: str | None = None
+    """the existing detector; ``lookup`` without it takes the one the account has"""
+    protection_plans: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    """plan (a key of :data:`FEATURES`) -> on or off. Plans left out stay as GuardDuty has them: a new detector starts
+    with most of them on"""
+    finding_publishing_frequency: str = "SIX_HOURS"
+    """FIFTEEN_MINUTES, ONE_HOUR or SIX_HOURS: how often repeats of a known finding are sent"""
+    protect: bool = False
+    """refuse to delete or replace the detector"""
+
+
+class ThreatDetection(pulumi.ComponentResource):
+    """A GuardDuty detector, of which an account has one for each Region.
+
+    An organisation makes detectors by itself, and to delete one deletes its findings. So a program cannot guess
+    whether to make or adopt one; ``mode`` says it.
+
+    Creates: a detector and a feature for each protection plan; in mode ``lookup``, nothing.
+    """
+
+    detector_id: pulumi.Output[str]
+    """The detector's id."""
+
+    def __init__(self, name: str, args: ThreatDetectionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("threat-monitor:index:ThreatDetection", name, None, opts)
+        if args.mode == "lookup":
+            invoke = pulumi.InvokeOutputOptions(parent=self)
+            self.detector_id = aws.guardduty.get_detector_output(id=args.detector_id, opts=invoke).id
+        else:
+            self.detector_id = self._managed_detector(name, args)
+        self.register_outputs({"detectorId": self.detector_id})
+
+    def _managed_detector(self, name: str, args: ThreatDetectionArgs) -> pulumi.Output[str]:
+        detector = aws.guardduty.Detector(
+            f"{name}-detector",
+            enable=True,
+            finding_publishing_frequency=args.finding_publishing_frequency,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.protect or None,
+                import_=args.detector_id if args.mode == "import" else None,
+                hooks=pulumi.ResourceHookBinding(
+                    on_error=[pulumi.ErrorHook(f"{name}-existing-detector", self._explain_existing_detector)]
+                )
+                if args.mode == "create"
+                else None,
+            ),
+        )
+        # One for each plan, on or off: to delete a feature does not switch it off.
+        for plan, enabled in args.protection_plans.items():
+            aws.guardduty.DetectorFeature(
+                f"{name}-{plan}",
+                detector_id=detector.id,
+                name=FEATURES[plan],
+                status="ENABLED" if enabled else "DISABLED",
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        return detector.id
+
+    def _explain_existing_detector(self, failure: pulumi.ErrorHookArgs) -> bool:
+        """Says which mode and id to configure where the account has a detector already; never asks for a retry."""
+        if any("already exists" in error for error in failure.errors):
+            existing = aws.guardduty.get_detector(opts=pulumi.InvokeOptions(parent=self)).id
+            pulumi.log.error(
+                f"This account and Region already have the GuardDuty detector {existing}. To manage it here, set\n"
+                f"  threat-monitor:detector: {{mode: import, id: {existing}}}\n"
+                "or, where an organisation or another stack manages it,\n"
+                f"  threat-monitor:detector: {{mode: lookup, id: {existing}}}",
+                resource=self,
+            )
+        return False

@@ -1,0 +1,53 @@
+"""The key that encrypts evidence and alerts."""
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.account import current_account
+from threatmon.documents import key_policy
+
+
+@dataclass(frozen=True)
+class EncryptionKeyArgs:
+    """What :class:`EncryptionKey` takes."""
+
+    log_group_name: str
+    """the one log group that may be encrypted with the key, by its exact name"""
+    protect: bool = False
+    """refuse to delete or replace the key"""
+    keep_on_destroy: bool = False
+    """leave the key when the stack is destroyed"""
+
+
+class EncryptionKey(pulumi.ComponentResource):
+    """A customer-managed key for one log group and for what EventBridge writes to.
+
+    Topics and queues that EventBridge delivers to cannot use the keys AWS manages: those cannot be told to let
+    EventBridge in (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+
+    Creates: a KMS key with rotation, an alias.
+    """
+
+    arn: pulumi.Output[str]
+    """The key's ARN, known once its policy is in place."""
+
+    def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("threat-monitor:index:EncryptionKey", name, None, opts)
+        account = current_account(self)
+        key = aws.kms.Key(
+            f"{name}-key",
+            description=f"Evidence and alerts of {name}",
+            enable_key_rotation=True,
+            deletion_window_in_days=30,
+            policy=account.apply(lambda account: json.dumps(key_policy(account, args.log_group_name))),
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
+            ),
+        )
+        # Named by Pulumi, so that an alias left behind by an interrupted run never blocks the next one.
+        aws.kms.Alias(f"{name}-alias", target_key_id=key.key_id, opts=pulumi.ResourceOptions(parent=self))
+        self.arn = key.arn
+        self.register_outputs({"arn": self.arn})

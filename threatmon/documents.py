@@ -1,0 +1,151 @@
+"""The policy documents of the pipeline, as dicts; whoever hands one to AWS serialises it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where a stack lives: what every ARN and service principal is made of."""
+
+    id: str
+    region: str
+    partition: str
+    dns_suffix: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource of this account and Region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.id}:{resource}"
+
+    @property
+    def root(self) -> str:
+        """The account itself as a principal."""
+        return f"arn:{self.partition}:iam::{self.id}:root"
+
+
+def _document(*statements: Document) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _log_group(account: Account, name: str) -> str:
+    return account.arn("logs", f"log-group:{name}")
+
+
+def key_policy(account: Account, log_group_name: str) -> Document:
+    """The policy of the key that encrypts the log group, the topics and the dead-letter queue.
+
+    The log group is named exactly in the encryption context:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    EventBridge's statement has no source condition, because EventBridge supports none on an encrypted topic:
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    """
+    return _document(
+        {
+            "Sid": "OwnerAdministers",
+            "Effect": "Allow",
+            "Principal": {"AWS": account.root},
+            "Action": "kms:*",
+            "Resource": "*",  # in a key policy, this key
+        },
+        {
+            "Sid": "EventBridgePublishes",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Resource": "*",
+        },
+        {
+            "Sid": "CloudWatchLogsStores",
+            "Effect": "Allow",
+            # Regional, and in China under another suffix.
+            "Principal": {"Service": f"logs.{account.region}.{account.dns_suffix}"},
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+            "Resource": "*",
+            "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": _log_group(account, log_group_name)}},
+        },
+    )
+
+
+def flow_log_trust(account: Account) -> Document:
+    """Who may assume the flow logs' role: this account's and Region's flow logs, nobody else's.
+
+    The id of a flow log does not exist before the role does, hence the wildcard:
+    https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
+    """
+    return _document(
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": account.id},
+                "ArnLike": {"aws:SourceArn": account.arn("ec2", "vpc-flow-log/*")},
+            },
+        }
+    )
+
+
+def flow_log_write(account: Account, log_group_name: str) -> Document:
+    """What the flow logs' role may do: write to one log group.
+
+    Without ``logs:CreateLogGroup``, which AWS's example has: late records would bring the group back after a destroy,
+    unencrypted and without retention.
+    """
+    arn = _log_group(account, log_group_name)
+    return _document(
+        {
+            "Effect": "Allow",
+            "Action": [
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+                "logs:DescribeLogGroups",
+                "logs:DescribeLogStreams",
+            ],
+            "Resource": [arn, f"{arn}:*"],  # the group, and the streams in it
+        }
+    )
+
+
+def topic_policy(topic_arn: str, owner: str, rule_arns: Sequence[str]) -> Document:
+    """Who may use a topic: ``owner``, as in the policy SNS gives every topic, and these rules."""
+    return _document(
+        {
+            "Sid": "OwnerAdministers",
+            "Effect": "Allow",
+            "Principal": {"AWS": owner},
+            "Action": [
+                "sns:AddPermission",
+                "sns:DeleteTopic",
+                "sns:GetTopicAttributes",
+                "sns:ListSubscriptionsByTopic",
+                "sns:Publish",
+                "sns:RemovePermission",
+                "sns:SetTopicAttributes",
+                "sns:Subscribe",
+            ],
+            "Resource": topic_arn,
+        },
+        _rules_may("sns:Publish", topic_arn, rule_arns),
+    )
+
+
+def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> Document:
+    """Who may write to the dead-letter queue: these rules.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    """
+    return _document(_rules_may("sqs:SendMessage", queue_arn, rule_arns))
+
+
+def _rules_may(action: str, resource: str, rule_arns: Sequence[str]) -> Document:
+    return {
+        "Sid": "RulesDeliver",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"ArnEquals": {"aws:SourceArn": list(rule_arns)}},
+    }

@@ -1,0 +1,127 @@
+"""Whether an event matches an event pattern, and if not, which condition stopped it.
+
+Follows https://github.com/aws/event-ruler for the operators the pipeline's patterns use. Any other operator is
+refused: a matcher that lets an unknown one pass would hide a typing mistake that EventBridge rejects.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_ABSENT = object()
+_FEW = 4
+
+
+class UnknownOperatorError(ValueError):
+    """The pattern uses an operator this matcher does not know, or a shape EventBridge refuses."""
+
+
+def mismatch(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
+    """The first condition of ``pattern`` that ``event`` fails, in words; None when the event matches.
+
+    Raises :class:`UnknownOperatorError` for a pattern it cannot judge, whatever the event is.
+    """
+    failures: list[str] = []
+    for path, conditions in _leaves(pattern):
+        values = list(_values(event, path))
+        verdicts = [_holds(condition, value) for condition in conditions for value in values]
+        if not any(verdicts):
+            failures.append(f"{path}: {_shown(values[0])} is not {_either(conditions)}")
+    return failures[0] if failures else None
+
+
+def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    """Whether EventBridge would pass the event to the pattern's rule."""
+    return mismatch(pattern, event) is None
+
+
+def _leaves(pattern: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple["_Path", list[Any]]]:
+    for key, value in pattern.items():
+        path = _Path((*prefix, key))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, path)
+        elif isinstance(value, list) and value:
+            yield path, value
+        else:
+            raise UnknownOperatorError(f"{path}: a condition is a list with at least one entry, not {_shown(value)}")
+
+
+class _Path(tuple[str, ...]):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ".".join(self)
+
+
+def _values(node: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """The values at ``path``: every element where it holds a list, one ``_ABSENT`` where there is none."""
+    for key in path:
+        node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
+    if isinstance(node, list):
+        yield from node or [_ABSENT]
+    else:
+        yield _ABSENT if isinstance(node, Mapping) else node
+
+
+def _holds(condition: Any, value: Any) -> bool:
+    if not isinstance(condition, Mapping):
+        return type(condition) is type(value) and condition == value
+    if len(condition) != 1 or next(iter(condition)) not in _OPERATORS:
+        raise UnknownOperatorError(f"unknown operator: {_shown(condition)}")
+    [(operator, operand)] = condition.items()
+    return _OPERATORS[operator](operand, value)
+
+
+def _prefix(operand: Any, value: Any) -> bool:
+    if not isinstance(operand, str):
+        raise UnknownOperatorError(f"prefix takes a string, not {_shown(operand)}")
+    return isinstance(value, str) and value.startswith(operand)
+
+
+def _exists(operand: Any, value: Any) -> bool:
+    if not isinstance(operand, bool):
+        raise UnknownOperatorError(f"exists takes true or false, not {_shown(operand)}")
+    return (value is not _ABSENT) is operand
+
+
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "=": lambda value, bound: value == bound,
+    "<": lambda value, bound: value < bound,
+    "<=": lambda value, bound: value <= bound,
+    ">": lambda value, bound: value > bound,
+    ">=": lambda value, bound: value >= bound,
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numeric(operand: Any, value: Any) -> bool:
+    pairs = list(zip(operand[::2], operand[1::2], strict=False)) if isinstance(operand, list) else []
+    if not pairs or len(operand) % 2 or not all(sign in _COMPARISONS and _is_number(bound) for sign, bound in pairs):
+        raise UnknownOperatorError(f"numeric takes comparisons and numbers, not {_shown(operand)}")
+    return _is_number(value) and all(_COMPARISONS[sign](value, bound) for sign, bound in pairs)
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"prefix": _prefix, "exists": _exists, "numeric": _numeric}
+
+
+def _either(conditions: list[Any]) -> str:
+    if len(conditions) > _FEW:
+        return f"among the {len(conditions)} listed"
+    return " or ".join(map(_shown, conditions))
+
+
+def _shown(value: Any) -> str:
+    """A condition or value in a sentence."""
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(operator, operand)] = value.items()
+        if operator == "exists" and isinstance(operand, bool):
+            return "present" if operand else "absent"
+        if operator == "numeric" and isinstance(operand, list):
+            return " and ".join(f"{sign} {bound}" for sign, bound in zip(operand[::2], operand[1::2], strict=False))
+        return f"{operator} {_shown(operand)}"
+    return json.dumps(value, default=str)

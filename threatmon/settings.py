@@ -1,0 +1,433 @@
+"""Typed settings of one stack, parsed from its plain config values. All faults are reported at once.
+
+The models below are the one description of the config: defaults, the JSON schema for editors and the README's table
+come from them (``threatmon.schema``).
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from threatmon import finding_types
+from threatmon.severity import SeverityName, is_below
+
+NAMESPACE = "threat-monitor"
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+RetentionDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]  # fmt: skip
+PlanName = Literal["s3", "eksAudit", "malware", "rds", "lambda", "runtime", "ai"]
+# Declared whenever the stack manages the detector. `ai` is not: some Regions do not have it.
+DEFAULT_PLANS: tuple[PlanName, ...] = ("s3", "eksAudit", "malware", "rds", "lambda", "runtime")
+
+
+class Fault(NamedTuple):
+    """One thing wrong with the config. ``path`` is the key within the namespace and the indexes below it."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+    def __str__(self) -> str:
+        """The fault as a line of the message: the full key, then what is wrong."""
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+        return f"{NAMESPACE}:{key.removeprefix('.')}: {self.text}"
+
+
+class ConfigFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
+    """The stack's config has faults; ``str()`` of it is the whole message for the user."""
+
+    def __init__(self, stack: str, faults: Sequence[Fault]) -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"Pulumi.{stack}.yaml has {count}:", *(f"  {fault}" for fault in faults)]))
+        self.faults = tuple(faults)
+
+
+def _decoded(value: object) -> object:
+    """The engine hands every config value over as a string; one that holds a JSON scalar or container is meant."""
+    if isinstance(value, str):
+        try:
+            decoded = json.loads(value)
+        except ValueError:
+            return value
+        # A JSON string stays one: "subnet-1" must never be read as a list of its characters.
+        return value if isinstance(decoded, str) else decoded
+    return value
+
+
+def _items(value: object) -> object:
+    value = _decoded(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _email(value: object) -> object:
+    # The pattern of https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with at least one dot in
+    # the domain, and no dot at either end of the local part or beside another.
+    label = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    atom = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+    form = rf"(?=[^@]{{1,64}}@){atom}(?:\.{atom})*@{label}(?:\.{label})+"
+    if not isinstance(value, str) or len(value) > 254 or not re.fullmatch(form, value):  # noqa: PLR2004 - RFC 5321
+        raise PydanticCustomError("form", "is not an e-mail address (expected name@example.com)")
+    return value
+
+
+def _alias(value: object) -> object:
+    # The alias becomes part of a mail template, where these characters cannot be written.
+    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 64 or set(value) & set('"\\<>'):  # noqa: PLR2004 - bounded in the text
+        raise PydanticCustomError("form", 'is not an alias (expected 1 to 64 printable characters other than " \\ < >)')
+    return value
+
+
+SubnetId = Annotated[str, Field(pattern=r"^subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})$")]
+VpcId = Annotated[str, Field(pattern=r"^vpc-(?:[0-9a-f]{8}|[0-9a-f]{17})$")]
+DetectorId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+KeyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(?:-us-gov|-cn)?:kms:[a-z0-9-]+:[0-9]{12}:key/"
+        r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
+    ),
+]
+# What each of these forms is called in a fault, by the key in which it is expected.
+_FORMS = {
+    "subnetIds": "a subnet id (expected subnet- and 8 or 17 hex digits)",
+    "vpcIds": "a VPC id (expected vpc- and 8 or 17 hex digits)",
+    "id": "a detector id (expected 32 hex digits)",
+    "kmsKeyArn": "the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
+}
+EmailAddress = Annotated[str, BeforeValidator(_email)]
+Alias = Annotated[str, BeforeValidator(_alias)]
+Flag = Annotated[bool, BeforeValidator(_decoded)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class DetectorSettings(_Model):
+    """How the stack comes to its detector; there is one for each account and Region."""
+
+    mode: Literal["create", "import", "lookup"] = "create"
+    """`create` makes one, `import` adopts the one with `id`, `lookup` only refers to it"""
+    id: DetectorId | None = None
+    """the detector to adopt or refer to; `lookup` without it takes the one the account has"""
+
+
+class FlowLogSettings(_Model):
+    """The evidence: which traffic is recorded, how finely, and for how long it is kept."""
+
+    traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = "ALL"
+    """a port scan is ACCEPT on its way out, so anything but ALL leaves half of the evidence out"""
+    aggregation_seconds: Annotated[Literal[60, 600], BeforeValidator(_decoded)] = 60
+    """width of one record; 600 costs less and tells less"""
+    retention_days: Annotated[RetentionDays, BeforeValidator(_decoded)] = 365
+    """one of the values CloudWatch Logs accepts; controls want 365 or more"""
+    format: Literal["default", "extended"] = "extended"
+    """`extended` adds instance, TCP flags, direction and the packet's own addresses, for about twice the volume"""
+    log_group_class: Literal["STANDARD", "INFREQUENT_ACCESS"] = "STANDARD"
+    """INFREQUENT_ACCESS halves the price of ingestion, and cannot be browsed or tailed; it cannot be changed later"""
+    keep_on_destroy: Flag = False
+    """`pulumi destroy` leaves the log group and its key"""
+
+
+class Subscriber(_Model):
+    """A further subscriber to the alerts."""
+
+    protocol: Literal["email", "email-json", "https", "sqs", "lambda", "sms"]
+    """the SNS protocol"""
+    endpoint: Annotated[str, Field(min_length=1)]
+    """address, URL, ARN or phone number, as the protocol needs; kept secret"""
+    format: Literal["text", "raw"] = "text"
+    """`text` is the mail for people, `raw` the untouched event for chat tools, pagers and SIEMs"""
+
+
+class AlertSettings(_Model):
+    """What is sent, and to whom besides alertEmails."""
+
+    include_samples: Flag = True
+    """sample findings alert, so that the path can be tested"""
+    include_archived: Flag = False
+    """findings archived by hand alert too"""
+    kms_key_arn: KeyArn | None = None
+    """a key of yours instead of one made by this stack; its policy must let EventBridge and CloudWatch Logs use it"""
+    account_alias: Alias | None = None
+    """a name for the account, shown in the mail"""
+    subscribers: Annotated[tuple[Subscriber, ...], BeforeValidator(_items)] = ()
+    """further subscribers: `{protocol, endpoint, format}`"""
+
+
+class Settings(_Model):
+    """The settings of one stack. Attributes are the config keys in snake case."""
+
+    subnet_ids: Annotated[tuple[SubnetId, ...], BeforeValidator(_items)] = ()
+    """subnets to log"""
+    vpc_ids: Annotated[tuple[VpcId, ...], BeforeValidator(_items)] = ()
+    """whole VPCs to log, which is what EC2.6 and CIS look for; at least one subnet or VPC is needed"""
+    alert_emails: Annotated[tuple[EmailAddress, ...], BeforeValidator(_items)] = ()
+    """who gets the mails; required. `alertEmail: a@example.com` is accepted as a list of one"""
+    finding_types: Annotated[tuple[str, ...], BeforeValidator(_items)] = (finding_types.EVERYTHING,)
+    """which findings alert: exact type, family by a trailing `*` (`Recon:EC2/*`), or `*`"""
+    minimum_severity: SeverityName | None = None
+    """low, medium, high or critical, applied together with findingTypes; low where findingTypes is set, else medium"""
+    allow_unknown_finding_types: Flag = False
+    """let names through that the catalogue does not know yet, with a warning"""
+    detector: Annotated[DetectorSettings, BeforeValidator(_decoded)] = DetectorSettings()
+    """how the stack comes to its detector"""
+    protection_plans: Annotated[dict[PlanName, Flag], BeforeValidator(_decoded)] = Field(default_factory=dict)
+    """GuardDuty's paid plans (s3, eksAudit, malware, rds, lambda, runtime, ai), on or off; off unless set, ai untouched"""
+    finding_publishing_frequency: Literal["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"] = "SIX_HOURS"
+    """how often repeats of a known finding are sent; a new finding never waits"""
+    flow_logs: Annotated[FlowLogSettings, BeforeValidator(_decoded)] = FlowLogSettings()
+    """the flow logs"""
+    alerts: Annotated[AlertSettings, BeforeValidator(_decoded)] = AlertSettings()
+    """the alerts"""
+    protect: Flag = False
+    """refuse to delete or replace the detector, the log group and the key"""
+
+    @property
+    def severity_floor(self) -> SeverityName:
+        """The lowest severity that alerts."""
+        return self.minimum_severity or ("low" if "finding_types" in self.model_fields_set else "medium")
+
+    @property
+    def declared_plans(self) -> dict[str, bool]:
+        """Each protection plan this stack states, on or off: a plan left unsaid may be on and billed."""
+        return {**dict.fromkeys(DEFAULT_PLANS, False), **self.protection_plans}
+
+
+def parse(config: Mapping[str, Any], stack: str = "<stack>") -> tuple[Settings, list[str]]:
+    """The settings that ``config`` describes, and warnings about them.
+
+    ``config`` maps keys of the namespace, without it, to plain values, or to the strings the engine hands over.
+    Raises :class:`ConfigFaults` with every fault of the config.
+    """
+    config, faults = _with_emails_as_a_list(config)
+    faults += _model_faults(config)
+    settings = Settings.model_validate(_without(config, faults))
+    faults += [
+        fault
+        for rule, keys in _RULES
+        if not {str(fault.path[0]) for fault in faults} & keys
+        for fault in rule(settings)
+    ]
+    if faults:
+        order = list(config)
+        raise ConfigFaults(
+            stack, sorted(faults, key=lambda f: order.index(str(f.path[0])) if f.path[0] in order else len(order))
+        )
+    return settings, _warnings(settings)
+
+
+def _with_emails_as_a_list(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """The config with the shorthand ``alertEmail`` written out."""
+    config = dict(config)
+    if "alertEmail" not in config:
+        return config, []
+    single = config.pop("alertEmail")
+    if _items(config.get("alertEmails", ())):
+        return config, [Fault(("alertEmail",), "is set and so is threat-monitor:alertEmails; keep one of them")]
+    try:
+        _email(single)
+    except PydanticCustomError as error:
+        return config | {"alertEmails": ["placeholder@example.com"]}, [
+            Fault(("alertEmail",), f"{_shown(single)} {error.message()}")
+        ]
+    return config | {"alertEmails": [single]}, []
+
+
+# -- faults of single values ------------------------------------------------------------------------------------------
+
+_KINDS = {
+    "bool_type": "true or false",
+    "dict_type": "a map of names to values",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a map of names to values",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+
+
+def _model_faults(config: Mapping[str, Any]) -> list[Fault]:
+    try:
+        Settings.model_validate(config)
+    except ValidationError as error:
+        return [_fault(dict(detail)) for detail in error.errors(include_url=False)]
+    return []
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    kind, value = error["type"], _shown(error["input"])
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    if _may_hold_a_token(path):
+        value = "the value (hidden, it may hold a token)"
+    if kind == "extra_forbidden":
+        return Fault(path, f"is not a known key{_did_you_mean(str(path[-1]), _keys_at(path[:-1]))}")
+    if kind == "missing":
+        return Fault(path, "is required")
+    if kind == "literal_error":
+        expected = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return Fault(
+            path, f"{value} is not one of {expected}{_did_you_mean(str(error['input']), expected.split(', '))}"
+        )
+    if kind == "string_pattern_mismatch":
+        return Fault(path, f"{value} is not {_FORMS[next(str(key) for key in reversed(path) if key in _FORMS)]}")
+    if kind in _KINDS:
+        return Fault(path, f"{value} is not {_KINDS[kind]}")
+    return Fault(path, f"{value} {error['msg'][0].lower()}{error['msg'][1:]}")
+
+
+def _may_hold_a_token(path: Sequence[str | int]) -> bool:
+    """Whether the value at ``path`` is, or contains, the endpoint of a subscriber."""
+    return tuple(path) == ("alerts",) or (
+        tuple(path[:2]) == ("alerts", "subscribers") and path[-1] not in {"protocol", "format"}
+    )
+
+
+def _keys_at(path: Sequence[str | int]) -> list[str]:
+    model: Any = Settings
+    for part in path:
+        if not isinstance(part, int):
+            annotation = next(f.annotation for f in model.model_fields.values() if f.alias == part)
+            model = next(
+                (m for m in (annotation, *getattr(annotation, "__args__", ())) if hasattr(m, "model_fields")), None
+            )
+    keys = [str(field.alias) for field in model.model_fields.values()]
+    return [*keys, "alertEmail"] if model is Settings else keys
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    by_lower_case = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_lower_case, n=1)
+    return f'; did you mean "{by_lower_case[near[0]]}"?' if near else ""
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 120 else f"{text[:117]}..."  # noqa: PLR2004 - about one line of a terminal
+
+
+def _without(config: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
+    """The config less the top-level keys that have a fault: what the rules between keys can still be asked of."""
+    faulty = {fault.path[0] for fault in faults}
+    return {key: value for key, value in config.items() if key not in faulty}
+
+
+# -- rules between values ---------------------------------------------------------------------------------------------
+
+
+def _something_to_log(settings: Settings) -> list[Fault]:
+    if settings.subnet_ids or settings.vpc_ids:
+        return []
+    return [Fault(("subnetIds",), "is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log")]
+
+
+def _someone_to_tell(settings: Settings) -> list[Fault]:
+    return [] if settings.alert_emails else [Fault(("alertEmails",), 'is required, such as ["soc@example.com"]')]
+
+
+def _nothing_twice(settings: Settings) -> list[Fault]:
+    lists: dict[str, tuple[str, ...]] = {
+        "subnetIds": settings.subnet_ids,
+        "vpcIds": settings.vpc_ids,
+        "alertEmails": tuple(address.lower() for address in settings.alert_emails),
+        "findingTypes": settings.finding_types,
+    }
+    return [
+        Fault(
+            (key, values.index(value, values.index(value) + 1)),
+            f"{_shown(value)} is listed {count} times; once is enough",
+        )
+        for key, values in lists.items()
+        for value, count in Counter(values).items()
+        if count > 1
+    ]
+
+
+def _types_exist(settings: Settings) -> list[Fault]:
+    if not settings.finding_types:
+        return [Fault(("findingTypes",), 'is empty; leave it out, or write ["*"], for every type')]
+    faults: list[Fault] = []
+    for index, entry in enumerate(settings.finding_types):
+        problem = finding_types.fault(entry)
+        excused = settings.allow_unknown_finding_types and finding_types.is_well_formed(entry)
+        if problem and not excused:
+            faults.append(Fault(("findingTypes", index), f"{_shown(entry)} {problem}"))
+    return faults
+
+
+def _detector_mode_and_id_agree(settings: Settings) -> list[Fault]:
+    detector = settings.detector
+    if detector.mode == "create" and detector.id:
+        return [
+            Fault(("detector", "id"), f'{_shown(detector.id)} contradicts mode "create"; use mode "import" or "lookup"')
+        ]
+    if detector.mode == "import" and not detector.id:
+        return [Fault(("detector", "id"), 'is required by mode "import" (aws guardduty list-detectors prints it)')]
+    return []
+
+
+def _a_detector_looked_up_is_left_alone(settings: Settings) -> list[Fault]:
+    if settings.detector.mode != "lookup":
+        return []
+    text = 'contradicts detector mode "lookup", which manages nothing; remove it, or use mode "import"'
+    given = {
+        "protectionPlans": bool(settings.protection_plans),
+        "findingPublishingFrequency": settings.finding_publishing_frequency != "SIX_HOURS",
+    }
+    return [Fault((key,), text) for key, is_given in given.items() if is_given]
+
+
+# A rule is asked only where none of its keys has a fault of its own.
+_RULES: tuple[tuple[Callable[[Settings], list[Fault]], frozenset[str]], ...] = (
+    (_something_to_log, frozenset({"subnetIds", "vpcIds"})),
+    (_someone_to_tell, frozenset({"alertEmails", "alertEmail"})),
+    (_nothing_twice, frozenset()),
+    (_types_exist, frozenset({"findingTypes"})),
+    (_detector_mode_and_id_agree, frozenset({"detector"})),
+    (_a_detector_looked_up_is_left_alone, frozenset({"detector"})),
+)
+
+
+# -- warnings ---------------------------------------------------------------------------------------------------------
+
+
+def _warnings(settings: Settings) -> list[str]:
+    known = finding_types.catalogue()
+    key = f"{NAMESPACE}:findingTypes"
+    warnings: list[str] = []
+    for index, entry in enumerate(settings.finding_types):
+        here = f'{key}[{index}]: "{entry}"'
+        if not finding_types.is_known(entry):
+            warnings.append(
+                f"{here} is unknown to the catalogue and passed on as it is; if it is mistyped, it matches nothing"
+            )
+        elif entry in known and known[entry].retired:
+            warnings.append(f"{here} is retired: GuardDuty no longer raises it")
+        elif entry in known and is_below(known[entry].severity, settings.severity_floor):
+            usual = known[entry].severity.lower()
+            warnings.append(
+                f"{here} is usually of {usual} severity, below {NAMESPACE}:minimumSeverity {settings.severity_floor}, "
+                "so it will seldom or never alert"
+            )
+        elif entry in known and settings.detector.mode != "lookup" and not _plan_is_on(known[entry].plan, settings):
+            warnings.append(f"{here} is never raised while {NAMESPACE}:protectionPlans.{known[entry].plan} is off")
+    return warnings
+
+
+def _plan_is_on(plan: str | None, settings: Settings) -> bool:
+    return plan is None or settings.declared_plans.get(plan, True)
