@@ -46,8 +46,8 @@ bench: install ## time and memory of the program beside a bare one, for 1 to 1,0
 
 .PHONY: preview
 preview: install ## preview the stack against AWS
-	$(BIN)/threatmon-pulumi preview --stack $(STACK)
+	$(BIN)/threatmon pulumi preview --stack $(STACK)
 
 .PHONY: up
 up: install ## deploy the stack to AWS
-	$(BIN)/threatmon-pulumi up --stack $(STACK)
+	$(BIN)/threatmon pulumi up --stack $(STACK)

@@ -12,7 +12,7 @@ import pulumi_aws as aws
 from components.account import current_account
 from threatmon.documents import Account, queue_policy, topic_policy
 from threatmon.event_patterns import AlertRule, alert_rules, compact
-from threatmon.messages import TrafficLink, mail
+from threatmon.messages import mail
 from threatmon.severity import SeverityName
 
 # text: the mail for people; raw: the event as EventBridge has it.
@@ -52,8 +52,8 @@ class FindingAlertsArgs:
     """let findings through that were archived by hand"""
     account_alias: str | None = None
     """name of the account in the mail"""
-    traffic: TrafficLink | None = None
-    """log group the mail links to"""
+    log_group_name: str | None = None
+    """log group of the flow logs the mail links to"""
     subscribers: Sequence[AlertSubscriber] = ()
     """further subscribers"""
 
@@ -167,7 +167,9 @@ class FindingAlerts(pulumi.ComponentResource):
 def _transformer(
     rule: AlertRule, account: pulumi.Output[Account], args: FindingAlertsArgs
 ) -> aws.cloudwatch.EventTargetInputTransformerArgs:
-    template = account.apply(lambda account: mail(rule.band, account.partition, args.account_alias, args.traffic))
+    template = account.apply(
+        lambda account: mail(rule.band, account.partition, args.account_alias, args.log_group_name)
+    )
     return aws.cloudwatch.EventTargetInputTransformerArgs(
         input_paths=template.apply(lambda it: it.input_paths),
         input_template=template.apply(lambda it: it.input_template),

@@ -12,7 +12,7 @@ from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.investigation import Investigation, InvestigationArgs
-from threatmon.messages import TrafficLink
+from threatmon import names
 from threatmon.next_steps import next_steps
 from threatmon.queries import log_format
 from threatmon.settings import Settings
@@ -42,7 +42,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         super().__init__("threat-monitor:index:MonitoringPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        log_group_name = f"/threat-monitor/{args.stack}/flow-logs"
+        log_group_name = names.log_group(args.stack)
 
         kms_key_arn: pulumi.Input[str] = (
             settings.alerts.kms_key_arn
@@ -94,7 +94,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 include_samples=settings.alerts.include_samples,
                 include_archived=settings.alerts.include_archived,
                 account_alias=settings.alerts.account_alias,
-                traffic=TrafficLink(log_group_name, settings.flow_logs.format),
+                log_group_name=log_group_name,
                 subscribers=[AlertSubscriber(s.protocol, s.endpoint, s.format) for s in settings.alerts.subscribers],
             ),
             child,
@@ -102,7 +102,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         investigation = Investigation(
             f"{name}-investigation",
             InvestigationArgs(
-                title=f"threat-monitor-{args.stack}",
+                title=names.dashboard(args.stack),
                 log_group_name=flow_logs.log_group_name,
                 log_format=settings.flow_logs.format,
                 topic_arn=alerts.topic_arn,

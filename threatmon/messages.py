@@ -26,13 +26,6 @@ class Transformer(NamedTuple):
     input_template: str
 
 
-class TrafficLink(NamedTuple):
-    """The log group a mail links to, and the format of its records."""
-
-    log_group_name: str
-    log_format: queries.FormatName
-
-
 class InvalidMessageError(ValueError):
     """The rendered template is not JSON; EventBridge would send the event to the dead-letter queue (INVALID_JSON)."""
 
@@ -78,9 +71,9 @@ _REMOTE_PATHS = {
 
 
 def mail(
-    band: Band, partition: str, account_alias: str | None = None, traffic: TrafficLink | None = None
+    band: Band, partition: str, account_alias: str | None = None, log_group_name: str | None = None
 ) -> Transformer:
-    """The transformer of one severity band's rule."""
+    """The transformer of one severity band's rule; it links to the traffic in the log group, if one is given."""
     word = band.name.upper()
     alias = f" ({account_alias})" if account_alias else ""
     lines = [
@@ -100,10 +93,10 @@ def mail(
         *_link("The finding", console.finding(partition, "<region>", "<findingId>")),
         *_link("About this finding type", console.finding_type("<type>")),
     ]
-    if traffic:
-        query = queries.by_destination_port(traffic.log_format, "<interfaceId>")
+    if log_group_name:
+        query = queries.by_destination_port("<interfaceId>")
         link = console.logs_insights(
-            partition, "<region>", traffic.log_group_name, query, start="<firstSeen>", end="<updatedAt>"
+            partition, "<region>", log_group_name, query, start="<firstSeen>", end="<updatedAt>"
         )
         lines += _link("Its traffic by destination port", link)
     template = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)

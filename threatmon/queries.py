@@ -59,16 +59,18 @@ def parse_line(name: FormatName) -> str:
     return f'parse @message "{" ".join("*" for _ in fields)}" as {aliases}'
 
 
-def by_destination_port(name: FormatName, interface_id: str) -> str:
-    """What one network interface talked to, by destination port."""
+def by_destination_port(interface_id: str) -> str:
+    """What one network interface talked to, by destination port; short, as it has to fit into a link.
+
+    Reads both formats: the default fields come first, and the last ``*`` takes whatever follows.
+    """
+    aliases = [field.replace("-", "_") for field in _DEFAULT[:-1]]
     return "\n".join(
         [
-            parse_line(name),
-            f'| filter interface_id = "{interface_id}"',
-            "| stats count(*) as flows, count_distinct(dstaddr) as hosts, sum(bytes) as bytesTotal"
-            " by dstport, protocol, action",
+            f'parse @message "{" ".join("*" for _ in _DEFAULT)}" as {",".join(aliases)},rest',
+            f'| filter interface_id="{interface_id}"',
+            "| stats count(*) as flows,count_distinct(dstaddr) as hosts,sum(bytes) as size by dstport,protocol,action",
             "| sort flows desc",
-            "| limit 50",
         ]
     )
 

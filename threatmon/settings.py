@@ -188,7 +188,7 @@ class Settings(_Model):
     detector: Annotated[DetectorSettings, BeforeValidator(_decoded)] = DetectorSettings()
     """how the stack comes to its detector"""
     protection_plans: Annotated[dict[PlanName, Flag], BeforeValidator(_decoded)] = Field(default_factory=dict)
-    """GuardDuty's paid plans (s3, eksAudit, malware, rds, lambda, runtime, ai), on or off; off unless set, ai untouched"""
+    """paid plans of GuardDuty (s3, eksAudit, malware, rds, lambda, runtime, ai): off unless true; ai stays as it is"""
     finding_publishing_frequency: Literal["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"] = "SIX_HOURS"
     """how often repeats of a known finding are sent; a new finding never waits"""
     flow_logs: Annotated[FlowLogSettings, BeforeValidator(_decoded)] = FlowLogSettings()
@@ -225,11 +225,14 @@ def parse(config: Mapping[str, Any], stack: str = "<stack>") -> tuple[Settings, 
         for fault in rule(settings)
     ]
     if faults:
-        order = list(config)
-        raise ConfigFaults(
-            stack, sorted(faults, key=lambda f: order.index(str(f.path[0])) if f.path[0] in order else len(order))
-        )
+        raise ConfigFaults(stack, sorted(faults, key=_place))
     return settings, _warnings(settings)
+
+
+def _place(fault: Fault) -> int:
+    """Faults are listed in the order of the settings; the engine hands keys over in none."""
+    keys = _keys_at(())
+    return keys.index(str(fault.path[0])) if fault.path[0] in keys else len(keys)
 
 
 def _with_emails_as_a_list(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:

@@ -1,0 +1,31 @@
+"""The command line ``threatmon``; one module for each command.
+
+Exit codes: 0 fine, 1 the check failed, 2 wrong use (also a fault in a stack file).
+"""
+
+import sys
+
+import typer
+
+from threatmon.cli import demo, engine
+from threatmon.cli.errors import USER_ERRORS, WRONG_USE
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("demo")(demo.demo)
+# The engine's own options, --help among them, are for the engine.
+_FOR_THE_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command("pulumi", context_settings=_FOR_THE_ENGINE)(engine.pulumi)
+
+
+@app.callback()
+def root() -> None:
+    """Threat monitoring of AWS accounts as code."""
+
+
+def main() -> None:
+    """Runs the command line; what a user can mend is said without a traceback."""
+    try:
+        app()
+    except USER_ERRORS as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(WRONG_USE)

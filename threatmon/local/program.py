@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import json
 import runpy
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ def run_project(config: Mapping[str, Any], mocks: Mocks, *, stack: str = "dev", 
     Raises whatever the program raises; :class:`pulumi.RunError` is how it reports faults in its config.
     """
     main = str(PROJECT_ROOT / "__main__.py")
+    if str(PROJECT_ROOT) not in sys.path:  # the engine puts it there
+        sys.path.insert(0, str(PROJECT_ROOT))
     return run_program(lambda: runpy.run_path(main, run_name="__main__"), config, mocks, stack=stack, preview=preview)
 
 
@@ -145,7 +148,7 @@ def _registration(urn: str, request: Any) -> Registration:
         type=request.type,
         name=request.name,
         parent=request.parent,
-        inputs={key: _plain(value) for key, value in inputs.items()},
+        inputs=plain(inputs),
         secret_inputs=frozenset(key for key, value in inputs.items() if rpc.is_rpc_secret(value)),
         depends_on=frozenset(request.dependencies),
         property_dependencies={key: frozenset(it.urns) for key, it in request.propertyDependencies.items()},
@@ -158,5 +161,10 @@ def _registration(urn: str, request: Any) -> Registration:
     )
 
 
-def _plain(value: Any) -> Any:
-    return rpc.unwrap_rpc_secret(value) if rpc.is_rpc_secret(value) else value
+def plain(value: Any) -> Any:
+    """A deserialised value with every secret in it unwrapped."""
+    if rpc.is_rpc_secret(value):
+        return plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list) else value

@@ -1,0 +1,53 @@
+"""``threatmon pulumi``: the Pulumi engine, from PATH or installed into the project."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+from pulumi.automation import PulumiCommand
+from semver import VersionInfo
+
+from threatmon.cli.errors import UsageError
+from threatmon.local.program import PROJECT_ROOT
+
+ENGINE_VERSION = "3.272.0"
+_INSTALL_ROOT = PROJECT_ROOT / ".pulumi"
+
+
+def pulumi(context: typer.Context) -> None:
+    """Run the Pulumi engine with these arguments; installs it into the project where it is not on PATH.
+
+    Example: threatmon pulumi preview --stack dev
+    """
+    engine = find_engine()
+    os.chdir(PROJECT_ROOT)
+    environment = os.environ | {"PATH": f"{engine.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    os.execve(engine, [str(engine), *context.args], environment)  # noqa: S606 - the engine takes over the terminal
+
+
+def find_engine(install: Callable[[Path], object] | None = None) -> Path:
+    """The engine's executable: on PATH, else in the project, else installed there by ``install`` (given the folder).
+
+    Raises :class:`UsageError` where it is nowhere and cannot be downloaded.
+    """
+    on_path = shutil.which("pulumi")
+    if on_path:
+        return Path(on_path)
+    installed = _INSTALL_ROOT / "bin" / "pulumi"
+    if not installed.exists():
+        try:
+            (install or _install)(_INSTALL_ROOT)
+        except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
+            raise UsageError(
+                f"Pulumi {ENGINE_VERSION} is not on PATH and could not be downloaded ({error}).\n"
+                "Install it as https://www.pulumi.com/docs/iac/download-install/ says, put `pulumi` on PATH, try again."
+            ) from error
+    return installed
+
+
+def _install(root: Path) -> None:
+    # https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
+    PulumiCommand.install(root=str(root), version=VersionInfo.parse(ENGINE_VERSION), skip_version_check=True)

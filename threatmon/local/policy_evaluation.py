@@ -1,0 +1,127 @@
+"""What a policy document allows, as IAM evaluates it.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+Variables (`${...}`), `NotPrincipal` and managed policies are not judged; a statement that uses a condition operator
+not listed in `CONDITION_OPERATORS` applies to nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+class Principal(NamedTuple):
+    """Who asks: `kind` is the key of the Principal element (`Service` or `AWS`), `id` its value."""
+
+    kind: str
+    id: str
+
+
+def _like(wanted: str, actual: str) -> bool:
+    # [ is literal in IAM and opens a set in fnmatch.
+    return fnmatchcase(actual, wanted.replace("[", "[[]"))
+
+
+def _arn_like(wanted: str, actual: str) -> bool:
+    """ARN operators match each of the six parts for itself."""
+    wanted_parts, actual_parts = wanted.split(":", 5), actual.split(":", 5)
+    return len(wanted_parts) == len(actual_parts) and all(map(_like, wanted_parts, actual_parts))
+
+
+def _not(holds: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    return lambda wanted, actual: not holds(wanted, actual)
+
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+CONDITION_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda wanted, actual: wanted == actual,
+    "StringNotEquals": lambda wanted, actual: wanted != actual,
+    "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
+    "StringLike": _like,
+    "StringNotLike": _not(_like),
+    "ArnEquals": _arn_like,
+    "ArnLike": _arn_like,
+    "ArnNotEquals": _not(_arn_like),
+    "ArnNotLike": _not(_arn_like),
+    "Bool": lambda wanted, actual: wanted.lower() == actual.lower(),
+}
+
+
+def allows(
+    policy: str,
+    action: str,
+    resource: str,
+    principal: Principal | None = None,
+    context: Mapping[str, str] = _EMPTY,
+) -> bool:
+    """Whether the policy's JSON text allows it: a statement allows, and none denies.
+
+    `principal` is None for an identity policy; `context` holds the request's condition keys.
+    """
+    effects = {
+        statement["Effect"]
+        for statement in statements(json.loads(policy))
+        if _applies(statement, action, resource, principal, {key.lower(): value for key, value in context.items()})
+    }
+    return effects == {"Allow"}
+
+
+def statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a document; a single one may stand without a list."""
+    return listed(document.get("Statement", []))
+
+
+def listed(value: Any) -> list[Any]:
+    """A policy element that may be one value or a list, as a list."""
+    return value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _applies(
+    statement: Mapping[str, Any], action: str, resource: str, principal: Principal | None, context: Mapping[str, str]
+) -> bool:
+    return (
+        _selects(statement, "Action", action.lower(), str.lower)
+        and (not {"Resource", "NotResource"} & statement.keys() or _selects(statement, "Resource", resource))
+        and (principal is None or _names(statement.get("Principal", {}), principal))
+        and all(_holds(*condition, context) for condition in _conditions(statement))
+    )
+
+
+def _selects(statement: Mapping[str, Any], element: str, actual: str, fold: Callable[[str], str] = str) -> bool:
+    if f"Not{element}" in statement:
+        return not any(_like(fold(wanted), actual) for wanted in listed(statement[f"Not{element}"]))
+    return any(_like(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
+
+
+def _names(principals: Any, asking: Principal) -> bool:
+    if principals == "*":
+        return True
+    named = listed(principals.get(asking.kind, []))
+    account = re.fullmatch(r"arn:[^:]+:iam::(\d{12}):root", asking.id)
+    return asking.id in named or "*" in named or (account is not None and account.group(1) in named)
+
+
+def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, wanted in keys.items():
+            yield (
+                operator,
+                key.lower(),
+                [str(value).lower() if isinstance(value, bool) else value for value in listed(wanted)],
+            )
+
+
+def _holds(operator: str, key: str, wanted: list[str], context: Mapping[str, str]) -> bool:
+    if operator == "Null":
+        return wanted == [str(key not in context).lower()]
+    name = operator.removesuffix("IfExists").rpartition(":")[2]
+    if key not in context:
+        return operator.endswith("IfExists") or "Not" in name
+    test = CONDITION_OPERATORS.get(name)
+    # A negated operator holds only where it holds for every value.
+    return test is not None and (all if "Not" in name else any)(test(value, context[key]) for value in wanted)
