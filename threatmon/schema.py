@@ -17,6 +17,8 @@ from threatmon.settings import NAMESPACE, Settings
 _ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_FILE = _ROOT / "stack.schema.json"
 README_FILE = _ROOT / "README.md"
+# How the engine writes a secret into a stack file.
+_ENCRYPTED = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
 _TABLE = re.compile(r"(?<=<!-- config table -->\n).*?(?=<!-- end of config table -->)", re.DOTALL)
 
 
@@ -33,6 +35,8 @@ def stack_file_schema() -> dict[str, Any]:
     known = [name for name, type_ in finding_types.catalogue().items() if not type_.retired]
     # An editor offers the known types; a family, or a type newer than the catalogue, is accepted too.
     settings["properties"]["findingTypes"]["items"] = {"anyOf": [{"enum": known}, {"type": "string"}]}
+    endpoint = settings["$defs"]["Subscriber"]["properties"]["endpoint"]
+    endpoint["anyOf"] = [{"type": endpoint.pop("type"), "minLength": endpoint.pop("minLength")}, _ENCRYPTED]
     keys = {f"{NAMESPACE}:{key}": schema for key, schema in settings["properties"].items()}
     address = keys[f"{NAMESPACE}:alertEmails"]["items"]
     keys[f"{NAMESPACE}:alertEmail"] = address | {"description": "shorthand for alertEmails with one address"}

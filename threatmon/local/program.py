@@ -102,6 +102,8 @@ def run_program(
         drive()
 
     loop = asyncio.new_event_loop()
+    # The first failure is raised; what else fails because of it would only be printed when collected.
+    loop.set_exception_handler(lambda _loop, _context: None)
     asyncio.set_event_loop(loop)
     try:
         contextvars.copy_context().run(in_fresh_context)

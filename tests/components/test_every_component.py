@@ -1,0 +1,163 @@
+"""What holds for each component alike: its place in the tree, its provider, its names."""
+
+from collections.abc import Callable
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+from harness import CONFIG, KEY_ARN, PROVIDER, SUBNET, VPC, AwsMocks, custom, run_component
+
+from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
+from components.detection import FEATURES, ThreatDetection, ThreatDetectionArgs
+from components.encryption import EncryptionKey, EncryptionKeyArgs
+from components.flow_logs import FlowLogs, FlowLogsArgs
+from components.investigation import Investigation, InvestigationArgs
+from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
+from threatmon.settings import parse
+
+Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]
+
+
+def _alerts(name: str, opts: pulumi.ResourceOptions | None = None) -> FindingAlerts:
+    raw = AlertSubscriber("https", "https://hooks.example.com/token", "raw")
+    return FindingAlerts(name, FindingAlertsArgs(["a@example.com"], KEY_ARN, subscribers=[raw]), opts)
+
+
+def _detection(name: str, opts: pulumi.ResourceOptions | None = None) -> ThreatDetection:
+    plans = dict.fromkeys(FEATURES, False)
+    return ThreatDetection(name, ThreatDetectionArgs(protection_plans=plans), opts)
+
+
+def _lookup(name: str, opts: pulumi.ResourceOptions | None = None) -> ThreatDetection:
+    return ThreatDetection(name, ThreatDetectionArgs(mode="lookup"), opts)
+
+
+def _key(name: str, opts: pulumi.ResourceOptions | None = None) -> EncryptionKey:
+    return EncryptionKey(name, EncryptionKeyArgs(f"/logs/{name}"), opts)
+
+
+def _flow_logs(name: str, opts: pulumi.ResourceOptions | None = None) -> FlowLogs:
+    return FlowLogs(name, FlowLogsArgs(f"/logs/{name}", [SUBNET], [VPC]), opts)
+
+
+def _investigation(name: str, opts: pulumi.ResourceOptions | None = None) -> Investigation:
+    args = InvestigationArgs(name, f"/logs/{name}", "default", "arn:topic", "https://queue", ["rule"])
+    return Investigation(name, args, opts)
+
+
+def _pipeline(name: str, opts: pulumi.ResourceOptions | None = None) -> MonitoringPipeline:
+    settings, _ = parse(CONFIG)
+    return MonitoringPipeline(name, MonitoringPipelineArgs(settings, name), opts)
+
+
+BUILDS: dict[str, Build] = {
+    "FindingAlerts": _alerts,
+    "ThreatDetection": _detection,
+    "ThreatDetection, lookup": _lookup,
+    "EncryptionKey": _key,
+    "FlowLogs": _flow_logs,
+    "Investigation": _investigation,
+    "MonitoringPipeline": _pipeline,
+}
+every_component = pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS.keys())
+
+
+class _Parent(pulumi.ComponentResource):
+    def __init__(self, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("elsewhere:index:Parent", "outer", None, opts)
+        self.register_outputs({})
+
+
+@every_component
+def test_each_resource_is_the_child_of_its_component_and_each_component_of_its_own_parent(build: Build) -> None:
+    run = run_component(lambda: build("it", pulumi.ResourceOptions(parent=_Parent())))
+    (outer,) = (r for r in run.resources.values() if r.name == "outer")
+    (top,) = (r for r in run.resources.values() if r.name == "it")
+    components = {r.urn for r in run.resources.values() if not r.custom}
+    assert top.parent == outer.urn
+    for registration in run.resources.values():
+        if registration not in (outer, top):
+            assert registration.parent in components - {outer.urn}
+            assert registration.parent == top.urn or run.resources[registration.parent].parent == top.urn
+
+
+@every_component
+def test_each_child_is_named_after_its_parent(build: Build) -> None:
+    run = run_component(lambda: build("it", None))
+    for registration in run.resources.values():
+        if registration.parent in run.resources:
+            assert registration.name.startswith(f"{run.resources[registration.parent].name}-")
+
+
+@pytest.mark.parametrize("option", ["provider", "providers"])
+@every_component
+def test_the_providers_reach_every_child_and_every_invoke(build: Build, option: str) -> None:
+    mocks = AwsMocks()
+
+    def program() -> None:
+        elsewhere = aws.Provider("elsewhere", region="us-east-1")
+        opts = (
+            pulumi.ResourceOptions(provider=elsewhere)
+            if option == "provider"
+            else pulumi.ResourceOptions(providers=[elsewhere])
+        )
+        build("it", opts)
+
+    run = run_component(program, mocks=mocks)
+    (provider,) = run.of_type(PROVIDER)
+    reference = f"{provider.urn}::elsewhere-id"
+    assert {r.name: r.provider for r in custom(run)} == {r.name: reference for r in custom(run)}
+    assert {call.provider for call in mocks.calls} <= {reference}
+    assert custom(run) or mocks.calls
+
+
+@every_component
+def test_two_of_a_kind_live_in_one_program(build: Build) -> None:
+    def program() -> None:
+        build("one", None)
+        build("two", None)
+
+    both = run_component(program).resources
+    one, two = (run_component(lambda name=name: build(name, None)).resources for name in ("one", "two"))
+    assert both.keys() == one.keys() | two.keys()
+    assert not one.keys() & two.keys()
+
+
+@every_component
+def test_two_of_a_kind_share_no_name_in_the_account(build: Build) -> None:
+    def program() -> None:
+        build("one", None)
+        build("two", None)
+
+    fixed = [
+        (r.type, r.inputs[key])
+        for r in custom(run_component(program))
+        for key in ("name", "dashboardName")
+        # A feature belongs to its detector, and its name says which feature it is.
+        if key in r.inputs and "detectorFeature" not in r.type
+    ]
+    assert len(fixed) == len(set(fixed))
+
+
+@every_component
+def test_a_component_registers_the_same_resources_in_a_preview(build: Build) -> None:
+    preview = run_component(lambda: build("it", None), preview=True)
+    assert preview.resources.keys() == run_component(lambda: build("it", None)).resources.keys()
+
+
+@every_component
+def test_a_component_needs_no_config_and_asks_only_for_the_account_and_its_detector(build: Build) -> None:
+    mocks = AwsMocks()
+    run_component(lambda: build("it", None), mocks=mocks)
+    assert {call.token.rsplit(":", 1)[-1] for call in mocks.calls} <= {
+        "getCallerIdentity",
+        "getDetector",
+        "getPartition",
+        "getRegion",
+    }
+
+
+@every_component
+def test_protect_on_a_component_reaches_every_child(build: Build) -> None:
+    run = run_component(lambda: build("it", pulumi.ResourceOptions(protect=True)))
+    assert [r.name for r in run.resources.values() if not r.protect] == []

@@ -1,0 +1,205 @@
+"""Runs the program, or one component of it, under mocks that answer as AWS would."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from threatmon.local.program import ProgramRun, Registration, run_program, run_project
+
+ACCOUNT = "111122223333"
+SUBNET = "subnet-0123456789abcdef0"
+OTHER_SUBNET = "subnet-0fedcba9876543210"
+VPC = "vpc-0123456789abcdef0"
+DETECTOR_ID = "12abc34d567e8fa901bc2d34e56789f0"
+KEY_ARN = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+# What a stack file of an ordinary account says, as YAML has it.
+CONFIG: Mapping[str, Any] = {
+    "subnetIds": [SUBNET, OTHER_SUBNET],
+    "alertEmails": ["security@example.com"],
+    "findingTypes": ["Recon:EC2/Portscan"],
+}
+OUTPUTS = {
+    "topicArn",
+    "detectorId",
+    "logGroupName",
+    "ruleNames",
+    "deadLetterQueueUrl",
+    "dashboardUrl",
+    "nextSteps",
+}
+
+ALIAS = "aws:kms/alias:Alias"
+DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
+DETECTOR = "aws:guardduty/detector:Detector"
+FEATURE = "aws:guardduty/detectorFeature:DetectorFeature"
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
+KEY = "aws:kms/key:Key"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+PROVIDER = "pulumi:providers:aws"
+QUERY = "aws:cloudwatch/queryDefinition:QueryDefinition"
+QUEUE = "aws:sqs/queue:Queue"
+QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
+ROLE = "aws:iam/role:Role"
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+RULE = "aws:cloudwatch/eventRule:EventRule"
+SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
+TARGET = "aws:cloudwatch/eventTarget:EventTarget"
+TOPIC = "aws:sns/topic:Topic"
+TOPIC_POLICY = "aws:sns/topicPolicy:TopicPolicy"
+
+_DNS_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}
+
+
+class AwsMocks(Mocks):
+    """Answers each creation and each invoke as AWS does in one account, Region and partition.
+
+    ``resources`` and ``calls`` are what was asked for, in the order it came.
+    """
+
+    def __init__(self, region: str = "eu-west-1", partition: str = "aws", account: str = ACCOUNT) -> None:
+        self.region, self.partition, self.account = region, partition, account
+        self.resources: list[MockResourceArgs] = []
+        self.calls: list[MockCallArgs] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.resources.append(args)
+        if not args.typ.startswith("aws:"):
+            return f"{args.name}-id" if args.custom else "", dict(args.inputs)
+        id_, state = self.state(args.typ, args.name, args.inputs)
+        return args.resource_id or id_, state
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        self.calls.append(args)
+        suffix = _DNS_SUFFIXES[self.partition]
+        answers: dict[str, dict[str, Any]] = {
+            "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": self.account, "id": self.account},
+            "aws:index/getRegion:getRegion": {"region": self.region, "id": self.region},
+            "aws:index/getPartition:getPartition": {"partition": self.partition, "dnsSuffix": suffix},
+            "aws:guardduty/getDetector:getDetector": {"id": args.args.get("id") or DETECTOR_ID, "status": "ENABLED"},
+        }
+        if args.token not in answers:
+            raise AssertionError(f"no answer for {args.token}")
+        return answers[args.token], []
+
+    def state(self, type_: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Id and properties of the resource that AWS makes of these inputs."""
+        digest = hashlib.sha256(f"{type_} {name}".encode()).hexdigest()
+        # Pulumi's provider appends seven hex digits to names the program leaves open.
+        physical = str(inputs.get("name", f"{name}-{digest[:7]}"))
+        key_id = "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]])
+        queue_url = f"https://sqs.{self.region}.{_DNS_SUFFIXES[self.partition]}/{self.account}/{physical}"
+        # Type -> id, and the properties AWS adds.
+        made: dict[str, tuple[str, dict[str, Any]]] = {
+            ALIAS: (f"alias/{physical}", {"arn": self.arn("kms", f"alias/{physical}"), "name": f"alias/{physical}"}),
+            DASHBOARD: (str(inputs.get("dashboardName")), {}),
+            DETECTOR: (digest[:32], {"arn": self.arn("guardduty", f"detector/{digest[:32]}"), "accountId": ACCOUNT}),
+            FEATURE: (f"{inputs.get('detectorId')}/{inputs.get('name')}", {}),
+            FLOW_LOG: (f"fl-{digest[:17]}", {"arn": self.arn("ec2", f"vpc-flow-log/fl-{digest[:17]}")}),
+            KEY: (key_id, {"arn": self.arn("kms", f"key/{key_id}"), "keyId": key_id}),
+            LOG_GROUP: (physical, {"arn": self.arn("logs", f"log-group:{physical}"), "name": physical}),
+            QUEUE: (queue_url, {"arn": self.arn("sqs", physical), "name": physical, "url": queue_url}),
+            ROLE: (physical, {"arn": f"arn:{self.partition}:iam::{self.account}:role/{physical}", "name": physical}),
+            RULE: (physical, {"arn": self.arn("events", f"rule/{physical}"), "name": physical}),
+            TOPIC: (self.arn("sns", physical), {"arn": self.arn("sns", physical), "name": physical}),
+        }
+        service = type_.split(":")[1].split("/", maxsplit=1)[0]
+        id_, added = made.get(type_, (physical, {"arn": self.arn(service, physical), "name": physical}))
+        return id_, {**added, **inputs}
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and Region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+class PreviewMocks(AwsMocks):
+    """Answers as the engine does in a preview of a creation: no id, and no property that AWS would add."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.resources.append(args)
+        return None, dict(args.inputs)
+
+
+def run(
+    config: Mapping[str, Any] | None = None,
+    *,
+    mocks: AwsMocks | None = None,
+    stack: str = "dev",
+    preview: bool = False,
+    **overrides: Any,
+) -> ProgramRun:
+    """Runs ``__main__.py`` with ``config`` (keys without namespace; :data:`CONFIG` unless given) and ``overrides``.
+
+    An override of None leaves the key out.
+    """
+    merged = {**(CONFIG if config is None else config), **overrides}
+    full = {f"threat-monitor:{key}": value for key, value in merged.items() if value is not None}
+    return run_project(full, mocks or (PreviewMocks() if preview else AwsMocks()), stack=stack, preview=preview)
+
+
+def run_component(
+    build: Callable[[], object], *, mocks: AwsMocks | None = None, preview: bool = False, stack: str = "dev"
+) -> ProgramRun:
+    """Runs a program that consists of ``build()``, without any config."""
+    return run_program(build, {}, mocks or (PreviewMocks() if preview else AwsMocks()), stack=stack, preview=preview)
+
+
+def the(run_: ProgramRun, type_: str) -> Registration:
+    """The one resource of a type."""
+    (only,) = run_.of_type(type_)
+    return only
+
+
+def named(run_: ProgramRun, name: str, type_: str = "") -> Registration:
+    """The one resource of a name, and where several types share it, of a type."""
+    (only,) = (r for r in run_.resources.values() if r.name == name and r.type.endswith(type_))
+    return only
+
+
+def made(registration: Registration, mocks: AwsMocks | None = None) -> dict[str, Any]:
+    """The properties the resource has once it is made, ``id`` included."""
+    id_, state = (mocks or AwsMocks()).state(registration.type, registration.name, registration.inputs)
+    return {"id": id_, **state}
+
+
+def custom(run_: ProgramRun) -> list[Registration]:
+    """What reaches AWS: all but components and providers."""
+    return [r for r in run_.resources.values() if r.custom and r.type != PROVIDER]
+
+
+def inputs_by_urn(run_: ProgramRun) -> dict[str, Mapping[str, Any]]:
+    """The inputs of every resource."""
+    return {urn: registration.inputs for urn, registration in run_.resources.items()}
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every string within a value, keys of maps included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from texts(key)
+            yield from texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts(item)
+
+
+def input_texts(run_: ProgramRun) -> list[str]:
+    """Every string in any input of any resource."""
+    return [text for registration in run_.resources.values() for text in texts(dict(registration.inputs))]
+
+
+def documents(run_: ProgramRun) -> list[tuple[str, dict[str, Any]]]:
+    """Every policy document among the inputs, after the type of its resource."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for registration in run_.resources.values():
+        for text in texts(dict(registration.inputs)):
+            if text.startswith("{"):
+                document = json.loads(text)
+                if "Statement" in document:
+                    found.append((registration.type, document))
+    return found
