@@ -187,8 +187,8 @@ UNKNOWN = st.builds(
 @given(st.lists(UNKNOWN | st.sampled_from(ACTIVE), min_size=1, max_size=80), st.booleans(), st.booleans())
 def test_any_selection_keeps_within_the_quota_and_mails_each_finding_once(
     selection: list[str],
-    include_samples: bool,  # noqa: FBT001 - drawn
-    include_archived: bool,  # noqa: FBT001 - drawn
+    include_samples: bool,
+    include_archived: bool,
 ) -> None:
     rules = alert_rules(selection, "critical", include_samples=include_samples, include_archived=include_archived)
     assert all(len(compact(rule.pattern)) <= PATTERN_QUOTA for rule in rules)

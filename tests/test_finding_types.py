@@ -94,7 +94,7 @@ def test_a_difference_in_case_alone_is_always_found() -> None:
         (":*", False),
     ],
 )
-def test_what_could_be_a_type_that_the_catalogue_does_not_know_yet(entry: str, expected: bool) -> None:  # noqa: FBT001 - a table
+def test_what_could_be_a_type_that_the_catalogue_does_not_know_yet(entry: str, expected: bool) -> None:
     assert is_well_formed(entry) is expected
 
 
@@ -108,7 +108,7 @@ def test_what_could_be_a_type_that_the_catalogue_does_not_know_yet(entry: str, e
         ("Recon:EC2/*", "Recon:IAMUser/TorIPCaller", False),
     ],
 )
-def test_an_entry_covers_a_type_by_whole_name_or_prefix_and_case_counts(entry: str, name: str, expected: bool) -> None:  # noqa: FBT001 - a table
+def test_an_entry_covers_a_type_by_whole_name_or_prefix_and_case_counts(entry: str, name: str, expected: bool) -> None:
     assert covers(entry, name) is expected
 
 

@@ -143,7 +143,7 @@ def test_a_numeric_condition_holds_for_numbers_alone(condition: Any, passed: lis
         (None, [], False),
     ],
 )
-def test_a_condition_on_a_value_or_on_any_element_of_a_list(condition: Any, value: Any, expected: bool) -> None:  # noqa: FBT001 - a table
+def test_a_condition_on_a_value_or_on_any_element_of_a_list(condition: Any, value: Any, expected: bool) -> None:
     assert matches({"detail": {"a": [condition]}}, {"detail": {"a": value}}) is expected
 
 
@@ -202,8 +202,8 @@ SELECTIONS = st.lists(
 def test_the_pipelines_patterns_mean_the_same_to_another_matcher(
     event: Event,
     selection: list[str],
-    include_samples: bool,  # noqa: FBT001 - drawn
-    include_archived: bool,  # noqa: FBT001 - drawn
+    include_samples: bool,
+    include_archived: bool,
 ) -> None:
     for rule in alert_rules(selection, "low", include_samples=include_samples, include_archived=include_archived):
         assert matches(rule.pattern, event) == second_opinion(rule.pattern, event)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from threatmon import schema, settings
+from threatmon.cli.demo import demo
 from threatmon.local.program import PROJECT_ROOT
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,8 +59,6 @@ def test_every_make_target_and_every_linked_file_exists(document: Path) -> None:
 def test_the_demo_shown_is_what_the_demo_prints(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threatmon.cli.demo import demo
-
     monkeypatch.setenv("COLUMNS", "100")
     demo()
     printed = capsys.readouterr().out

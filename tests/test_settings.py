@@ -842,7 +842,7 @@ JSON_LIKE = st.recursive(
 @given(st.dictionaries(KEYS | st.text(max_size=12), JSON_LIKE, max_size=8), st.booleans())
 @example({"flow_logs": {"bogus": 1}}, True)  # noqa: FBT003 - drawn otherwise
 @limits(max_examples=400)
-def test_any_config_gives_settings_or_faults_by_key(config: Config, on_top_of_a_good_one: bool) -> None:  # noqa: FBT001 - drawn
+def test_any_config_gives_settings_or_faults_by_key(config: Config, on_top_of_a_good_one: bool) -> None:
     refusal = None
     try:
         settings, said = parse(MINIMAL | config if on_top_of_a_good_one else config, "dev")
@@ -919,7 +919,7 @@ VALID = st.fixed_dictionaries(
 
 
 @given(VALID, st.booleans())
-def test_a_valid_config_round_trips_its_values(config: Config, as_strings: bool) -> None:  # noqa: FBT001 - drawn
+def test_a_valid_config_round_trips_its_values(config: Config, as_strings: bool) -> None:
     handed_over = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     settings, _ = parse(handed_over if as_strings else config)
     assert json.loads(settings.model_dump_json(by_alias=True, exclude_unset=True)) == config

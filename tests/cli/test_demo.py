@@ -163,7 +163,8 @@ def test_a_finding_whose_mail_cannot_be_rendered_fails_the_demo_and_lands_in_the
             [],
             {"threat-monitor:subnetIds": ["subnet-12xyz"], "threat-monitor:findingTypes": ["Recon:EC2/PortScan"]},
             "Pulumi.dev.yaml has 2 faults:\n"
-            '  threat-monitor:subnetIds[0]: "subnet-12xyz" is not a subnet id (expected subnet- and 8 or 17 hex digits)\n'
+            '  threat-monitor:subnetIds[0]: "subnet-12xyz" is not a subnet id '
+            "(expected subnet- and 8 or 17 hex digits)\n"
             '  threat-monitor:findingTypes[0]: "Recon:EC2/PortScan" is not a GuardDuty finding type; '
             'did you mean "Recon:EC2/Portscan"?\n',
         ),

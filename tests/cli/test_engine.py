@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,6 @@ def test_where_it_cannot_be_downloaded_the_message_says_what_to_do(error: Except
 
 def test_the_engine_gets_the_arguments_as_they_are(tmp_path: Path) -> None:
     executable(tmp_path / "path" / "pulumi")
-    command = [Path(os.sys.executable).parent / "threatmon", "pulumi", "preview", "--stack", "a b", "--help"]
+    command = [Path(sys.executable).parent / "threatmon", "pulumi", "preview", "--stack", "a b", "--help"]
     result = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "preview|--stack|a b|--help|")

@@ -275,7 +275,7 @@ DELIVERIES: dict[str, tuple[str, bool]] = {
 
 
 @pytest.mark.parametrize(("policy", "allowed"), DELIVERIES.values(), ids=DELIVERIES)
-def test_a_topic_policy_decides_whether_a_rule_may_publish(policy: str, allowed: bool) -> None:  # noqa: FBT001
+def test_a_topic_policy_decides_whether_a_rule_may_publish(policy: str, allowed: bool) -> None:
     assert constraints.may_publish(policy, RULE, "sns:Publish", TOPIC) is allowed
 
 
@@ -305,7 +305,7 @@ KEY_USES: dict[str, tuple[str, bool]] = {
 
 
 @pytest.mark.parametrize(("policy", "allowed"), KEY_USES.values(), ids=KEY_USES)
-def test_a_key_policy_decides_whether_a_service_may_use_the_key(policy: str, allowed: bool) -> None:  # noqa: FBT001
+def test_a_key_policy_decides_whether_a_service_may_use_the_key(policy: str, allowed: bool) -> None:
     assert constraints.may_use_key(policy, "events.amazonaws.com") is allowed
 
 

@@ -6,6 +6,7 @@ moto's EventBridge neither fills input templates nor asks anyone's permission, s
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 from unittest.mock import patch
 
@@ -66,7 +67,7 @@ def deliver(account: EmulatedAccount, event: Mapping[str, Any]) -> Journey:
     """Sends an event to the account's default bus and follows it."""
     journey = Journey()
     events = account.client("events")
-    for rule in events.list_rules()["Rules"]:
+    for rule in sorted(events.list_rules()["Rules"], key=itemgetter("Name")):
         enabled = rule["State"] == "ENABLED"
         reason = mismatch(json.loads(rule["EventPattern"]), event) if enabled else "the rule is disabled"
         journey.verdicts.append(Verdict(rule["Name"], reason))
