@@ -205,6 +205,13 @@ def test_a_type_that_several_entries_cover_is_mailed_once(selection: list[str]) 
         assert bands_let_through(alert_rules(entries, "low"), finding("Recon:EC2/Portscan", 5)) == ["medium"]
 
 
+def test_a_type_is_mailed_once_where_it_and_its_families_would_fall_into_different_rules() -> None:
+    rules = alert_rules([*ACTIVE, "Backdoor:EC2/*", "UnauthorizedAccess:*", "Una*"], "critical")
+    assert len(rules) > 1
+    for name in ACTIVE:
+        assert bands_let_through(rules, finding(name, 9)) == ["critical"], name
+
+
 def test_the_order_of_a_selection_does_not_change_its_rules() -> None:
     assert alert_rules(ACTIVE[::-1], "low") == alert_rules(ACTIVE, "low")
 

@@ -112,6 +112,21 @@ def test_an_entry_covers_a_type_by_whole_name_or_prefix_and_case_counts(entry: s
     assert covers(entry, name) is expected
 
 
+@pytest.mark.parametrize(
+    ("entries", "simplified"),
+    [
+        (["Recon:EC2/Portscan", "Recon:EC2/*", "Recon:*"], ["Recon:*"]),
+        (["Recon:EC2/Portscan", "*", "Recon:EC2/*"], ["*"]),
+        (["Recon:EC2/Portscan", "Recon:EC2/Port*"], ["Recon:EC2/Port*"]),
+        (["Recon:EC2/Portscan", "Recon:EC2/Portscan"], ["Recon:EC2/Portscan"]),
+        (["Stealth:*", "Recon:EC2/*", "Recon:IAMUser/*"], ["Recon:EC2/*", "Recon:IAMUser/*", "Stealth:*"]),
+        ([], []),
+    ],
+)
+def test_an_entry_that_another_covers_is_left_out(entries: list[str], simplified: list[str]) -> None:
+    assert simplify(entries) == simplified
+
+
 @given(st.lists(ENTRIES, max_size=8))
 def test_a_simplified_selection_covers_the_same_types_and_each_by_one_entry(entries: list[str]) -> None:
     simplified = simplify(entries)

@@ -273,16 +273,17 @@ _JSON = st.recursive(
     max_leaves=8,
 )
 _KEYS = st.sampled_from([str(field.alias) for field in Settings.model_fields.values()] + ["alertEmail"])
+_ADDRESSES = st.sampled_from(["a@example.com", "b@example.com"]) | st.emails()
 _SUBSCRIBERS = st.lists(
     st.fixed_dictionaries(
-        {"protocol": st.sampled_from(["email", "https", "sms"]), "endpoint": _TEXTS | st.just("a@example.com")},
+        {"protocol": st.sampled_from(["email", "https", "sms"]), "endpoint": _ADDRESSES | _TEXTS},
         optional={"format": st.sampled_from(["text", "raw"])},
     ),
     max_size=3,
 )
-_SUBNETS = st.lists(st.text("0123456789abcdef", min_size=8, max_size=8).map("subnet-{}".format), max_size=4)
+_SUBNETS = st.integers(0, 16**8 - 1).map("subnet-{:08x}".format)
 _PLAUSIBLE = st.fixed_dictionaries(
-    {"subnetIds": _SUBNETS, "alertEmails": st.lists(st.emails() | st.just("a@example.com"), max_size=3)},
+    {"subnetIds": st.lists(_SUBNETS, min_size=1, max_size=4), "alertEmails": st.lists(_ADDRESSES, max_size=2)},
     optional={
         "findingTypes": st.lists(st.sampled_from([*sorted(catalogue()), "Recon:*", "*"]), max_size=60),
         "minimumSeverity": st.sampled_from(["low", "medium", "high", "critical"]),

@@ -285,6 +285,47 @@ def test_each_path_alone_fills_its_places_and_leaves_the_others_blank(name: str,
     assert text == expected
 
 
+IP = {"remoteIpDetails": {"ipAddressV4": "198.51.100.7", "ipAddressV6": ""}}
+
+
+@pytest.mark.parametrize(
+    ("details", "shown"),
+    [
+        ({"instanceDetails": {"instanceId": "i-0abcd1234ef567890", "imageId": "ami-1"}}, "i-0abcd1234ef567890"),
+        ({"accessKeyDetails": {"userName": "deploy", "accessKeyId": "ASIAEXAMPLE"}}, "deploy"),
+        ({"s3BucketDetails": [{"name": "logs", "arn": "arn:aws:s3:::logs"}, {"name": "other"}]}, "logs"),
+        ({"eksClusterDetails": {"name": "blue", "vpcId": "vpc-1"}}, "blue"),
+        ({"ecsClusterDetails": {"name": "web", "status": "ACTIVE"}}, "web"),
+        ({"containerDetails": {"name": "app", "id": "c1"}}, "app"),
+        ({"lambdaDetails": {"functionName": "resize", "functionArn": "arn:aws:lambda:x"}}, "resize"),
+        ({"rdsDbInstanceDetails": {"dbInstanceIdentifier": "orders", "engine": "Aurora"}}, "orders"),
+        ({"rdsLimitlessDbDetails": {"dbShardGroupIdentifier": "shards", "engine": "Aurora"}}, "shards"),
+        ({"ebsSnapshotDetails": {"snapshotArn": "arn:aws:ec2:::snapshot/snap-1"}}, "arn:aws:ec2:::snapshot/snap-1"),
+        ({"ec2ImageDetails": {"imageArn": "arn:aws:ec2:::image/ami-1"}}, "arn:aws:ec2:::image/ami-1"),
+        ({"recoveryPointDetails": {"recoveryPointArn": "arn:aws:backup:::1"}}, "arn:aws:backup:::1"),
+    ],
+)
+def test_a_resource_is_named_as_its_owner_knows_it(details: Event, shown: str) -> None:
+    event = {"detail": {"resource": {"resourceType": "Thing", **details}}}
+    assert fields(render(FULL, event))["Resource"] == f"Thing {shown}"
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [
+        ({"networkConnectionAction": IP}, "198.51.100.7"),
+        ({"portProbeAction": {"portProbeDetails": [IP, {}]}}, "198.51.100.7"),
+        ({"awsApiCallAction": IP}, "198.51.100.7"),
+        ({"kubernetesApiCallAction": IP}, "198.51.100.7"),
+        ({"rdsLoginAttemptAction": IP}, "198.51.100.7"),
+        ({"dnsRequestAction": {"domain": "evil.example", "protocol": "UDP"}}, "evil.example"),
+        ({}, ""),
+    ],
+)
+def test_the_remote_end_of_each_kind_of_action_is_shown(action: Event, shown: str) -> None:
+    assert fields(render(FULL, {"detail": {"service": {"action": action}}}))["Remote"] == shown
+
+
 @pytest.mark.parametrize("event", [{}, {"detail": {}}, {"detail": None}, {"detail": {"resource": [], "service": "x"}}])
 def test_a_finding_without_anything_is_a_form_left_blank(event: Event) -> None:
     shown = lines(render(FULL, event))

@@ -361,6 +361,19 @@ def _nothing_twice(settings: Settings) -> list[Fault]:
     ]
 
 
+def _nobody_told_twice(settings: Settings) -> list[Fault]:
+    told = {("email", address.lower(), "text") for address in settings.alert_emails}
+    faults: list[Fault] = []
+    for index, subscriber in enumerate(settings.alerts.subscribers):
+        mail = subscriber.protocol.startswith("email")
+        same = (subscriber.protocol, subscriber.endpoint.lower() if mail else subscriber.endpoint, subscriber.format)
+        if same in told:
+            text = "is subscribed already, by threat-monitor:alertEmails or above; once is enough"
+            faults.append(Fault(("alerts", "subscribers", index), text))
+        told.add(same)
+    return faults
+
+
 def _types_exist(settings: Settings) -> list[Fault]:
     if not settings.finding_types:
         return [Fault(("findingTypes",), 'is empty; leave it out, or write ["*"], for every type')]
@@ -400,6 +413,7 @@ _RULES: tuple[tuple[Callable[[Settings], list[Fault]], frozenset[str]], ...] = (
     (_something_to_log, frozenset({"subnetIds", "vpcIds"})),
     (_someone_to_tell, frozenset({"alertEmails", "alertEmail"})),
     (_nothing_twice, frozenset()),
+    (_nobody_told_twice, frozenset({"alerts"})),
     (_types_exist, frozenset({"findingTypes"})),
     (_detector_mode_and_id_agree, frozenset({"detector"})),
     (_a_detector_looked_up_is_left_alone, frozenset({"detector"})),

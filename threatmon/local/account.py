@@ -74,6 +74,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
     @cached_property
     def _session(self) -> Session:
         session = Session()
+        session.set_credentials("emulated", "emulated")
         session.register_component("data_loader", _LOADER)
         close_gaps(self, session.get_component("event_emitter"))
         return session
