@@ -127,7 +127,7 @@ def render(transformer: Transformer, event: Mapping[str, Any]) -> str:
     for line in text.split("\n"):
         try:
             valid = isinstance(json.loads(line), str)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidMessageError(f"{line!r} is not a JSON text: {error}") from error
         if not valid:
             raise InvalidMessageError(f"{line!r} is not a JSON text")

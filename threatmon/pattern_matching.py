@@ -36,6 +36,8 @@ def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
 
 
 def _leaves(pattern: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple["_Path", list[Any]]]:
+    if not pattern:
+        raise UnknownOperatorError(f"{'.'.join(prefix) or 'the pattern'}: has no condition")
     for key, value in pattern.items():
         path = _Path((*prefix, key))
         if isinstance(value, Mapping):
@@ -64,6 +66,8 @@ def _values(node: Any, path: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _holds(condition: Any, value: Any) -> bool:
+    if isinstance(condition, list):
+        raise UnknownOperatorError(f"a condition is a value or an operator, not {_shown(condition)}")
     if not isinstance(condition, Mapping):
         return type(condition) is type(value) and condition == value
     if len(condition) != 1 or next(iter(condition)) not in _OPERATORS:
@@ -99,7 +103,8 @@ def _is_number(value: Any) -> bool:
 
 def _numeric(operand: Any, value: Any) -> bool:
     pairs = list(zip(operand[::2], operand[1::2], strict=False)) if isinstance(operand, list) else []
-    if not pairs or len(operand) % 2 or not all(sign in _COMPARISONS and _is_number(bound) for sign, bound in pairs):
+    known = all(isinstance(sign, str) and sign in _COMPARISONS and _is_number(bound) for sign, bound in pairs)
+    if not pairs or len(operand) % 2 or not known:
         raise UnknownOperatorError(f"numeric takes comparisons and numbers, not {_shown(operand)}")
     return _is_number(value) and all(_COMPARISONS[sign](value, bound) for sign, bound in pairs)
 

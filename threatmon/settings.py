@@ -9,11 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from threatmon import finding_types
 from threatmon.severity import SeverityName, is_below
@@ -38,7 +38,9 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         """The fault as a line of the message: the full key, then what is wrong."""
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
-        return f"{NAMESPACE}:{key.removeprefix('.')}: {self.text}"
+        line = f"{NAMESPACE}:{key.removeprefix('.')}: {self.text}"
+        # Keys and values are free text; a line break in one must not look like a further fault.
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 class ConfigFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
@@ -55,10 +57,17 @@ def _decoded(value: object) -> object:
     if isinstance(value, str):
         try:
             decoded = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         # A JSON string stays one: "subnet-1" must never be read as a list of its characters.
         return value if isinstance(decoded, str) else decoded
+    return value
+
+
+def _days(value: object) -> object:
+    value = _decoded(value)
+    if isinstance(value, bool):  # True equals 1, and would keep the logs for a day
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(map(str, get_args(RetentionDays)))})
     return value
 
 
@@ -110,7 +119,6 @@ Flag = Annotated[bool, BeforeValidator(_decoded)]
 class _Model(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
         extra="forbid",
         strict=True,
         frozen=True,
@@ -134,7 +142,7 @@ class FlowLogSettings(_Model):
     """a port scan is ACCEPT on its way out, so anything but ALL leaves half of the evidence out"""
     aggregation_seconds: Annotated[Literal[60, 600], BeforeValidator(_decoded)] = 60
     """width of one record; 600 costs less and tells less"""
-    retention_days: Annotated[RetentionDays, BeforeValidator(_decoded)] = 365
+    retention_days: Annotated[RetentionDays, BeforeValidator(_days)] = 365
     """one of the values CloudWatch Logs accepts; controls want 365 or more"""
     format: Literal["default", "extended"] = "extended"
     """`extended` adds instance, TCP flags, direction and the packet's own addresses, for about twice the volume"""
@@ -241,7 +249,7 @@ def _with_emails_as_a_list(config: Mapping[str, Any]) -> tuple[dict[str, Any], l
     if "alertEmail" not in config:
         return config, []
     single = config.pop("alertEmail")
-    if _items(config.get("alertEmails", ())):
+    if _items(config.get("alertEmails", [])) != ():
         return config, [Fault(("alertEmail",), "is set and so is threat-monitor:alertEmails; keep one of them")]
     try:
         _email(single)
@@ -275,8 +283,10 @@ def _model_faults(config: Mapping[str, Any]) -> list[Fault]:
 
 def _fault(error: Mapping[str, Any]) -> Fault:
     kind, value = error["type"], _shown(error["input"])
-    path = tuple(part for part in error["loc"] if part != "[key]")
-    if _may_hold_a_token(path):
+    path = tuple(error["loc"])
+    if kind == "literal_error" and path[-1] == "[key]":  # how pydantic marks the key of a map
+        path = path[:-1]
+    if _may_hold_a_token(path, error["input"]):
         value = "the value (hidden, it may hold a token)"
     if kind == "extra_forbidden":
         return Fault(path, f"is not a known key{_did_you_mean(str(path[-1]), _keys_at(path[:-1]))}")
@@ -294,11 +304,12 @@ def _fault(error: Mapping[str, Any]) -> Fault:
     return Fault(path, f"{value} {error['msg'][0].lower()}{error['msg'][1:]}")
 
 
-def _may_hold_a_token(path: Sequence[str | int]) -> bool:
-    """Whether the value at ``path`` is, or contains, the endpoint of a subscriber."""
-    return tuple(path) == ("alerts",) or (
-        tuple(path[:2]) == ("alerts", "subscribers") and path[-1] not in {"protocol", "format"}
-    )
+def _may_hold_a_token(path: Sequence[str | int], value: object) -> bool:
+    """Whether a value is or contains the endpoint of a subscriber, perhaps written under another key."""
+    if tuple(path[:2]) != ("alerts", "subscribers"):
+        return tuple(path) == ("alerts",)
+    is_a_word = isinstance(value, str) and re.fullmatch(r"[a-z-]{1,12}", value)
+    return path[-1] not in {"protocol", "format"} or not is_a_word
 
 
 def _keys_at(path: Sequence[str | int]) -> list[str]:
