@@ -6,12 +6,14 @@ import pulumi_aws as aws
 from threatmon.documents import Account
 
 
-def current_account(parent: pulumi.Resource) -> pulumi.Output[Account]:
-    """The account, Region and partition of ``parent``'s provider.
+def account_of(parent: pulumi.Resource, known: pulumi.Output[Account] | None = None) -> pulumi.Output[Account]:
+    """The account, Region and partition of ``parent``'s provider: ``known``, where somebody has asked already.
 
     Asked of AWS rather than read off the ARN of a resource, so that a preview shows whole policy documents before
     anything exists.
     """
+    if known is not None:
+        return known
     opts = pulumi.InvokeOutputOptions(parent=parent)
     identity = aws.get_caller_identity_output(opts=opts)
     region = aws.get_region_output(opts=opts)

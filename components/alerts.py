@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import pulumi
 import pulumi_aws as aws
 
-from components.account import current_account
+from components.account import account_of
 from threatmon.documents import Account, queue_policy, topic_policy
 from threatmon.event_patterns import AlertRule, alert_rules, compact
 from threatmon.messages import mail
@@ -56,6 +56,8 @@ class FindingAlertsArgs:
     """log group of the flow logs the mail links to"""
     subscribers: Sequence[AlertSubscriber] = ()
     """further subscribers"""
+    account: pulumi.Output[Account] | None = None
+    """where it is deployed, if known already; else the provider is asked"""
 
 
 class FindingAlerts(pulumi.ComponentResource):
@@ -76,9 +78,11 @@ class FindingAlerts(pulumi.ComponentResource):
     """Names of the rules."""
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if not args.emails and not args.subscribers:
+            raise ValueError("emails: is empty, and so is subscribers; alerts need somebody to go to")
         super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account = current_account(self)
+        account = account_of(self, args.account)
 
         wanted = alert_rules(
             args.finding_types,

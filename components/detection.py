@@ -50,6 +50,8 @@ class ThreatDetection(pulumi.ComponentResource):
     """The detector's id."""
 
     def __init__(self, name: str, args: ThreatDetectionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if args.mode == "import" and not args.detector_id:
+            raise ValueError('detector_id: is required by mode "import"')
         super().__init__("threat-monitor:index:ThreatDetection", name, None, opts)
         if args.mode == "lookup":
             invoke = pulumi.InvokeOutputOptions(parent=self)

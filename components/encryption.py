@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.account import current_account
-from threatmon.documents import key_policy
+from components.account import account_of
+from threatmon.documents import Account, key_policy
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class EncryptionKeyArgs:
     """refuse to delete or replace the key"""
     keep_on_destroy: bool = False
     """leave the key when the stack is destroyed"""
+    account: pulumi.Output[Account] | None = None
+    """where it is deployed, if known already; else the provider is asked"""
 
 
 class EncryptionKey(pulumi.ComponentResource):
@@ -36,7 +38,7 @@ class EncryptionKey(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:EncryptionKey", name, None, opts)
-        account = current_account(self)
+        account = account_of(self, args.account)
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Evidence and alerts of {name}",

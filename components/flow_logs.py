@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.account import current_account
-from threatmon.documents import flow_log_trust, flow_log_write
+from components.account import account_of
+from threatmon.documents import Account, flow_log_trust, flow_log_write
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class FlowLogsArgs:
     """refuse to delete or replace the log group"""
     keep_on_destroy: bool = False
     """leave the log group when the stack is destroyed"""
+    account: pulumi.Output[Account] | None = None
+    """where it is deployed, if known already; else the provider is asked"""
 
 
 class FlowLogs(pulumi.ComponentResource):
@@ -65,7 +67,7 @@ class FlowLogs(pulumi.ComponentResource):
                 parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
             ),
         )
-        account = current_account(self)
+        account = account_of(self, args.account)
         role = aws.iam.Role(
             f"{name}-role",
             description=f"Writes flow logs to {args.log_group_name}",

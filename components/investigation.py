@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.account import current_account
+from components.account import account_of
 from threatmon import console, dashboards, queries
+from threatmon.documents import Account
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class InvestigationArgs:
     """the queue of what could not be delivered"""
     rule_names: Sequence[pulumi.Input[str]]
     """the rules on findings"""
+    account: pulumi.Output[Account] | None = None
+    """where it is deployed, if known already; else the provider is asked"""
 
 
 class Investigation(pulumi.ComponentResource):
@@ -48,7 +51,7 @@ class Investigation(pulumi.ComponentResource):
                 log_group_names=[args.log_group_name],
                 opts=pulumi.ResourceOptions(parent=self),
             )
-        account = current_account(self)
+        account = account_of(self, args.account)
         body = pulumi.Output.all(
             account, args.log_group_name, args.topic_arn, args.dead_letter_queue_url, *args.rule_names
         ).apply(

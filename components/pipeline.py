@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.account import current_account
+from components.account import account_of
 from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
@@ -42,6 +42,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         super().__init__("threat-monitor:index:MonitoringPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
+        account = account_of(self)
         log_group_name = names.log_group(args.stack)
 
         kms_key_arn: pulumi.Input[str] = (
@@ -52,6 +53,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                     log_group_name=log_group_name,
                     protect=settings.protect,
                     keep_on_destroy=settings.flow_logs.keep_on_destroy,
+                    account=account,
                 ),
                 child,
             ).arn
@@ -70,6 +72,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 log_group_class=settings.flow_logs.log_group_class,
                 protect=settings.protect,
                 keep_on_destroy=settings.flow_logs.keep_on_destroy,
+                account=account,
             ),
             child,
         )
@@ -96,6 +99,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 account_alias=settings.alerts.account_alias,
                 log_group_name=log_group_name,
                 subscribers=[AlertSubscriber(s.protocol, s.endpoint, s.format) for s in settings.alerts.subscribers],
+                account=account,
             ),
             child,
         )
@@ -108,6 +112,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 topic_arn=alerts.topic_arn,
                 dead_letter_queue_url=alerts.dead_letter_queue_url,
                 rule_names=alerts.rule_names,
+                account=account,
             ),
             child,
         )
@@ -118,7 +123,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             "ruleNames": pulumi.Output.all(*alerts.rule_names),
             "deadLetterQueueUrl": alerts.dead_letter_queue_url,
             "dashboardUrl": investigation.dashboard_url,
-            "nextSteps": pulumi.Output.all(alerts.topic_arn, current_account(self)).apply(
+            "nextSteps": pulumi.Output.all(alerts.topic_arn, account).apply(
                 lambda it: next_steps(it[0], it[1].region, settings.alert_emails)
             ),
         }

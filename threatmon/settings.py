@@ -122,89 +122,121 @@ class _Model(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
-        use_attribute_docstrings=True,
     )
 
 
 class DetectorSettings(_Model):
     """How the stack comes to its detector; there is one for each account and Region."""
 
-    mode: Literal["create", "import", "lookup"] = "create"
-    """`create` makes one, `import` adopts the one with `id`, `lookup` only refers to it"""
-    id: DetectorId | None = None
-    """the detector to adopt or refer to; `lookup` without it takes the one the account has"""
+    mode: Literal["create", "import", "lookup"] = Field(
+        default="create",
+        description="`create` makes one, `import` adopts the one with `id`, `lookup` only refers to it",
+    )
+    id: DetectorId | None = Field(
+        default=None, description="the detector to adopt or refer to; `lookup` without it takes the one the account has"
+    )
 
 
 class FlowLogSettings(_Model):
     """The evidence: which traffic is recorded, how finely, and for how long it is kept."""
 
-    traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = "ALL"
-    """a port scan is ACCEPT on its way out, so anything but ALL leaves half of the evidence out"""
-    aggregation_seconds: Annotated[Literal[60, 600], BeforeValidator(_decoded)] = 60
-    """width of one record; 600 costs less and tells less"""
-    retention_days: Annotated[RetentionDays, BeforeValidator(_days)] = 365
-    """one of the values CloudWatch Logs accepts; controls want 365 or more"""
-    format: Literal["default", "extended"] = "extended"
-    """`extended` adds instance, TCP flags, direction and the packet's own addresses, for about twice the volume"""
-    log_group_class: Literal["STANDARD", "INFREQUENT_ACCESS"] = "STANDARD"
-    """INFREQUENT_ACCESS halves the price of ingestion, and cannot be browsed or tailed; it cannot be changed later"""
-    keep_on_destroy: Flag = False
-    """`pulumi destroy` leaves the log group and its key"""
+    traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = Field(
+        default="ALL",
+        description="a port scan is ACCEPT on its way out, so anything but ALL leaves half of the evidence out",
+    )
+    aggregation_seconds: Annotated[Literal[60, 600], BeforeValidator(_decoded)] = Field(
+        default=60, description="width of one record; 600 costs less and tells less"
+    )
+    retention_days: Annotated[RetentionDays, BeforeValidator(_days)] = Field(
+        default=365, description="one of the values CloudWatch Logs accepts; controls want 365 or more"
+    )
+    format: Literal["default", "extended"] = Field(
+        default="extended",
+        description="`extended` adds instance, TCP flags, direction and the packet's own addresses, "
+        "for about twice the volume",
+    )
+    log_group_class: Literal["STANDARD", "INFREQUENT_ACCESS"] = Field(
+        default="STANDARD",
+        description="INFREQUENT_ACCESS halves the price of ingestion, and cannot be browsed or tailed; "
+        "it cannot be changed later",
+    )
+    keep_on_destroy: Flag = Field(default=False, description="`pulumi destroy` leaves the log group and its key")
 
 
 class Subscriber(_Model):
     """A further subscriber to the alerts."""
 
-    protocol: Literal["email", "email-json", "https", "sqs", "lambda", "sms"]
-    """the SNS protocol"""
-    endpoint: Annotated[str, Field(min_length=1)]
-    """address, URL, ARN or phone number, as the protocol needs; kept secret"""
-    format: Literal["text", "raw"] = "text"
-    """`text` is the mail for people, `raw` the untouched event for chat tools, pagers and SIEMs"""
+    protocol: Literal["email", "email-json", "https", "sqs", "lambda", "sms"] = Field(description="the SNS protocol")
+    endpoint: str = Field(
+        min_length=1, description="address, URL, ARN or phone number, as the protocol needs; kept secret"
+    )
+    format: Literal["text", "raw"] = Field(
+        default="text",
+        description="`text` is the mail for people, `raw` the untouched event for chat tools, pagers and SIEMs",
+    )
 
 
 class AlertSettings(_Model):
     """What is sent, and to whom besides alertEmails."""
 
-    include_samples: Flag = True
-    """sample findings alert, so that the path can be tested"""
-    include_archived: Flag = False
-    """findings archived by hand alert too"""
-    kms_key_arn: KeyArn | None = None
-    """a key of yours instead of one made by this stack; its policy must let EventBridge and CloudWatch Logs use it"""
-    account_alias: Alias | None = None
-    """a name for the account, shown in the mail"""
-    subscribers: Annotated[tuple[Subscriber, ...], BeforeValidator(_items)] = ()
-    """further subscribers: `{protocol, endpoint, format}`"""
+    include_samples: Flag = Field(default=True, description="sample findings alert, so that the path can be tested")
+    include_archived: Flag = Field(default=False, description="findings archived by hand alert too")
+    kms_key_arn: KeyArn | None = Field(
+        default=None,
+        description="a key of yours instead of one made by this stack; "
+        "its policy must let EventBridge and CloudWatch Logs use it",
+    )
+    account_alias: Alias | None = Field(default=None, description="a name for the account, shown in the mail")
+    subscribers: Annotated[tuple[Subscriber, ...], BeforeValidator(_items)] = Field(
+        default=(), description="further subscribers: `{protocol, endpoint, format}`"
+    )
 
 
 class Settings(_Model):
     """The settings of one stack. Attributes are the config keys in snake case."""
 
-    subnet_ids: Annotated[tuple[SubnetId, ...], BeforeValidator(_items)] = ()
-    """subnets to log"""
-    vpc_ids: Annotated[tuple[VpcId, ...], BeforeValidator(_items)] = ()
-    """whole VPCs to log, which is what EC2.6 and CIS look for; at least one subnet or VPC is needed"""
-    alert_emails: Annotated[tuple[EmailAddress, ...], BeforeValidator(_items)] = ()
-    """who gets the mails; required. `alertEmail: a@example.com` is accepted as a list of one"""
-    finding_types: Annotated[tuple[str, ...], BeforeValidator(_items)] = (finding_types.EVERYTHING,)
-    """which findings alert: exact type, family by a trailing `*` (`Recon:EC2/*`), or `*`"""
-    minimum_severity: SeverityName | None = None
-    """low, medium, high or critical, applied together with findingTypes; low where findingTypes is set, else medium"""
-    allow_unknown_finding_types: Flag = False
-    """let names through that the catalogue does not know yet, with a warning"""
-    detector: Annotated[DetectorSettings, BeforeValidator(_decoded)] = DetectorSettings()
-    """how the stack comes to its detector"""
-    protection_plans: Annotated[dict[PlanName, Flag], BeforeValidator(_decoded)] = Field(default_factory=dict)
-    """paid plans of GuardDuty (s3, eksAudit, malware, rds, lambda, runtime, ai): off unless true; ai stays as it is"""
-    finding_publishing_frequency: Literal["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"] = "SIX_HOURS"
-    """how often repeats of a known finding are sent; a new finding never waits"""
-    flow_logs: Annotated[FlowLogSettings, BeforeValidator(_decoded)] = FlowLogSettings()
-    """the flow logs"""
-    alerts: Annotated[AlertSettings, BeforeValidator(_decoded)] = AlertSettings()
-    """the alerts"""
-    protect: Flag = False
-    """refuse to delete or replace the detector, the log group and the key"""
+    subnet_ids: Annotated[tuple[SubnetId, ...], BeforeValidator(_items)] = Field(
+        default=(), description="subnets to log"
+    )
+    vpc_ids: Annotated[tuple[VpcId, ...], BeforeValidator(_items)] = Field(
+        default=(),
+        description="whole VPCs to log, which is what EC2.6 and CIS look for; at least one subnet or VPC is needed",
+    )
+    alert_emails: Annotated[tuple[EmailAddress, ...], BeforeValidator(_items)] = Field(
+        default=(), description="who gets the mails; required. `alertEmail: a@example.com` is accepted as a list of one"
+    )
+    finding_types: Annotated[tuple[str, ...], BeforeValidator(_items)] = Field(
+        default=(finding_types.EVERYTHING,),
+        description="which findings alert: exact type, family by a trailing `*` (`Recon:EC2/*`), or `*`",
+    )
+    minimum_severity: SeverityName | None = Field(
+        default=None,
+        description="low, medium, high or critical, applied together with findingTypes; "
+        "low where findingTypes is set, else medium",
+    )
+    allow_unknown_finding_types: Flag = Field(
+        default=False, description="let names through that the catalogue does not know yet, with a warning"
+    )
+    detector: Annotated[DetectorSettings, BeforeValidator(_decoded)] = Field(
+        default=DetectorSettings(), description="how the stack comes to its detector"
+    )
+    protection_plans: Annotated[dict[PlanName, Flag], BeforeValidator(_decoded)] = Field(
+        default_factory=dict,
+        description="paid plans of GuardDuty (s3, eksAudit, malware, rds, lambda, runtime, ai): off unless true; "
+        "ai stays as it is",
+    )
+    finding_publishing_frequency: Literal["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"] = Field(
+        default="SIX_HOURS", description="how often repeats of a known finding are sent; a new finding never waits"
+    )
+    flow_logs: Annotated[FlowLogSettings, BeforeValidator(_decoded)] = Field(
+        default=FlowLogSettings(), description="the flow logs"
+    )
+    alerts: Annotated[AlertSettings, BeforeValidator(_decoded)] = Field(
+        default=AlertSettings(), description="the alerts"
+    )
+    protect: Flag = Field(
+        default=False, description="refuse to delete or replace the detector, the log group and the key"
+    )
 
     @property
     def severity_floor(self) -> SeverityName:

@@ -177,6 +177,17 @@ def test_topics_and_queue_are_encrypted_with_the_key() -> None:
     assert the(run, QUEUE).inputs == {"messageRetentionSeconds": 14 * 24 * 3600, "kmsMasterKeyId": KEY_ARN}
 
 
+def test_a_topic_has_the_name_a_phone_shows_and_nothing_else() -> None:
+    inputs = {topic.name: topic.inputs for topic in deploy(subscribers=[RAW]).of_type(TOPIC)}
+    expected = {"displayName": "GuardDuty alerts", "kmsMasterKeyId": KEY_ARN}
+    assert inputs == {"page-topic": expected, "page-topic-raw": expected}
+
+
+def test_alerts_for_nobody_are_refused_by_the_name_of_the_input() -> None:
+    with pytest.raises(ValueError, match="emails"):
+        deploy(emails=[])
+
+
 def test_nothing_is_protected_retained_or_imported() -> None:
     resources = deploy(subscribers=[RAW]).resources.values()
     assert not [r.name for r in resources if r.protect or r.retain_on_delete or r.import_id]

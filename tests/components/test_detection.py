@@ -57,6 +57,13 @@ def test_import_adopts_the_detector_with_that_id() -> None:
     assert the(deploy(mode="import", detector_id=DETECTOR_ID), DETECTOR).import_id == DETECTOR_ID
 
 
+def test_import_without_an_id_is_refused_and_makes_no_detector() -> None:
+    mocks = AwsMocks()
+    with pytest.raises(ValueError, match="detector_id"):
+        deploy(mocks, mode="import")
+    assert not [resource for resource in mocks.resources if resource.typ == DETECTOR]
+
+
 def test_create_imports_nothing() -> None:
     run = deploy(protection_plans=ALL_OFF)
     assert {r.import_id for r in run.resources.values()} == {""}

@@ -212,6 +212,19 @@ def test_the_key_of_a_log_group_that_does_not_exist_cannot_be_changed(account: E
         logs.associate_kms_key(logGroupName="none", kmsKeyId="arn:key")
 
 
+def test_a_feature_nobody_names_stays_as_it_is(account: EmulatedAccount) -> None:
+    guardduty = account.client("guardduty")
+    off = {"Name": "S3_DATA_EVENTS", "Status": "DISABLED"}
+    detector_id = guardduty.create_detector(Enable=True, Features=[off])["DetectorId"]
+    guardduty.update_detector(DetectorId=detector_id, Features=[{"Name": "RUNTIME_MONITORING", "Status": "ENABLED"}])
+    guardduty.update_detector(DetectorId=detector_id, FindingPublishingFrequency="ONE_HOUR")
+    found = {it["Name"]: it["Status"] for it in guardduty.get_detector(DetectorId=detector_id)["Features"]}
+    assert {name for name, status in found.items() if status == "DISABLED"} == {
+        "S3_DATA_EVENTS",
+        "EKS_RUNTIME_MONITORING",
+    }
+
+
 def test_the_tags_of_a_detector_can_be_changed(account: EmulatedAccount) -> None:
     guardduty = account.client("guardduty")
     detector_id = guardduty.create_detector(Enable=True)["DetectorId"]

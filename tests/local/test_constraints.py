@@ -189,16 +189,22 @@ def test_a_key_of_a_log_group_is_refused(policy: str | None) -> None:
 @pytest.mark.parametrize("traffic", ["ACCEPT", "REJECT", "ALL"])
 @pytest.mark.parametrize("seconds", [60, 600])
 def test_a_flow_log_is_accepted(traffic: str, seconds: int) -> None:
-    constraints.flow_log(traffic, seconds)
+    constraints.flow_log(traffic, seconds, ["subnet-1"])
 
 
 @pytest.mark.parametrize(
-    ("traffic", "seconds", "reason"),
-    [("EVERYTHING", 60, "EVERYTHING is not a traffic type"), (None, 60, "None is not"), ("ALL", 300, "not 300")],
+    ("traffic", "seconds", "resources", "reason"),
+    [
+        ("EVERYTHING", 60, ["subnet-1"], "EVERYTHING is not a traffic type"),
+        (None, 60, ["subnet-1"], "None is not a traffic type"),
+        ("ALL", 300, ["subnet-1"], "must be 60 or 600 seconds, not 300"),
+        ("ALL", 60, [], "must be specified, not none"),
+        ("ALL", 60, ["subnet-1", "vpc-1"], "must be specified, not subnet-1 and vpc-1"),
+    ],
 )
-def test_a_flow_log_is_refused(traffic: str | None, seconds: int, reason: str) -> None:
+def test_a_flow_log_is_refused(traffic: str | None, seconds: int, resources: list[str], reason: str) -> None:
     with pytest.raises(ConstraintError, match=reason):
-        constraints.flow_log(traffic, seconds)
+        constraints.flow_log(traffic, seconds, resources)
 
 
 def test_a_flow_log_that_differs_in_anything_is_new() -> None:

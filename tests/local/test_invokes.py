@@ -67,13 +67,11 @@ def test_a_detector_is_found(args: dict[str, str], account: EmulatedAccount) -> 
     answer = invoke(account, "aws:guardduty/getDetector:getDetector", args)
     assert (answer["id"], answer["status"]) == (DETECTOR_ID, "ENABLED")
     assert answer["arn"] == f"arn:aws:guardduty:eu-west-1:{ACCOUNT}:detector/{DETECTOR_ID}"
-    assert answer["features"] == [
-        {
-            "name": "RUNTIME_MONITORING",
-            "status": "ENABLED",
-            "additionalConfigurations": [{"name": "EC2_AGENT_MANAGEMENT", "status": "DISABLED"}],
-        }
-    ]
+    assert {
+        "name": "RUNTIME_MONITORING",
+        "status": "ENABLED",
+        "additionalConfigurations": [{"name": "EC2_AGENT_MANAGEMENT", "status": "DISABLED"}],
+    } in answer["features"]
 
 
 def test_an_account_without_a_detector_says_so(account: EmulatedAccount) -> None:

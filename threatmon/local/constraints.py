@@ -210,8 +210,8 @@ def log_group_key(policy: str | None, log_group_arn: str, region: str, dns_suffi
         )
 
 
-def flow_log(traffic_type: str | None, aggregation_seconds: int) -> None:
-    """A flow log's traffic type and aggregation interval.
+def flow_log(traffic_type: str | None, aggregation_seconds: int, resource_ids: Sequence[str]) -> None:
+    """A flow log's traffic type, its aggregation interval, and the one resource it records.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFlowLogs.html
     """
@@ -220,6 +220,11 @@ def flow_log(traffic_type: str | None, aggregation_seconds: int) -> None:
     if aggregation_seconds not in (60, 600):
         raise ConstraintError(
             f"InvalidParameter: Flow Log Max Aggregation Interval must be 60 or 600 seconds, not {aggregation_seconds}"
+        )
+    if len(resource_ids) != 1:
+        raise ConstraintError(
+            "InvalidParameter: one of subnetId, vpcId and eniId must be specified, "
+            f"not {' and '.join(resource_ids) or 'none'}"
         )
 
 

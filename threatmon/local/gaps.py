@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 _Params = dict[str, Any]
 # Protocols whose subscriber has to confirm: https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 _CONFIRMED_BY_HAND = frozenset({"email", "email-json", "http", "https"})
+# What a new detector has on or off by itself:
+# https://docs.aws.amazon.com/guardduty/latest/APIReference/API_CreateDetector.html
+_NEW_DETECTOR_FEATURES = {
+    "CLOUD_TRAIL": "ENABLED",
+    "DNS_LOGS": "ENABLED",
+    "FLOW_LOGS": "ENABLED",
+    "S3_DATA_EVENTS": "ENABLED",
+    "EKS_AUDIT_LOGS": "ENABLED",
+    "EBS_MALWARE_PROTECTION": "ENABLED",
+    "RDS_LOGIN_EVENTS": "ENABLED",
+    "LAMBDA_NETWORK_LOGS": "ENABLED",
+    "EKS_RUNTIME_MONITORING": "DISABLED",
+    "RUNTIME_MONITORING": "DISABLED",
+}
 
 
 class _RefusedError(Exception):
@@ -42,6 +56,7 @@ def close_gaps(account: "EmulatedAccount", events: BaseEventHooks) -> None:
         _query_definitions,
         _log_group_keys,
         _log_group_class,
+        _detector_features,
         _detector_tags,
         _pending_subscriptions,
         _flow_logs,
@@ -87,6 +102,25 @@ def _query_definitions(_: "EmulatedAccount", events: BaseEventHooks) -> None:
     events.register("before-call.cloudwatch-logs.PutQueryDefinition", _answer(put))
     events.register("before-call.cloudwatch-logs.DescribeQueryDefinitions", _answer(describe))
     events.register("before-call.cloudwatch-logs.DeleteQueryDefinition", _answer(delete))
+
+
+def _detector_features(account: "EmulatedAccount", events: BaseEventHooks) -> None:
+    """The features nobody names in a request, which moto drops."""
+
+    def creating(params: _Params, **_: Any) -> None:
+        new = [{"Name": name, "Status": status} for name, status in _NEW_DETECTOR_FEATURES.items()]
+        params["Features"] = merged(new, params.get("Features", []))
+
+    def updating(params: _Params, **_: Any) -> None:
+        if "Features" in params:
+            detector = account.client("guardduty").get_detector(DetectorId=params["DetectorId"])
+            params["Features"] = merged(detector["Features"], params["Features"])
+
+    def merged(old: list[_Params], new: list[_Params]) -> list[_Params]:
+        return list({feature["Name"]: feature for feature in (*old, *new)}.values())
+
+    events.register("before-parameter-build.guardduty.CreateDetector", creating)
+    events.register("before-parameter-build.guardduty.UpdateDetector", updating)
 
 
 def _detector_tags(account: "EmulatedAccount", events: BaseEventHooks) -> None:

@@ -24,11 +24,12 @@ _INPUTS = names(_FLOW_LOG, _FLOW_LOG_SOURCES)
 
 
 def _make_flow_log(account: EmulatedAccount, inputs: Properties) -> str:
-    constraints.flow_log(inputs.get("trafficType"), inputs["maxAggregationInterval"])
+    sources = to_api(inputs, _FLOW_LOG_SOURCES)
+    constraints.flow_log(inputs.get("trafficType"), inputs["maxAggregationInterval"], list(sources.values()))
     constraints.flow_log_role(_trust_of(account, inputs), account.arn("ec2", "vpc-flow-log/fl-00000000000000000"))
     ec2 = account.client("ec2")
     configuration = to_api(inputs, _FLOW_LOG)
-    [(resource_type, resource_id)] = to_api(inputs, _FLOW_LOG_SOURCES).items()
+    [(resource_type, resource_id)] = sources.items()
     existing = ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [resource_id]}])["FlowLogs"]
     constraints.flow_log_is_new(configuration, [{key: entry.get(key) for key in configuration} for entry in existing])
     answer = ec2.create_flow_logs(ResourceIds=[resource_id], ResourceType=resource_type, **configuration)

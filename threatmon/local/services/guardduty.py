@@ -1,33 +1,16 @@
 """Detectors and their features."""
 
-from collections.abc import Mapping
-
 from threatmon.local import constraints, tagging
 from threatmon.local.account import EmulatedAccount
 from threatmon.local.emulated import Emulated, Fields, NotThereError, Properties, forget, found, from_api, names, to_api
 
 _DETECTOR: Fields = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
-# What AWS switches on by itself in a new detector; deleting a feature resource does not switch it off again.
-# https://docs.aws.amazon.com/guardduty/latest/APIReference/API_CreateDetector.html
-_NEW_DETECTOR_FEATURES: Mapping[str, str] = {
-    "CLOUD_TRAIL": "ENABLED",
-    "DNS_LOGS": "ENABLED",
-    "FLOW_LOGS": "ENABLED",
-    "S3_DATA_EVENTS": "ENABLED",
-    "EKS_AUDIT_LOGS": "ENABLED",
-    "EBS_MALWARE_PROTECTION": "ENABLED",
-    "RDS_LOGIN_EVENTS": "ENABLED",
-    "LAMBDA_NETWORK_LOGS": "ENABLED",
-    "EKS_RUNTIME_MONITORING": "DISABLED",
-    "RUNTIME_MONITORING": "DISABLED",
-}
 
 
 def _make_detector(account: EmulatedAccount, inputs: Properties) -> str:
     guardduty = account.client("guardduty")
     constraints.first_detector(guardduty.list_detectors()["DetectorIds"])
-    features = [{"Name": name, "Status": status} for name, status in _NEW_DETECTOR_FEATURES.items()]
-    return guardduty.create_detector(**to_api(inputs, _DETECTOR), Features=features)["DetectorId"]
+    return guardduty.create_detector(**to_api(inputs, _DETECTOR))["DetectorId"]
 
 
 def _detector(account: EmulatedAccount, detector_id: str) -> Properties:
@@ -60,15 +43,11 @@ _FEATURE: Fields = {"name": "Name", "status": "Status"}
 
 
 def _put_feature(account: EmulatedAccount, inputs: Properties) -> str:
-    detector_id = inputs["detectorId"]
     feature = to_api(inputs, _FEATURE)
     if inputs.get("additionalConfigurations"):
         feature["AdditionalConfiguration"] = [to_api(entry, _FEATURE) for entry in inputs["additionalConfigurations"]]
-    # moto replaces all features where AWS changes the given one.
-    features = {entry["Name"]: entry for entry in _detector(account, detector_id)["Features"]}
-    features[inputs["name"]] = feature
-    account.client("guardduty").update_detector(DetectorId=detector_id, Features=list(features.values()))
-    return f"{detector_id}/{inputs['name']}"
+    account.client("guardduty").update_detector(DetectorId=inputs["detectorId"], Features=[feature])
+    return f"{inputs['detectorId']}/{inputs['name']}"
 
 
 def _look_at_feature(account: EmulatedAccount, physical_id: str) -> Properties:

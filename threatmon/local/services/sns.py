@@ -15,9 +15,15 @@ _TOPIC: Fields = {
 
 
 def _make_topic(account: EmulatedAccount, inputs: Properties) -> str:
+    _check_topic_policy(inputs)
     topic_arn = account.client("sns").create_topic(Name=inputs["name"])["TopicArn"]
     _change_topic(account, topic_arn, inputs)
     return topic_arn
+
+
+def _check_topic_policy(inputs: Properties) -> None:
+    if inputs.get("policy"):
+        constraints.policy_document(inputs["policy"], "topic")
 
 
 def _look_at_topic(account: EmulatedAccount, topic_arn: str) -> Properties:
@@ -31,8 +37,7 @@ def _look_at_topic(account: EmulatedAccount, topic_arn: str) -> Properties:
 
 
 def _change_topic(account: EmulatedAccount, topic_arn: str, inputs: Properties) -> None:
-    if inputs.get("policy"):
-        constraints.policy_document(inputs["policy"], "topic")
+    _check_topic_policy(inputs)
     wanted = {"DisplayName": "", "KmsMasterKeyId": "", **to_api(inputs, _TOPIC)}
     for name, value in wanted.items():
         account.client("sns").set_topic_attributes(TopicArn=topic_arn, AttributeName=name, AttributeValue=value)
