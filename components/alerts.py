@@ -30,7 +30,7 @@ class AlertSubscriber:
     protocol: str
     """an SNS protocol: email, email-json, https, sqs, lambda or sms"""
     endpoint: str
-    """address, URL, ARN or phone number; kept as a secret, since a URL may hold a token"""
+    """address, URL, ARN or phone number; all but an address are kept secret, since a URL may hold a token"""
     format: MessageFormat = "text"
 
 

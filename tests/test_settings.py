@@ -928,3 +928,36 @@ def test_a_valid_config_round_trips_its_values(config: Config, as_strings: bool)
     handed_over = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     settings, _ = parse(handed_over if as_strings else config)
     assert json.loads(settings.model_dump_json(by_alias=True, exclude_unset=True)) == config
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint", "kind"),
+    [
+        ("email", "not an address", "an e-mail address"),
+        ("email-json", "a@b", "an e-mail address"),
+        ("https", "http://example.com/s3cret", "an https:// URL"),
+        ("sqs", "https://sqs.eu-west-1.amazonaws.com/111122223333/s3cret", "the ARN of a queue"),
+        ("lambda", "arn:aws:sqs:eu-west-1:111122223333:s3cret", "the ARN of a function"),
+        ("sms", "0170 1234567", "a phone number in international form (+49...)"),
+    ],
+)
+def test_an_endpoint_has_the_form_its_protocol_needs(protocol: str, endpoint: str, kind: str) -> None:
+    assert faults_beside({"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}}) == [
+        f"alerts.subscribers[0].endpoint: the value (hidden, it may hold a token) is not {kind}, "
+        f'as protocol "{protocol}" needs'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("email", "a.b+c@example.co.uk"),
+        ("https", "https://example.com/hook?token=1"),
+        ("sqs", "arn:aws-us-gov:sqs:us-gov-west-1:111122223333:queue"),
+        ("lambda", "arn:aws:lambda:eu-west-1:111122223333:function:alert"),
+        ("sms", "+491701234567"),
+        ("https", "secret"),
+    ],
+)
+def test_a_fitting_endpoint_and_an_encrypted_one_are_fine(protocol: str, endpoint: str) -> None:
+    assert faults_beside({"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}}) == []

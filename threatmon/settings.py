@@ -19,6 +19,8 @@ from threatmon import finding_types
 from threatmon.severity import SeverityName, is_below
 
 NAMESPACE = "threat-monitor"
+# Stands for an encrypted value where it cannot be read; the engine alone can.
+SECRET_PLACEHOLDER = "secret"  # noqa: S105 - no secret
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 RetentionDays = Literal[
@@ -76,13 +78,15 @@ def _items(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+# The pattern of https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with at least one dot in the
+# domain, and no dot at either end of the local part or beside another; the lengths are those of RFC 5321.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_EMAIL = rf"(?=.{{1,254}}$)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+"
+
+
 def _email(value: object) -> object:
-    # The pattern of https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with at least one dot in
-    # the domain, and no dot at either end of the local part or beside another.
-    label = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    atom = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-    form = rf"(?=[^@]{{1,64}}@){atom}(?:\.{atom})*@{label}(?:\.{label})+"
-    if not isinstance(value, str) or len(value) > 254 or not re.fullmatch(form, value):  # noqa: PLR2004 - RFC 5321
+    if not isinstance(value, str) or not re.fullmatch(_EMAIL, value):
         raise PydanticCustomError("form", "is not an e-mail address (expected name@example.com)")
     return value
 
@@ -168,7 +172,7 @@ class Subscriber(_Model):
 
     protocol: Literal["email", "email-json", "https", "sqs", "lambda", "sms"] = Field(description="the SNS protocol")
     endpoint: str = Field(
-        min_length=1, description="address, URL, ARN or phone number, as the protocol needs; kept secret"
+        min_length=1, description="address, URL, ARN or phone number, as the protocol needs; secret unless an address"
     )
     format: Literal["text", "raw"] = Field(
         default="text",
@@ -404,6 +408,28 @@ def _nothing_twice(settings: Settings) -> list[Fault]:
     ]
 
 
+_ARN = r"arn:aws(-us-gov|-cn)?:{}:[a-z0-9-]+:[0-9]{{12}}:.+"
+# What an endpoint looks like, by protocol; e-mail addresses are checked as such.
+_ENDPOINTS = {
+    "https": (r"https://\S+", "an https:// URL"),
+    "sqs": (_ARN.format("sqs"), "the ARN of a queue"),
+    "lambda": (_ARN.format("lambda"), "the ARN of a function"),
+    "sms": (r"\+[1-9][0-9]{6,14}", "a phone number in international form (+49...)"),
+}
+
+
+def _endpoints_fit(settings: Settings) -> list[Fault]:
+    faults: list[Fault] = []
+    for index, (protocol, endpoint) in enumerate((s.protocol, s.endpoint) for s in settings.alerts.subscribers):
+        if endpoint == SECRET_PLACEHOLDER:
+            continue
+        form, kind = _ENDPOINTS.get(protocol, (_EMAIL, "an e-mail address"))
+        if not re.fullmatch(form, endpoint):
+            text = f'the value (hidden, it may hold a token) is not {kind}, as protocol "{protocol}" needs'
+            faults.append(Fault(("alerts", "subscribers", index, "endpoint"), text))
+    return faults
+
+
 def _nobody_told_twice(settings: Settings) -> list[Fault]:
     told = {("email", address.lower(), "text") for address in settings.alert_emails}
     faults: list[Fault] = []
@@ -456,6 +482,7 @@ _RULES: tuple[tuple[Callable[[Settings], list[Fault]], frozenset[str]], ...] = (
     (_something_to_log, frozenset({"subnetIds", "vpcIds"})),
     (_someone_to_tell, frozenset({"alertEmails", "alertEmail"})),
     (_nothing_twice, frozenset()),
+    (_endpoints_fit, frozenset({"alerts"})),
     (_nobody_told_twice, frozenset({"alerts"})),
     (_types_exist, frozenset({"findingTypes"})),
     (_detector_mode_and_id_agree, frozenset({"detector"})),

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-# Encrypted values can be read by the engine alone.
-SECRET_PLACEHOLDER = "secret"  # noqa: S105 - stands for a secret, and is none
+from threatmon.settings import SECRET_PLACEHOLDER
 
 
 class StackFileError(Exception):

@@ -1,0 +1,81 @@
+"""Deployments that cannot succeed: what is said, what is left, and how the next one repairs it."""
+
+from engine.stacks import SUBNETS, Stack, inventory
+
+DETECTOR_ID = "0123456789abcdef0123456789abcdef"
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
+
+
+def test_the_next_deployment_repairs_a_failed_one_without_duplicates(stack: Stack) -> None:
+    stack.provider.fail_next(FLOW_LOG, "RequestLimitExceeded: try again", name=f"threat-monitor-flow-logs-{SUBNETS[1]}")
+    run = stack.up()
+    assert not run.ok
+    assert "RequestLimitExceeded: try again" in run.output
+    assert inventory(stack.account)["flow logs"] == [SUBNETS[0]]
+
+    stack.up().succeeded()
+    made = inventory(stack.account)
+    assert made["flow logs"] == sorted(SUBNETS)
+    assert {kind: len(made[kind]) for kind in ("detectors", "keys", "log groups", "roles", "topics", "queues")} == {
+        "detectors": 1,
+        "keys": 1,
+        "log groups": 1,
+        "roles": 1,
+        "topics": 1,
+        "queues": 1,
+    }
+
+
+def test_an_existing_detector_is_named_with_the_config_that_adopts_it(stack: Stack) -> None:
+    stack.account.seed_detector(DETECTOR_ID)
+    run = stack.up()
+    assert not run.ok
+    assert "a detector already exists for the current account" in run.output
+    assert f"threat-monitor:detector: {{mode: import, id: {DETECTOR_ID}}}" in run.output
+    assert f"threat-monitor:detector: {{mode: lookup, id: {DETECTOR_ID}}}" in run.output
+
+    stack.configure(detector={"mode": "import", "id": DETECTOR_ID})
+    stack.up().succeeded()
+    assert stack.resources()["Detector detection-detector"]["id"] == DETECTOR_ID
+    assert inventory(stack.account)["detectors"] == [DETECTOR_ID]
+    assert stack.preview() == {}
+
+
+def test_a_detector_looked_up_stays_what_it_was(stack: Stack) -> None:
+    stack.account.seed_detector(DETECTOR_ID)
+    before = stack.account.client("guardduty").get_detector(DetectorId=DETECTOR_ID)
+    stack.configure(detector={"mode": "lookup"})
+    stack.up().succeeded()
+    assert not any(name.startswith("Detector") for name in stack.resources())
+    stack.destroy().succeeded()
+    after = stack.account.client("guardduty").get_detector(DetectorId=DETECTOR_ID)
+    assert {**after, "ResponseMetadata": None} == {**before, "ResponseMetadata": None}
+
+
+def test_the_wrong_account_is_named_and_nothing_is_created(stack: Stack) -> None:
+    stack.configure(**{"aws:allowedAccountIds": ["444455556666"]})
+    run = stack.up()
+    assert not run.ok
+    assert f"AWS account ID not allowed: {stack.account.account_id}" in run.output
+    assert "aws:allowedAccountIds: 444455556666" in run.output
+    assert inventory(stack.account) == {}
+
+
+def test_a_missing_region_is_asked_for_and_nothing_is_created(stack: Stack) -> None:
+    stack.configure(**{"aws:region": None})
+    run = stack.up()
+    assert not run.ok
+    assert "pulumi config set aws:region" in run.output
+    assert inventory(stack.account) == {}
+
+
+def test_faults_of_the_config_are_listed_and_nothing_is_registered(stack: Stack) -> None:
+    stack.configure(subnetIds=["subnet-12xyz"], findingTypes=["Recon:EC2/PortScan"])
+    run = stack.up()
+    assert not run.ok
+    assert "Pulumi.dev.yaml has 2 faults:" in run.output
+    assert 'threat-monitor:subnetIds[0]: "subnet-12xyz" is not a subnet id' in run.output
+    assert 'did you mean "Recon:EC2/Portscan"?' in run.output
+    assert "Traceback" not in run.output
+    assert stack.resources() == {}
+    assert inventory(stack.account) == {}
