@@ -7,6 +7,8 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
+from components import already_exists
+
 # protectionPlans key -> the name of GuardDuty's feature:
 # https://docs.aws.amazon.com/guardduty/latest/APIReference/API_DetectorFeatureConfiguration.html
 FEATURES: Mapping[str, str] = {
@@ -41,9 +43,10 @@ class ThreatDetection(pulumi.ComponentResource):
     """A GuardDuty detector, of which an account has one for each Region.
 
     An organisation makes detectors by itself, and to delete one deletes its findings. So a program cannot guess
-    whether to make or adopt one; ``mode`` says it.
+    whether to make or adopt one; ``mode`` says it. An adopted one stays when the stack is destroyed.
 
     Creates: a detector and a feature for each protection plan; in mode ``lookup``, nothing.
+    Raises :class:`pulumi.RunError` where the detector to adopt or refer to is not there.
     """
 
     detector_id: pulumi.Output[str]
@@ -54,13 +57,13 @@ class ThreatDetection(pulumi.ComponentResource):
             raise ValueError('detector_id: is required by mode "import"')
         super().__init__("threat-monitor:index:ThreatDetection", name, None, opts)
         if args.mode == "lookup":
-            invoke = pulumi.InvokeOutputOptions(parent=self)
-            self.detector_id = aws.guardduty.get_detector_output(id=args.detector_id, opts=invoke).id
+            self.detector_id = pulumi.Output.from_input(self._existing_detector(args.detector_id))
         else:
             self.detector_id = self._managed_detector(name, args)
         self.register_outputs({"detectorId": self.detector_id})
 
     def _managed_detector(self, name: str, args: ThreatDetectionArgs) -> pulumi.Output[str]:
+        adopts = args.mode == "import"
         detector = aws.guardduty.Detector(
             f"{name}-detector",
             enable=True,
@@ -68,12 +71,10 @@ class ThreatDetection(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.protect or None,
-                import_=args.detector_id if args.mode == "import" else None,
-                hooks=pulumi.ResourceHookBinding(
-                    on_error=[pulumi.ErrorHook(f"{name}-existing-detector", self._explain_existing_detector)]
-                )
-                if args.mode == "create"
-                else None,
+                import_=self._existing_detector(args.detector_id) if adopts else None,
+                # One that was there before stays when the stack goes, or no longer manages it.
+                retain_on_delete=adopts or None,
+                hooks=None if adopts else already_exists.explain(name, self, self._how_to_use_it),
             ),
         )
         # One for each plan, on or off: to delete a feature does not switch it off.
@@ -87,15 +88,22 @@ class ThreatDetection(pulumi.ComponentResource):
             )
         return detector.id
 
-    def _explain_existing_detector(self, failure: pulumi.ErrorHookArgs) -> bool:
-        """Says which mode and id to configure where the account has a detector already; never asks for a retry."""
-        if any("already exists" in error for error in failure.errors):
-            existing = aws.guardduty.get_detector(opts=pulumi.InvokeOptions(parent=self)).id
-            pulumi.log.error(
-                f"This account and Region already have the GuardDuty detector {existing}. To manage it here, set\n"
-                f"  threat-monitor:detector: {{mode: import, id: {existing}}}\n"
-                "or, where an organisation or another stack manages it,\n"
-                f"  threat-monitor:detector: {{mode: lookup, id: {existing}}}",
-                resource=self,
-            )
-        return False
+    def _existing_detector(self, detector_id: str | None) -> str:
+        """The id of the detector that is there. Raises :class:`pulumi.RunError` if it is not."""
+        try:
+            return aws.guardduty.get_detector(id=detector_id, opts=pulumi.InvokeOptions(parent=self)).id
+        except Exception as error:  # noqa: BLE001 - the SDK raises nothing more specific
+            which = f"GuardDuty detector {detector_id}" if detector_id else "a GuardDuty detector"
+            raise pulumi.RunError(
+                f"threat-monitor:detector: {which} cannot be found in this account and Region ({error}).\n"
+                "Set the id that `aws guardduty list-detectors` prints, or mode create where it prints none."
+            ) from None
+
+    def _how_to_use_it(self, _: pulumi.ErrorHookArgs) -> str:
+        existing = self._existing_detector(None)
+        return (
+            f"This account and Region already have the GuardDuty detector {existing}. To manage it here, set\n"
+            f"  threat-monitor:detector: {{mode: import, id: {existing}}}\n"
+            "or, where an organisation or another stack manages it,\n"
+            f"  threat-monitor:detector: {{mode: lookup, id: {existing}}}"
+        )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components import already_exists
 from components.account import account_of
 from threatmon.documents import Account, flow_log_trust, flow_log_write
 
@@ -64,7 +65,12 @@ class FlowLogs(pulumi.ComponentResource):
             log_group_class=args.log_group_class,
             kms_key_id=args.kms_key_arn,
             opts=pulumi.ResourceOptions(
-                parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
+                parent=self,
+                protect=args.protect or None,
+                retain_on_delete=args.keep_on_destroy or None,
+                hooks=already_exists.explain(
+                    name, self, lambda failure: _how_to_adopt(failure, name, args.log_group_name)
+                ),
             ),
         )
         account = account_of(self, args.account)
@@ -96,3 +102,16 @@ class FlowLogs(pulumi.ComponentResource):
             )
         self.log_group_name, self.log_group_arn = group.name, group.arn
         self.register_outputs({"logGroupName": self.log_group_name, "logGroupArn": self.log_group_arn})
+
+
+def _how_to_adopt(failure: pulumi.ErrorHookArgs, name: str, log_group_name: str) -> str:
+    place, types, _ = failure.urn.rsplit("::", 2)
+    parent = f"{place}::{types.rpartition('$')[0]}::{name}"
+    return (
+        f"The log group {log_group_name} was kept by an earlier stack (flowLogs.keepOnDestroy), or a run was killed "
+        "while it made it. To go on with it:\n"
+        f"  pulumi import --stack {pulumi.get_stack()} --yes --protect=false --generate-code=false "
+        f"aws:cloudwatch/logGroup:LogGroup {failure.name} {log_group_name} --parent 'flowLogs={parent}'\n"
+        "To start anew, and lose what it holds:\n"
+        f"  aws logs delete-log-group --log-group-name {log_group_name}"
+    )

@@ -874,15 +874,26 @@ VALID_DETECTORS = st.one_of(
     st.just({"mode": "create"}),
     st.builds(lambda id_: {"mode": "import", "id": id_}, st.from_regex("[0-9a-f]{32}", fullmatch=True)),
 )
+ENDPOINTS = {
+    "email": r"[a-z]{1,9}@[a-z]{1,9}\.example",
+    "email-json": r"[a-z]{1,9}@[a-z]{1,9}\.example",
+    "https": r"https://[!-~]{1,20}",
+    "sqs": r"arn:aws:sqs:eu-west-1:[0-9]{12}:[a-z]{1,9}",
+    "lambda": r"arn:aws-cn:lambda:cn-north-1:[0-9]{12}:function:[a-z]{1,9}",
+    "sms": r"\+[1-9][0-9]{6,14}",
+}
 VALID_SUBSCRIBERS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "protocol": st.sampled_from(["email", "email-json", "https", "sqs", "lambda", "sms"]),
-            "endpoint": st.text(min_size=1, max_size=20),
-            "format": st.sampled_from(["text", "raw"]),
-        }
+    st.sampled_from(sorted(ENDPOINTS)).flatmap(
+        lambda protocol: st.fixed_dictionaries(
+            {
+                "protocol": st.just(protocol),
+                "endpoint": st.from_regex(re.compile(ENDPOINTS[protocol], re.ASCII), fullmatch=True),
+                "format": st.sampled_from(["text", "raw"]),
+            }
+        )
     ),
     max_size=3,
+    unique_by=lambda subscriber: subscriber["endpoint"],
 )
 VALID = st.fixed_dictionaries(
     {
@@ -960,4 +971,5 @@ def test_an_endpoint_has_the_form_its_protocol_needs(protocol: str, endpoint: st
     ],
 )
 def test_a_fitting_endpoint_and_an_encrypted_one_are_fine(protocol: str, endpoint: str) -> None:
-    assert faults_beside({"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}}) == []
+    settings, _ = parse(MINIMAL | {"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}})
+    assert [it.endpoint for it in settings.alerts.subscribers] == [endpoint]

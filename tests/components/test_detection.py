@@ -1,9 +1,10 @@
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 import pytest
 from harness import DETECTOR, DETECTOR_ID, FEATURE, AwsMocks, custom, made, run_component, the
+from pulumi.runtime import MockCallArgs
 
 from components.detection import FEATURES, ThreatDetection, ThreatDetectionArgs
 from threatmon.local.program import ProgramRun
@@ -86,11 +87,29 @@ def test_lookup_without_an_id_takes_the_one_the_account_has() -> None:
     assert [call.args for call in mocks.calls] == [{}]
 
 
-def test_create_and_import_ask_aws_for_no_detector() -> None:
+def test_create_asks_aws_for_no_detector_and_import_for_the_one_it_adopts() -> None:
     mocks = AwsMocks()
     deploy(mocks)
-    deploy(mocks, mode="import", detector_id=DETECTOR_ID)
     assert mocks.calls == []
+    run = deploy(mocks, mode="import", detector_id=DETECTOR_ID)
+    assert [call.args for call in mocks.calls] == [{"id": DETECTOR_ID}]
+    assert the(run, DETECTOR).retain_on_delete
+
+
+@pytest.mark.parametrize("mode", ["import", "lookup"])
+def test_a_detector_that_is_not_there_is_a_message_and_no_resource(mode: Literal["import", "lookup"]) -> None:
+    class NoDetector(AwsMocks):
+        def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+            raise RuntimeError(f"{args.token}: empty result")
+
+    def build() -> None:
+        with pytest.raises(pulumi.RunError, match=r"threat-monitor:detector: .* cannot be found .*empty result"):
+            ThreatDetection("watch", ThreatDetectionArgs(mode=mode, detector_id=DETECTOR_ID))
+
+    mocks = NoDetector()
+    with pytest.raises(RuntimeError, match="empty result"):  # the mocks report a failed look-up once more, at the end
+        run_component(build, mocks=mocks)
+    assert not [resource for resource in mocks.resources if resource.custom]
 
 
 @pytest.mark.parametrize("protect", [True, False])

@@ -1,5 +1,10 @@
 """Deployments that cannot succeed: what is said, what is left, and how the next one repairs it."""
 
+import re
+import shlex
+from typing import Any
+
+import pytest
 from engine.stacks import SUBNETS, Stack, inventory
 
 DETECTOR_ID = "0123456789abcdef0123456789abcdef"
@@ -50,6 +55,62 @@ def test_a_detector_looked_up_stays_what_it_was(stack: Stack) -> None:
     stack.destroy().succeeded()
     after = stack.account.client("guardduty").get_detector(DetectorId=DETECTOR_ID)
     assert {**after, "ResponseMetadata": None} == {**before, "ResponseMetadata": None}
+
+
+def test_an_adopted_detector_outlives_the_stack_that_adopted_it(stack: Stack) -> None:
+    stack.account.seed_detector(DETECTOR_ID)
+    stack.configure(detector={"mode": "import", "id": DETECTOR_ID})
+    stack.up().succeeded()
+    stack.destroy().succeeded()
+    assert inventory(stack.account) == {"detectors": [DETECTOR_ID]}
+
+
+def test_from_import_a_stack_can_go_on_to_look_its_detector_up(stack: Stack) -> None:
+    stack.account.seed_detector(DETECTOR_ID)
+    stack.configure(detector={"mode": "import", "id": DETECTOR_ID})
+    stack.up().succeeded()
+    stack.configure(detector={"mode": "lookup", "id": DETECTOR_ID})
+    stack.up().succeeded()
+    assert not any(name.startswith("Detector") for name in stack.resources())
+    assert inventory(stack.account)["detectors"] == [DETECTOR_ID]
+
+
+def test_a_detector_made_here_is_handed_over_by_way_of_import(stack: Stack) -> None:
+    stack.up().succeeded()
+    [detector_id] = inventory(stack.account)["detectors"]
+    for mode in ("import", "lookup"):
+        stack.configure(detector={"mode": mode, "id": detector_id})
+        stack.up().succeeded()
+    assert not any(name.startswith("Detector") for name in stack.resources())
+    assert inventory(stack.account)["detectors"] == [detector_id]
+
+
+@pytest.mark.parametrize(
+    "detector", [{"mode": "lookup"}, {"mode": "import", "id": DETECTOR_ID}], ids=["lookup", "import"]
+)
+def test_a_detector_that_is_not_there_is_said_by_the_key_to_change(detector: dict[str, Any], stack: Stack) -> None:
+    stack.configure(detector=detector)
+    run = stack.run("preview")
+    assert not run.ok
+    assert "threat-monitor:detector: " in run.output
+    assert "cannot be found in this account and Region" in run.output
+    assert "aws guardduty list-detectors" in run.output
+
+
+def test_a_kept_log_group_is_adopted_by_the_command_that_the_next_deployment_prints(stack: Stack) -> None:
+    stack.configure(flowLogs={"keepOnDestroy": True})
+    stack.up().succeeded()
+    stack.destroy().succeeded()
+    assert inventory(stack.account)["log groups"] == ["/threat-monitor/dev/flow-logs"]
+
+    run = stack.up()
+    assert not run.ok
+    [command] = re.findall(r"^ +pulumi (import .*)$", run.output, re.MULTILINE)
+    stack.run(*shlex.split(command)).succeeded()
+    stack.up().succeeded()
+    assert inventory(stack.account)["log groups"] == ["/threat-monitor/dev/flow-logs"]
+    assert inventory(stack.account)["flow logs"] == sorted(SUBNETS)
+    assert stack.preview() == {}
 
 
 def test_the_wrong_account_is_named_and_nothing_is_created(stack: Stack) -> None:
