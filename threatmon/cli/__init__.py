@@ -6,9 +6,11 @@ Exit codes: 0 fine, 1 the check failed, 2 wrong use (also a fault in a stack fil
 import sys
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from threatmon.cli import demo, engine
-from threatmon.cli.errors import USER_ERRORS, WRONG_USE
+from threatmon.cli.aws import explained
+from threatmon.cli.errors import CHECK_FAILED, USER_ERRORS, WRONG_USE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("demo")(demo.demo)
@@ -29,3 +31,6 @@ def main() -> None:
     except USER_ERRORS as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(WRONG_USE)
+    except (BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"{explained(error)}\n")
+        sys.exit(CHECK_FAILED)

@@ -1,0 +1,114 @@
+"""The stack's account, through boto3 with ordinary credentials, and what to do when AWS says no."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from threatmon.cli.errors import UsageError
+from threatmon.stack_files import StackFile
+
+# Throttled calls are tried again, ever more slowly: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+_ATTEMPTS = 8
+_CONFIG = Config(retries={"mode": "adaptive", "max_attempts": _ATTEMPTS}, user_agent_extra="threatmon")
+# IAM names few services otherwise than their endpoints do.
+_ACTION_PREFIXES = {"monitoring": "cloudwatch"}
+
+_EXPIRED = frozenset(["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
+_UNKNOWN = frozenset(["InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch"])
+_DENIED = frozenset(["AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"])
+_THROTTLED = frozenset(["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"])
+
+
+class Aws:
+    """One account and Region. Clients are made once; a failed call's error carries the IAM action it needed."""
+
+    def __init__(self, session: boto3.Session, account_id: str) -> None:
+        self._session = session
+        self.account_id = account_id
+        self.region = str(session.region_name)
+        self.partition = str(session.get_partition_for_region(self.region))
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """The client of a service."""
+        if service not in self._clients:
+            client: Any = self._session.client(service, config=_CONFIG)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            client.meta.events.register("after-call", _note_action)
+            self._clients[service] = client
+        return self._clients[service]
+
+
+def connect(stack: StackFile) -> Aws:
+    """The account of a stack: its profile and roles, where the stack file names any, else the environment's.
+
+    Raises :class:`UsageError` where there is no Region or no credentials, or where they are of an account the stack may
+    not touch.
+    """
+    session = new_session(stack.config.get("aws:profile"), stack.region)
+    if not session.region_name:
+        raise UsageError(
+            f"Pulumi.{stack.name}.yaml: aws:region is not set; run `pulumi config set aws:region <region>`"
+        )
+    try:
+        for role in stack.config.get("aws:assumeRoles") or []:
+            session = _assumed(session, role)
+        account_id = session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
+    except NoCredentialsError:
+        raise UsageError("No AWS credentials: set AWS_PROFILE, or aws:profile in the stack file.") from None
+    if stack.account_ids and account_id not in stack.account_ids:
+        raise UsageError(
+            f"The credentials are of account {account_id}, but Pulumi.{stack.name}.yaml allows "
+            f"{', '.join(stack.account_ids)} (aws:allowedAccountIds). Use another profile, or aws:assumeRoles."
+        )
+    return Aws(session, account_id)
+
+
+def new_session(profile: str | None, region: str | None) -> boto3.Session:
+    """A session with the user's own credentials. Raises :class:`UsageError` for a profile that does not exist."""
+    try:
+        return boto3.Session(profile_name=profile, region_name=region)
+    except BotoCoreError as error:
+        raise UsageError(f"aws:profile: {error}") from None
+
+
+def _assumed(session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
+    optional = {"ExternalId": role["externalId"]} if "externalId" in role else {}
+    answer = session.client("sts", config=_CONFIG).assume_role(
+        RoleArn=role["roleArn"], RoleSessionName=role.get("sessionName", "threatmon"), **optional
+    )
+    credentials = answer["Credentials"]
+    return boto3.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=session.region_name,
+    )
+
+
+def _note_action(parsed: dict[str, Any], model: Any, **_: object) -> None:
+    if "Error" in parsed:
+        prefix = model.service_model.signing_name
+        parsed["Error"]["Action"] = f"{_ACTION_PREFIXES.get(prefix, prefix)}:{model.name}"
+
+
+def explained(error: Exception) -> str:
+    """What went wrong with a call to AWS and what to do, in one sentence or two."""
+    if not isinstance(error, ClientError):
+        return f"AWS cannot be reached: {error}"
+    details: Any = error.response.get("Error", {})
+    code, message = details.get("Code", ""), details.get("Message", str(error))
+    action = details.get("Action", error.operation_name)
+    if code in _DENIED:
+        named = re.search(r"not authorized to perform:? ([\w-]+:\w+)", message)
+        return f"Permission {named[1] if named else action} is missing: {message}"
+    if code in _EXPIRED:
+        return "The AWS credentials have expired; renew them (`aws sso login`, or a new session) and try again."
+    if code in _UNKNOWN:
+        return f"AWS does not accept the credentials in this Region ({code}); check AWS_PROFILE and aws:region."
+    if code in _THROTTLED:
+        return f"AWS still throttles {action} after {_ATTEMPTS} attempts; try again later."
+    return f"{action} failed: {code}: {message}"
