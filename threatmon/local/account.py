@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Self, cast
 from unittest.mock import patch
 
+import boto3
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 from botocore.session import Session
@@ -78,6 +79,10 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         session.register_component("data_loader", _LOADER)
         close_gaps(self, session.get_component("event_emitter"))
         return session
+
+    def boto3_session(self) -> boto3.Session:
+        """A session in this account and region, for code that makes its own clients."""
+        return boto3.Session(botocore_session=self._session, region_name=self.region)
 
     def client(self, service: str) -> Any:
         """The boto3 client of `service` in this account and region, made once."""

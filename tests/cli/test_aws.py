@@ -1,0 +1,110 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from threatmon.cli import aws
+from threatmon.cli.errors import UsageError
+from threatmon.local.account import EmulatedAccount
+from threatmon.stack_files import StackFile
+
+
+def stack(**changes: Any) -> StackFile:
+    config = {"aws:region": "eu-west-1", "aws:allowedAccountIds": ["111122223333"]}
+    return StackFile("dev", config | {f"aws:{key}": value for key, value in changes.items()})
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedAccount]:
+    with EmulatedAccount("111122223333", "eu-west-1") as account:
+        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: account.boto3_session())
+        yield account
+
+
+def refusal(code: str, message: str = "no", operation: str = "GetDetector", **details: str) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message, **details}}
+    return ClientError(response, operation)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_stack_gives_its_account_region_and_partition() -> None:
+    connection = aws.connect(stack())
+    assert (connection.account_id, connection.region, connection.partition) == ("111122223333", "eu-west-1", "aws")
+    assert connection.client("sns") is connection.client("sns")
+    assert connection.client("sns").list_topics()["Topics"] == []
+
+
+@pytest.mark.usefixtures("account")
+def test_credentials_of_another_account_are_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"of account 111122223333, but Pulumi.dev.yaml allows 444455556666"):
+        aws.connect(stack(allowedAccountIds=["444455556666"]))
+
+
+def test_a_missing_region_says_what_to_set() -> None:
+    with pytest.raises(UsageError, match="pulumi config set aws:region"):
+        aws.connect(stack(region=None))
+
+
+def test_missing_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(UsageError, match="set AWS_PROFILE"):
+        aws.connect(stack())
+
+
+def test_an_unknown_profile_is_named() -> None:
+    with pytest.raises(UsageError, match=r"aws:profile: .*nobody"):
+        aws.connect(stack(profile="nobody"))
+
+
+def test_a_role_is_assumed_where_the_stack_file_names_one(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    sts = account.client("sts")
+    session = account.boto3_session()
+    assume = sts.assume_role
+    monkeypatch.setattr(sts, "assume_role", lambda **given: asked.append(given) or assume(**given))
+    monkeypatch.setattr(session, "client", lambda *_args, **_kwargs: sts)
+    monkeypatch.setattr(aws, "new_session", lambda _profile, _region: session)
+    role = "arn:aws:iam::111122223333:role/reader"
+    with pytest.raises(UsageError):  # moto places whoever assumed a role in its own account
+        aws.connect(stack(allowedAccountIds=["000000000000"], assumeRoles=[{"roleArn": role, "externalId": "xyz"}]))
+    assert asked == [{"RoleArn": role, "RoleSessionName": "threatmon", "ExternalId": "xyz"}]
+
+
+@pytest.mark.usefixtures("account")
+def test_the_error_of_a_call_carries_the_action_it_needed() -> None:
+    connection = aws.connect(stack())
+    with pytest.raises(ClientError) as error:
+        connection.client("cloudwatch").get_dashboard(DashboardName="none")
+    assert aws.explained(error.value).startswith("cloudwatch:GetDashboard failed: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (refusal("AccessDenied", Action="guardduty:GetDetector"), "Permission guardduty:GetDetector is missing: no"),
+        (
+            refusal("AccessDeniedException", "User x is not authorized to perform: sns:GetTopicAttributes on y"),
+            "Permission sns:GetTopicAttributes is missing",
+        ),
+        (refusal("UnauthorizedOperation", Action="ec2:DescribeFlowLogs"), "Permission ec2:DescribeFlowLogs is missing"),
+        (refusal("ExpiredToken"), "credentials have expired"),
+        (refusal("ExpiredTokenException"), "credentials have expired"),
+        (refusal("UnrecognizedClientException"), "check AWS_PROFILE and aws:region"),
+        (refusal("ThrottlingException", Action="logs:StartQuery"), "still throttles logs:StartQuery after 8 attempts"),
+        (refusal("ResourceNotFoundException", "gone"), "GetDetector failed: ResourceNotFoundException: gone"),
+        (EndpointConnectionError(endpoint_url="https://x"), "AWS cannot be reached: "),
+        (NoCredentialsError(), "AWS cannot be reached: Unable to locate credentials"),
+    ],
+)
+def test_what_aws_says_is_explained_in_one_line(error: Exception, said: str) -> None:
+    assert said in aws.explained(error)
+    assert "\n" not in aws.explained(error)
+
+
+def test_throttled_calls_are_tried_again_with_backoff() -> None:
+    connection = aws.Aws(aws.new_session(None, "eu-west-1"), "111122223333")
+    retries = connection.client("sns").meta.config.retries
+    assert retries == {"mode": "adaptive", "total_max_attempts": 9}
