@@ -69,7 +69,7 @@ class FlowLogs(pulumi.ComponentResource):
                 protect=args.protect or None,
                 retain_on_delete=args.keep_on_destroy or None,
                 hooks=already_exists.explain(
-                    name, self, lambda failure: _how_to_adopt(failure, name, args.log_group_name)
+                    name, self, lambda failure: _how_to_adopt_the_group(failure, name, args.log_group_name)
                 ),
             ),
         )
@@ -87,7 +87,13 @@ class FlowLogs(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         # Without the policy in place, the first records would be lost to an "Access error".
-        child = pulumi.ResourceOptions(parent=self, depends_on=[write])
+        child = pulumi.ResourceOptions(
+            parent=self,
+            depends_on=[write],
+            hooks=already_exists.explain(
+                f"{name}-flow-log", self, lambda failure: _how_to_adopt_a_flow_log(failure, name)
+            ),
+        )
         for subnet_id, vpc_id in [*((it, None) for it in args.subnet_ids), *((None, it) for it in args.vpc_ids)]:
             aws.ec2.FlowLog(
                 f"{name}-{subnet_id or vpc_id}",
@@ -104,14 +110,22 @@ class FlowLogs(pulumi.ComponentResource):
         self.register_outputs({"logGroupName": self.log_group_name, "logGroupArn": self.log_group_arn})
 
 
-def _how_to_adopt(failure: pulumi.ErrorHookArgs, name: str, log_group_name: str) -> str:
-    place, types, _ = failure.urn.rsplit("::", 2)
-    parent = f"{place}::{types.rpartition('$')[0]}::{name}"
+def _how_to_adopt_the_group(failure: pulumi.ErrorHookArgs, name: str, log_group_name: str) -> str:
     return (
         f"The log group {log_group_name} was kept by an earlier stack (flowLogs.keepOnDestroy), or a run was killed "
         "while it made it. To go on with it:\n"
-        f"  pulumi import --stack {pulumi.get_stack()} --yes --protect=false --generate-code=false "
-        f"aws:cloudwatch/logGroup:LogGroup {failure.name} {log_group_name} --parent 'flowLogs={parent}'\n"
+        f"  {already_exists.import_command(failure, name, log_group_name)}\n"
         "To start anew, and lose what it holds:\n"
         f"  aws logs delete-log-group --log-group-name {log_group_name}"
+    )
+
+
+def _how_to_adopt_a_flow_log(failure: pulumi.ErrorHookArgs, name: str) -> str:
+    inputs = failure.new_inputs or {}
+    resource_id = inputs.get("subnetId") or inputs.get("vpcId")
+    return (
+        f"{resource_id} has such a flow log; probably a run was killed while it made it. Its id:\n"
+        f"  aws ec2 describe-flow-logs --filter Name=resource-id,Values={resource_id}\n"
+        "To go on with it:\n"
+        f"  {already_exists.import_command(failure, name, '<id>')}"
     )

@@ -1,11 +1,17 @@
 """Deployments that cannot succeed: what is said, what is left, and how the next one repairs it."""
 
+import dataclasses
 import re
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
 from engine.stacks import SUBNETS, Stack, inventory
+
+from threatmon.local.account import EmulatedAccount
+from threatmon.local.emulated import Emulated, Properties
+from threatmon.local.resources import emulated
 
 DETECTOR_ID = "0123456789abcdef0123456789abcdef"
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
@@ -110,6 +116,44 @@ def test_a_kept_log_group_is_adopted_by_the_command_that_the_next_deployment_pri
     stack.up().succeeded()
     assert inventory(stack.account)["log groups"] == ["/threat-monitor/dev/flow-logs"]
     assert inventory(stack.account)["flow logs"] == sorted(SUBNETS)
+    assert stack.preview() == {}
+
+
+def _killed_while_it_makes_a_flow_log(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deploys, and kills the engine when the second flow log is made but not yet reported."""
+    arguments = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
+    with subprocess.Popen(arguments, cwd=stack.folder, env=stack.environment, stdout=subprocess.DEVNULL) as engine:
+
+        def stopping(type_: str) -> Emulated:
+            entry = emulated(type_)
+
+            def make(account: EmulatedAccount, inputs: Properties) -> str:
+                made = entry.make(account, inputs)
+                if inputs.get("subnetId") == SUBNETS[1]:
+                    engine.kill()
+                    engine.wait()
+                return made
+
+            return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
+
+        monkeypatch.setattr("threatmon.local.provider.emulated", stopping)
+        engine.wait()
+    monkeypatch.undo()
+
+
+def test_a_killed_deployment_is_completed_by_what_the_next_one_says(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _killed_while_it_makes_a_flow_log(stack, monkeypatch)
+    stack.run("cancel", "--yes").succeeded()  # the lock that a killed engine leaves
+    run = stack.up()
+    assert not run.ok
+    [command] = re.findall(r"^ +pulumi (import .*<id>.*)$", run.output, re.MULTILINE)
+    made = {it["ResourceId"]: it["FlowLogId"] for it in stack.account.client("ec2").describe_flow_logs()["FlowLogs"]}
+    stack.run(*shlex.split(command.replace("<id>", made[SUBNETS[1]]))).succeeded()
+    stack.up().succeeded()
+    assert inventory(stack.account)["flow logs"] == sorted(SUBNETS)
+    assert len(inventory(stack.account)["keys"]) == 1
     assert stack.preview() == {}
 
 
