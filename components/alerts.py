@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple
 
 import pulumi
 import pulumi_aws as aws
@@ -13,7 +13,7 @@ from components.account import account_of
 from threatmon.documents import Account, queue_policy, topic_policy
 from threatmon.event_patterns import AlertRule, alert_rules, compact
 from threatmon.messages import mail
-from threatmon.severity import SeverityName
+from threatmon.severity import SeverityName, bands_from
 
 # text: the mail for people; raw: the event as EventBridge has it.
 MessageFormat = Literal["text", "raw"]
@@ -32,6 +32,23 @@ class AlertSubscriber:
     endpoint: str
     """address, URL, ARN or phone number; all but an address are kept secret, since a URL may hold a token"""
     format: MessageFormat = "text"
+    minimum_severity: SeverityName | None = None
+    """lowest severity it gets; that of the alerts unless set"""
+
+
+class _Channel(NamedTuple):
+    """What subscribers of one topic have in common."""
+
+    format: MessageFormat
+    minimum_severity: SeverityName
+
+    def suffix(self, usual: SeverityName) -> str:
+        """What its resources' names end in: nothing for the mail of every alert."""
+        words = [
+            "" if self.format == "text" else self.format,
+            "" if self.minimum_severity == usual else self.minimum_severity,
+        ]
+        return "".join(f"-{word}" for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -66,16 +83,20 @@ class FindingAlerts(pulumi.ComponentResource):
     One rule for each severity band, so that the mail can name it; every target has a dead-letter queue for what cannot
     be delivered.
 
-    Creates: a topic for each message format in use, with its policy and subscriptions; a dead-letter queue with its
-    policy; the rules with their targets.
+    Creates: a topic for each message format and lowest severity in use, with its policy and subscriptions; a
+    dead-letter queue with its policy; the rules with their targets.
     """
 
     topic_arn: pulumi.Output[str]
     """ARN of the topic that mails."""
+    topic_names: Mapping[str, pulumi.Output[str]]
+    """Names of all topics, each by a word for it."""
     dead_letter_queue_url: pulumi.Output[str]
     """URL of the queue of what could not be delivered."""
-    rule_names: Sequence[pulumi.Output[str]]
-    """Names of the rules."""
+    dead_letter_queue_name: pulumi.Output[str]
+    """Its name."""
+    rule_names: Mapping[str, pulumi.Output[str]]
+    """Names of the rules, each by its severity band (``high``, ``high-2``...)."""
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if not args.emails and not args.subscribers:
@@ -115,12 +136,11 @@ class FindingAlerts(pulumi.ComponentResource):
         )
 
         subscribers = [*(AlertSubscriber("email", address) for address in args.emails), *args.subscribers]
-        formats = [format_ for format_ in get_args(MessageFormat) if any(s.format == format_ for s in subscribers)]
-        topics: dict[MessageFormat, aws.sns.Topic] = {}
-        for format_ in formats:
-            # The mail's topic has the plain name; the raw one exists where somebody wants it.
-            suffix = "" if format_ == "text" else f"-{format_}"
-            topic = topics[format_] = aws.sns.Topic(
+        channels = {it: _Channel(it.format, it.minimum_severity or args.minimum_severity) for it in subscribers}
+        topics: dict[str, aws.sns.Topic] = {}
+        for channel in sorted(set(channels.values()), key=lambda it: it.suffix(args.minimum_severity)):
+            suffix = channel.suffix(args.minimum_severity)
+            topic = topics[suffix] = aws.sns.Topic(
                 f"{name}-topic{suffix}",
                 display_name="GuardDuty alerts",
                 kms_master_key_id=args.kms_key_arn,
@@ -134,36 +154,41 @@ class FindingAlerts(pulumi.ComponentResource):
                 ),
                 opts=child,
             )
+            # Without these permissions EventBridge would drop what it cannot deliver.
+            permitted = pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access])
             for rule in wanted:
-                aws.cloudwatch.EventTarget(
-                    f"{name}-{rule.key}{suffix}",
-                    rule=rules[rule.key].name,
-                    arn=topic.arn,
-                    input_transformer=_transformer(rule, account, args) if format_ == "text" else None,
-                    dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
-                    retry_policy=aws.cloudwatch.EventTargetRetryPolicyArgs(
-                        maximum_event_age_in_seconds=_ONE_DAY, maximum_retry_attempts=_ATTEMPTS
-                    ),
-                    # Without these permissions EventBridge would drop what it cannot deliver.
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access]),
-                )
-        for subscriber in subscribers:
+                if rule.band in bands_from(channel.minimum_severity):
+                    aws.cloudwatch.EventTarget(
+                        f"{name}-{rule.key}{suffix}",
+                        rule=rules[rule.key].name,
+                        arn=topic.arn,
+                        input_transformer=_transformer(rule, account, args) if channel.format == "text" else None,
+                        dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
+                        retry_policy=aws.cloudwatch.EventTargetRetryPolicyArgs(
+                            maximum_event_age_in_seconds=_ONE_DAY, maximum_retry_attempts=_ATTEMPTS
+                        ),
+                        opts=permitted,
+                    )
+        for subscriber, channel in channels.items():
             aws.sns.TopicSubscription(
                 f"{name}-{_subscription_name(subscriber)}",
-                topic=topics[subscriber.format].arn,
+                topic=topics[channel.suffix(args.minimum_severity)].arn,
                 protocol=subscriber.protocol,
                 endpoint=_endpoint(subscriber),
                 opts=child,
             )
 
-        self.topic_arn = topics[formats[0]].arn
+        # Sorted by suffix, the mail of every alert comes first.
+        self.topic_arn = next(iter(topics.values())).arn
+        self.topic_names = {f"topic{suffix}": topic.name for suffix, topic in topics.items()}
         self.dead_letter_queue_url = queue.url
-        self.rule_names = [rule.name for rule in rules.values()]
+        self.dead_letter_queue_name = queue.name
+        self.rule_names = {key: rule.name for key, rule in rules.items()}
         self.register_outputs(
             {
                 "topicArn": self.topic_arn,
                 "deadLetterQueueUrl": self.dead_letter_queue_url,
-                "ruleNames": self.rule_names,
+                "ruleNames": list(self.rule_names.values()),
             }
         )
 

@@ -11,6 +11,7 @@ from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
+from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
 from threatmon import names
 from threatmon.next_steps import next_steps
@@ -32,7 +33,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
     """Evidence, detection, choice and delivery: flow logs, a detector, rules on its findings, mails.
 
     Creates: :class:`EncryptionKey` (unless a key is configured), :class:`FlowLogs`, :class:`ThreatDetection`,
-    :class:`FindingAlerts`, :class:`Investigation`.
+    :class:`FindingAlerts`, :class:`Investigation`, :class:`PipelineHealth` (where it is on).
     """
 
     outputs: Mapping[str, pulumi.Output[Any]]
@@ -98,7 +99,10 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 include_archived=settings.alerts.include_archived,
                 account_alias=settings.alerts.account_alias,
                 log_group_name=log_group_name,
-                subscribers=[AlertSubscriber(s.protocol, s.endpoint, s.format) for s in settings.alerts.subscribers],
+                subscribers=[
+                    AlertSubscriber(s.protocol, s.endpoint, s.format, s.minimum_severity)
+                    for s in settings.alerts.subscribers
+                ],
                 account=account,
             ),
             child,
@@ -111,20 +115,33 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 log_format=settings.flow_logs.format,
                 topic_arn=alerts.topic_arn,
                 dead_letter_queue_url=alerts.dead_letter_queue_url,
-                rule_names=alerts.rule_names,
+                rule_names=list(alerts.rule_names.values()),
                 account=account,
             ),
             child,
         )
+        if settings.health.enabled:
+            PipelineHealth(
+                f"{name}-health",
+                PipelineHealthArgs(
+                    emails=settings.health_emails,
+                    rule_names=alerts.rule_names,
+                    topic_names=alerts.topic_names,
+                    dead_letter_queue_name=alerts.dead_letter_queue_name,
+                    log_group_name=flow_logs.log_group_name,
+                    account=account,
+                ),
+                child,
+            )
         self.outputs = {
             "topicArn": alerts.topic_arn,
             "detectorId": detection.detector_id,
             "logGroupName": flow_logs.log_group_name,
-            "ruleNames": pulumi.Output.all(*alerts.rule_names),
+            "ruleNames": pulumi.Output.all(*alerts.rule_names.values()),
             "deadLetterQueueUrl": alerts.dead_letter_queue_url,
             "dashboardUrl": investigation.dashboard_url,
             "nextSteps": pulumi.Output.all(alerts.topic_arn, account).apply(
-                lambda it: next_steps(it[0], it[1].region, settings.alert_emails)
+                lambda it: next_steps(it[0], it[1].region, settings.alert_emails, settings.health_emails)
             ),
         }
         self.register_outputs(dict(self.outputs))

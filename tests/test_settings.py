@@ -14,6 +14,7 @@ from threatmon.settings import (
     ConfigFaults,
     DetectorSettings,
     FlowLogSettings,
+    HealthSettings,
     PlanName,
     Settings,
     Subscriber,
@@ -92,11 +93,45 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "accountAlias": None,
             "subscribers": (),
         },
+        "health": {"enabled": False, "emails": ()},
         "protect": False,
     }
     assert settings.severity_floor == "medium"
     assert settings.declared_plans == dict.fromkeys(("s3", "eksAudit", "malware", "rds", "lambda", "runtime"), False)
     assert said == []
+
+
+def test_the_alarms_go_to_who_gets_the_alerts_unless_told_otherwise_and_to_nobody_while_off() -> None:
+    assert parse(MINIMAL)[0].health_emails == ()
+    assert parse(MINIMAL | {"health": {"enabled": True}})[0].health_emails == ("soc@example.com",)
+    told = {"enabled": True, "emails": ["watch@example.com"]}
+    assert parse(MINIMAL | {"health": told})[0].health_emails == ("watch@example.com",)
+
+
+def test_an_address_of_the_alarms_listed_twice_is_one_fault() -> None:
+    assert faults_beside({"health": {"emails": ["a@example.com", "A@example.com"]}}) == [
+        'health.emails[1]: "a@example.com" is listed 2 times; once is enough'
+    ]
+
+
+def test_a_subscriber_cannot_ask_for_less_than_the_stack_lets_through() -> None:
+    pager = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSeverity": "low"}
+    assert faults_beside({"minimumSeverity": "high", "alerts": {"subscribers": [pager]}}) == [
+        'alerts.subscribers[0].minimumSeverity: "low" is below threat-monitor:minimumSeverity high, '
+        "which nothing passes"
+    ]
+
+
+def test_more_topics_than_eventbridge_allows_targets_are_a_fault() -> None:
+    subscribers = [
+        {"protocol": "https", "endpoint": f"https://example.com/{f}/{s}", "format": f, "minimumSeverity": s}
+        for f in ("text", "raw")
+        for s in ("medium", "high", "critical")
+    ]
+    assert faults_beside({"alerts": {"subscribers": subscribers}}) == [
+        "alerts.subscribers: need 6 topics, one for each format and severity; EventBridge allows 5"
+    ]
+    assert parse(MINIMAL | {"alerts": {"subscribers": subscribers[:5]}})[0].alerts.subscribers
 
 
 def test_every_key_takes_a_value() -> None:
@@ -123,8 +158,16 @@ def test_every_key_takes_a_value() -> None:
             "includeArchived": True,
             "kmsKeyArn": KEY,
             "accountAlias": "example prod",
-            "subscribers": [{"protocol": "https", "endpoint": "https://example.com/hook", "format": "raw"}],
+            "subscribers": [
+                {
+                    "protocol": "https",
+                    "endpoint": "https://example.com/hook",
+                    "format": "raw",
+                    "minimumSeverity": "critical",
+                }
+            ],
         },
+        "health": {"enabled": True, "emails": ["watch@example.com"]},
         "protect": True,
     }
     expected = Settings.model_construct(
@@ -151,9 +194,12 @@ def test_every_key_takes_a_value() -> None:
             kms_key_arn=KEY,
             account_alias="example prod",
             subscribers=(
-                Subscriber.model_construct(protocol="https", endpoint="https://example.com/hook", format="raw"),
+                Subscriber.model_construct(
+                    protocol="https", endpoint="https://example.com/hook", format="raw", minimum_severity="critical"
+                ),
             ),
         ),
+        health=HealthSettings.model_construct(enabled=True, emails=("watch@example.com",)),
         protect=True,
     )
     assert parse(config)[0] == expected
@@ -470,13 +516,21 @@ WRONG: dict[str, tuple[list[Any], str]] = {
         ["", "a" * 65, 'a"b', "a\\b", "<b", "b>", "a\nb", "a\tb", "a\0b", 1, True, ["a"]],
         'is not an alias (expected 1 to 64 printable characters other than " \\ < >)',
     ),
+    "health": (["yes", 1, True, None, []], "is not a map of names to values"),
+    "health.enabled": (["yes", 1, None, [], {}], "is not true or false"),
+    "health.emails": (["a@example.com", 1, None, {}], "is not a list"),
     "protect": (["yes", 1, None, [], {}], "is not true or false"),
 }
 
 
 def test_every_key_but_the_hidden_ones_has_wrong_values_here() -> None:
     top = {str(field.alias) for field in Settings.model_fields.values()} - {"alerts"}
-    models = {"detector": DetectorSettings, "flowLogs": FlowLogSettings, "alerts": AlertSettings}
+    models: dict[str, Any] = {
+        "detector": DetectorSettings,
+        "flowLogs": FlowLogSettings,
+        "alerts": AlertSettings,
+        "health": HealthSettings,
+    }
     inner = {f"{key}.{field.alias}" for key, model in models.items() for field in model.model_fields.values()}
     assert set(WRONG) - {"protectionPlans.s3"} == top | inner - {"alerts.subscribers"}
 

@@ -43,20 +43,8 @@ def key_policy(account: Account, log_group_name: str) -> Document:
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
     return _document(
-        {
-            "Sid": "OwnerAdministers",
-            "Effect": "Allow",
-            "Principal": {"AWS": account.root},
-            "Action": "kms:*",
-            "Resource": "*",  # in a key policy, this key
-        },
-        {
-            "Sid": "EventBridgePublishes",
-            "Effect": "Allow",
-            "Principal": {"Service": "events.amazonaws.com"},
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-            "Resource": "*",
-        },
+        _owner_administers_key(account),
+        _publishes_encrypted("EventBridgePublishes", "events.amazonaws.com"),
         {
             "Sid": "CloudWatchLogsStores",
             "Effect": "Allow",
@@ -67,6 +55,31 @@ def key_policy(account: Account, log_group_name: str) -> Document:
             "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": _log_group(account, log_group_name)}},
         },
     )
+
+
+def alarm_key_policy(account: Account) -> Document:
+    """The policy of the key that encrypts the alarms' topic: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"""
+    return _document(_owner_administers_key(account), _publishes_encrypted("AlarmsPublish", "cloudwatch.amazonaws.com"))
+
+
+def _owner_administers_key(account: Account) -> Document:
+    return {
+        "Sid": "OwnerAdministers",
+        "Effect": "Allow",
+        "Principal": {"AWS": account.root},
+        "Action": "kms:*",
+        "Resource": "*",  # in a key policy, this key
+    }
+
+
+def _publishes_encrypted(sid: str, service: str) -> Document:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+    }
 
 
 def flow_log_trust(account: Account) -> Document:
@@ -111,25 +124,44 @@ def flow_log_write(account: Account, log_group_name: str) -> Document:
 
 def topic_policy(topic_arn: str, owner: str, rule_arns: Sequence[str]) -> Document:
     """Who may use a topic: ``owner``, as in the policy SNS gives every topic, and these rules."""
+    return _document(_owner_administers_topic(topic_arn, owner), _rules_may("sns:Publish", topic_arn, rule_arns))
+
+
+def alarm_topic_policy(topic_arn: str, account: Account) -> Document:
+    """Who may use the alarms' topic: the account, and its alarms.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+    """
     return _document(
+        _owner_administers_topic(topic_arn, account.root),
         {
-            "Sid": "OwnerAdministers",
+            "Sid": "AlarmsPublish",
             "Effect": "Allow",
-            "Principal": {"AWS": owner},
-            "Action": [
-                "sns:AddPermission",
-                "sns:DeleteTopic",
-                "sns:GetTopicAttributes",
-                "sns:ListSubscriptionsByTopic",
-                "sns:Publish",
-                "sns:RemovePermission",
-                "sns:SetTopicAttributes",
-                "sns:Subscribe",
-            ],
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": "sns:Publish",
             "Resource": topic_arn,
+            "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
         },
-        _rules_may("sns:Publish", topic_arn, rule_arns),
     )
+
+
+def _owner_administers_topic(topic_arn: str, owner: str) -> Document:
+    return {
+        "Sid": "OwnerAdministers",
+        "Effect": "Allow",
+        "Principal": {"AWS": owner},
+        "Action": [
+            "sns:AddPermission",
+            "sns:DeleteTopic",
+            "sns:GetTopicAttributes",
+            "sns:ListSubscriptionsByTopic",
+            "sns:Publish",
+            "sns:RemovePermission",
+            "sns:SetTopicAttributes",
+            "sns:Subscribe",
+        ],
+        "Resource": topic_arn,
+    }
 
 
 def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> Document:

@@ -178,6 +178,9 @@ class Subscriber(_Model):
         default="text",
         description="`text` is the mail for people, `raw` the untouched event for chat tools, pagers and SIEMs",
     )
+    minimum_severity: SeverityName | None = Field(
+        default=None, description="the lowest severity this subscriber gets; the stack's unless set"
+    )
 
 
 class AlertSettings(_Model):
@@ -192,7 +195,16 @@ class AlertSettings(_Model):
     )
     account_alias: Alias | None = Field(default=None, description="a name for the account, shown in the mail")
     subscribers: Annotated[tuple[Subscriber, ...], BeforeValidator(_items)] = Field(
-        default=(), description="further subscribers: `{protocol, endpoint, format}`"
+        default=(), description="further subscribers: `{protocol, endpoint, format, minimumSeverity}`"
+    )
+
+
+class HealthSettings(_Model):
+    """The watch on the alert path itself."""
+
+    enabled: Flag = Field(default=False, description="alarms on failed deliveries, dead letters and missing flow logs")
+    emails: Annotated[tuple[EmailAddress, ...], BeforeValidator(_items)] = Field(
+        default=(), description="who is told, by a topic of its own; the addresses of alertEmails unless set"
     )
 
 
@@ -238,6 +250,9 @@ class Settings(_Model):
     alerts: Annotated[AlertSettings, BeforeValidator(_decoded)] = Field(
         default=AlertSettings(), description="the alerts"
     )
+    health: Annotated[HealthSettings, BeforeValidator(_decoded)] = Field(
+        default=HealthSettings(), description="the watch on the alert path itself"
+    )
     protect: Flag = Field(
         default=False, description="refuse to delete or replace the detector, the log group and the key"
     )
@@ -246,6 +261,11 @@ class Settings(_Model):
     def severity_floor(self) -> SeverityName:
         """The lowest severity that alerts."""
         return self.minimum_severity or ("low" if "finding_types" in self.model_fields_set else "medium")
+
+    @property
+    def health_emails(self) -> tuple[str, ...]:
+        """Who is told that the alert path is ill; nobody where nothing watches it."""
+        return (self.health.emails or self.alert_emails) if self.health.enabled else ()
 
     @property
     def declared_plans(self) -> dict[str, bool]:
@@ -395,11 +415,12 @@ def _nothing_twice(settings: Settings) -> list[Fault]:
         "subnetIds": settings.subnet_ids,
         "vpcIds": settings.vpc_ids,
         "alertEmails": tuple(address.lower() for address in settings.alert_emails),
+        "health.emails": tuple(address.lower() for address in settings.health.emails),
         "findingTypes": settings.finding_types,
     }
     return [
         Fault(
-            (key, values.index(value, values.index(value) + 1)),
+            (*key.split("."), values.index(value, values.index(value) + 1)),
             f"{_shown(value)} is listed {count} times; once is enough",
         )
         for key, values in lists.items()
@@ -427,6 +448,25 @@ def _endpoints_fit(settings: Settings) -> list[Fault]:
         if not re.fullmatch(form, endpoint):
             text = f'the value (hidden, it may hold a token) is not {kind}, as protocol "{protocol}" needs'
             faults.append(Fault(("alerts", "subscribers", index, "endpoint"), text))
+    return faults
+
+
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+_TARGETS_OF_A_RULE = 5
+
+
+def _channels_are_possible(settings: Settings) -> list[Fault]:
+    floor, faults = settings.severity_floor, list[Fault]()
+    channels = {("text", floor)}
+    for index, subscriber in enumerate(settings.alerts.subscribers):
+        wanted = subscriber.minimum_severity or floor
+        channels.add((subscriber.format, wanted))
+        if is_below(wanted, floor):
+            text = f'"{wanted}" is below threat-monitor:minimumSeverity {floor}, which nothing passes'
+            faults.append(Fault(("alerts", "subscribers", index, "minimumSeverity"), text))
+    if len(channels) > _TARGETS_OF_A_RULE:
+        text = f"need {len(channels)} topics, one for each format and severity; EventBridge allows {_TARGETS_OF_A_RULE}"
+        faults.append(Fault(("alerts", "subscribers"), text))
     return faults
 
 
@@ -483,6 +523,7 @@ _RULES: tuple[tuple[Callable[[Settings], list[Fault]], frozenset[str]], ...] = (
     (_someone_to_tell, frozenset({"alertEmails", "alertEmail"})),
     (_nothing_twice, frozenset()),
     (_endpoints_fit, frozenset({"alerts"})),
+    (_channels_are_possible, frozenset({"alerts", "minimumSeverity"})),
     (_nobody_told_twice, frozenset({"alerts"})),
     (_types_exist, frozenset({"findingTypes"})),
     (_detector_mode_and_id_agree, frozenset({"detector"})),

@@ -314,7 +314,7 @@ def test_it_tells_the_mails_topic_the_queue_and_the_names_of_the_rules() -> None
         alerts = FindingAlerts("page", FindingAlertsArgs([MAIL], KEY_ARN, subscribers=[RAW], minimum_severity="high"))
         alerts.topic_arn.apply(lambda it: told.update(topic=it))
         alerts.dead_letter_queue_url.apply(lambda it: told.update(queue=it))
-        for name in alerts.rule_names:
+        for name in alerts.rule_names.values():
             name.apply(lambda it: told.setdefault("rules", []).append(it))
 
     run = run_component(build)
@@ -335,3 +335,22 @@ def test_the_console_links_follow_the_partition() -> None:
         template = target.inputs["inputTransformer"]["inputTemplate"]
         assert "https://console.amazonaws.cn/guardduty/" in template
         assert "console.aws.amazon.com" not in template
+
+
+def test_a_subscriber_with_a_severity_of_its_own_gets_a_topic_that_lower_bands_do_not_reach() -> None:
+    pager = AlertSubscriber("sms", "+491701234567", minimum_severity="critical")
+    run = deploy(minimum_severity="high", subscribers=[pager])
+    topics = {topic.name: made(topic)["arn"] for topic in run.of_type(TOPIC)}
+    assert set(topics) == {"page-topic", "page-topic-critical"}
+    reached = {topic: {t.name for t in run.of_type(TARGET) if t.inputs["arn"] == arn} for topic, arn in topics.items()}
+    assert reached == {
+        "page-topic": {"page-high", "page-critical"},
+        "page-topic-critical": {"page-critical-critical"},
+    }
+    told = {s.inputs["protocol"]: s.inputs["topic"] for s in run.of_type(SUBSCRIPTION)}
+    assert told == {"email": topics["page-topic"], "sms": topics["page-topic-critical"]}
+
+
+def test_a_severity_that_is_the_stacks_own_makes_no_topic_more() -> None:
+    pager = AlertSubscriber("sms", "+491701234567", minimum_severity="high")
+    assert len(deploy(minimum_severity="high", subscribers=[pager]).of_type(TOPIC)) == 1

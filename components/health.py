@@ -1,0 +1,120 @@
+"""The watch on the watcher: alarms on the alert path, told by a path of their own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.account import account_of
+from threatmon import alarms
+from threatmon.alarms import Alarm
+from threatmon.documents import Account, alarm_key_policy, alarm_topic_policy
+
+
+@dataclass(frozen=True)
+class PipelineHealthArgs:
+    """What :class:`PipelineHealth` takes."""
+
+    emails: Sequence[str]
+    """addresses that are told; each has to confirm it"""
+    rule_names: Mapping[str, pulumi.Input[str]]
+    """the rules on findings: a word for each -> its name"""
+    topic_names: Mapping[str, pulumi.Input[str]]
+    """the topics that alert: a word for each -> its name"""
+    dead_letter_queue_name: pulumi.Input[str]
+    """the queue of what could not be delivered"""
+    log_group_name: pulumi.Input[str]
+    """the flow logs' log group"""
+    account: pulumi.Output[Account] | None = None
+    """where it is deployed, if known already; else the provider is asked"""
+
+
+class PipelineHealth(pulumi.ComponentResource):
+    """Tells people when alerts or evidence stop arriving.
+
+    Shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
+
+    Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.alarms``.
+    """
+
+    alarm_names: Sequence[pulumi.Output[str]]
+    """Names of the alarms."""
+
+    def __init__(self, name: str, args: PipelineHealthArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if not args.emails:
+            raise ValueError("emails: is empty; alarms need somebody to go to")
+        super().__init__("threat-monitor:index:PipelineHealth", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        account = account_of(self, args.account)
+        key = aws.kms.Key(
+            f"{name}-key",
+            description=f"Alarms of {name}",
+            enable_key_rotation=True,
+            deletion_window_in_days=30,
+            policy=account.apply(lambda account: json.dumps(alarm_key_policy(account))),
+            opts=child,
+        )
+        topic = aws.sns.Topic(
+            f"{name}-topic", display_name="GuardDuty alerts: health", kms_master_key_id=key.arn, opts=child
+        )
+        access = aws.sns.TopicPolicy(
+            f"{name}-topic-policy",
+            arn=topic.arn,
+            policy=pulumi.Output.all(topic.arn, account).apply(lambda it: json.dumps(alarm_topic_policy(it[0], it[1]))),
+            opts=child,
+        )
+        for address in args.emails:
+            aws.sns.TopicSubscription(
+                f"{name}-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
+            )
+
+        watched: dict[str, tuple[Alarm, pulumi.Input[str]]] = {
+            **{f"undelivered-{word}": (alarms.UNDELIVERED, rule) for word, rule in args.rule_names.items()},
+            **{f"undeliverable-{word}": (alarms.UNDELIVERABLE, it) for word, it in args.topic_names.items()},
+            "dead-letters": (alarms.DEAD_LETTERS, args.dead_letter_queue_name),
+            "old-dead-letters": (alarms.OLD_DEAD_LETTERS, args.dead_letter_queue_name),
+            "no-flow-logs": (alarms.NO_FLOW_LOGS, args.log_group_name),
+        }
+        notifying = pulumi.ResourceOptions(parent=self, depends_on=[access])
+        self.alarm_names = [
+            _metric_alarm(f"{name}-{word}", alarm, resource, topic.arn, notifying).name
+            for word, (alarm, resource) in watched.items()
+        ]
+        self.register_outputs({"alarmNames": self.alarm_names})
+
+
+def _metric_alarm(
+    name: str, alarm: Alarm, resource: pulumi.Input[str], topic_arn: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> aws.cloudwatch.MetricAlarm:
+    metrics = [
+        aws.cloudwatch.MetricAlarmMetricQueryArgs(
+            id=f"m{number}",
+            metric=aws.cloudwatch.MetricAlarmMetricQueryMetricArgs(
+                namespace=alarm.namespace,
+                metric_name=metric,
+                dimensions={alarm.dimension: resource},
+                period=alarm.period,
+                stat=alarm.statistic,
+            ),
+        )
+        for number, metric in enumerate(alarm.metrics)
+    ]
+    total = aws.cloudwatch.MetricAlarmMetricQueryArgs(
+        id="total", expression="SUM(METRICS())", label=alarm.description, return_data=True
+    )
+    return aws.cloudwatch.MetricAlarm(
+        name,
+        alarm_description=alarm.description,
+        metric_queries=[*metrics, total],
+        comparison_operator=alarm.comparison,
+        threshold=alarm.threshold,
+        evaluation_periods=1,
+        treat_missing_data=alarm.missing_data,
+        actions_enabled=True,
+        alarm_actions=[topic_arn],
+        ok_actions=[topic_arn],
+        insufficient_data_actions=[topic_arn] if alarm.missing_data == "missing" else None,
+        opts=opts,
+    )

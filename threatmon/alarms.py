@@ -1,0 +1,70 @@
+"""The alarms on the alert path itself, as data.
+
+Metrics: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html,
+https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html,
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html,
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+_ONE_HOUR = 3600
+_ONE_DAY = 24 * _ONE_HOUR
+
+
+class Alarm(NamedTuple):
+    """Goes off when the sum of ``metrics`` (of one resource, named by ``dimension``) over ``period`` seconds compares
+    so with ``threshold``. ``missing_data`` says what it means that there is no datapoint: ``notBreaching``, that
+    nothing happened; ``missing``, that we do not know, which then is told as well."""
+
+    description: str
+    namespace: str
+    metrics: Sequence[str]
+    dimension: str
+    statistic: Literal["Sum", "Maximum"] = "Sum"
+    period: int = 300
+    comparison: Literal["GreaterThanThreshold", "LessThanThreshold"] = "GreaterThanThreshold"
+    threshold: float = 0
+    missing_data: Literal["notBreaching", "missing"] = "notBreaching"
+
+
+UNDELIVERED = Alarm(
+    "Findings matched this rule and did not arrive: failed, dead-lettered or lost. See the dead-letter queue.",
+    "AWS/Events",
+    ["FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq"],
+    "RuleName",
+)
+DEAD_LETTERS = Alarm(
+    "Findings wait in the dead-letter queue. Send them again with `threatmon redrive`.",
+    "AWS/SQS",
+    ["ApproximateNumberOfMessagesVisible"],
+    "QueueName",
+    statistic="Maximum",
+)
+OLD_DEAD_LETTERS = Alarm(
+    "Findings have waited in the dead-letter queue for a day; after 14 days they are gone.",
+    "AWS/SQS",
+    ["ApproximateAgeOfOldestMessage"],
+    "QueueName",
+    statistic="Maximum",
+    threshold=_ONE_DAY,
+)
+UNDELIVERABLE = Alarm(
+    "SNS could not hand an alert to a subscriber. Check the subscriptions.",
+    "AWS/SNS",
+    ["NumberOfNotificationsFailed"],
+    "TopicName",
+)
+# Interfaces without traffic leave NODATA records, so an hour without any means that delivery has stopped. The metric is
+# then missing, not zero. A new alarm starts without data too, but that is no change, and nobody is told.
+NO_FLOW_LOGS = Alarm(
+    "No flow-log record has arrived for an hour. Check the flow logs' DeliverLogsStatus.",
+    "AWS/Logs",
+    ["IncomingLogEvents"],
+    "LogGroupName",
+    period=_ONE_HOUR,
+    comparison="LessThanThreshold",
+    threshold=1,
+    missing_data="missing",
+)
