@@ -105,6 +105,24 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"}},
         {**_all(FLOW_LOGS, "replace"), "LogGroup flow-logs-log-group": "replace"},
     ),
+    "alarms": (
+        {"health": {"enabled": True}},
+        _all(
+            [
+                "Key health-key",
+                "MetricAlarm health-dead-letters",
+                "MetricAlarm health-no-flow-logs",
+                "MetricAlarm health-old-dead-letters",
+                "MetricAlarm health-undeliverable-topic",
+                "MetricAlarm health-undelivered-critical",
+                "MetricAlarm health-undelivered-high",
+                "Topic health-topic",
+                "TopicPolicy health-topic-policy",
+                "TopicSubscription health-security@example.com",
+            ],
+            "create",
+        ),
+    ),
     "other default tags": ({"aws:defaultTags": {"tags": {"team": "security"}}}, _all(TAGGED, "update")),
 }
 
@@ -157,11 +175,13 @@ def test_a_stack_that_changes_to_everything_and_back_is_as_it_was(stack: Stack) 
         alertEmails=["security@example.com", "on-call@example.com"],
         alerts={"subscribers": [PAGER], "accountAlias": "production"},
         protectionPlans={"s3": True, "runtime": True},
+        health={"enabled": True},
     )
     stack.up().succeeded()
     grown = inventory(stack.account)
     assert len(grown["rules"]) == 4
-    assert len(grown["topics"]) == 2
+    assert len(grown["topics"]) == 3
+    assert len(grown["alarms"]) == 9
     assert len(grown["flow logs"]) == 3
 
     stack.configure()
