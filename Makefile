@@ -37,8 +37,9 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 
 .PHONY: schema
-schema: install ## write stack.schema.json and the README's config table from the settings
+schema: install ## write what is generated: stack.schema.json, the README's config table, docs/permissions.md
 	$(BIN)/python -m threatmon.schema
+	$(BIN)/python -m threatmon.cli.permissions_docs
 
 .PHONY: bench
 bench: install ## time and memory of the program beside a bare one, for 1 to 1,000 subnets

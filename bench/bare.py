@@ -201,7 +201,9 @@ rules = {
     }.items()
 }
 rule_arns = pulumi.Output.all(*[rule.arn for rule in rules.values()])
-queue = aws.sqs.Queue("dead-letters", message_retention_seconds=1209600, kms_master_key_id=key.arn)
+queue = aws.sqs.Queue(
+    "dead-letters", message_retention_seconds=1209600, max_message_size=1048576, kms_master_key_id=key.arn
+)
 queue_policy = aws.sqs.QueuePolicy(
     "dead-letters-policy",
     queue_url=queue.url,

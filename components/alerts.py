@@ -19,6 +19,7 @@ from threatmon.severity import SeverityName, bands_from
 MessageFormat = Literal["text", "raw"]
 
 _FOURTEEN_DAYS = 14 * 24 * 3600  # the most SQS keeps a message
+_ONE_MEBIBYTE = 1024 * 1024  # the most SQS takes; the provider's 256 KiB would lose larger events
 _ONE_DAY = 24 * 3600  # EventBridge's own defaults, stated so that a review sees them:
 _ATTEMPTS = 185  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
 
@@ -125,6 +126,7 @@ class FindingAlerts(pulumi.ComponentResource):
         queue = aws.sqs.Queue(
             f"{name}-dead-letters",
             message_retention_seconds=_FOURTEEN_DAYS,
+            max_message_size=_ONE_MEBIBYTE,
             kms_master_key_id=args.kms_key_arn,
             opts=child,
         )

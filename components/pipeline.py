@@ -120,8 +120,9 @@ class MonitoringPipeline(pulumi.ComponentResource):
             ),
             child,
         )
+        watched: dict[str, pulumi.Output[Any]] = {}
         if settings.health.enabled:
-            PipelineHealth(
+            health = PipelineHealth(
                 f"{name}-health",
                 PipelineHealthArgs(
                     emails=settings.health_emails,
@@ -133,6 +134,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 ),
                 child,
             )
+            watched["alarmNames"] = pulumi.Output.all(*health.alarm_names)
         self.outputs = {
             "topicArn": alerts.topic_arn,
             "detectorId": detection.detector_id,
@@ -140,6 +142,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             "ruleNames": pulumi.Output.all(*alerts.rule_names.values()),
             "deadLetterQueueUrl": alerts.dead_letter_queue_url,
             "dashboardUrl": investigation.dashboard_url,
+            **watched,
             "nextSteps": pulumi.Output.all(alerts.topic_arn, account).apply(
                 lambda it: next_steps(it[0], it[1].region, settings.alert_emails, settings.health_emails)
             ),

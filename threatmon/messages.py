@@ -17,6 +17,8 @@ from threatmon.severity import Band
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
 TEMPLATE_QUOTA = 8192
+# Bytes of one message; https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+MESSAGE_QUOTA = 262_144
 
 
 class Transformer(NamedTuple):
@@ -27,7 +29,15 @@ class Transformer(NamedTuple):
 
 
 class InvalidMessageError(ValueError):
-    """The rendered template is not JSON; EventBridge would send the event to the dead-letter queue (INVALID_JSON)."""
+    """The message cannot be sent: EventBridge would send the event to the dead-letter queue, with this ``code``."""
+
+    code = "INVALID_JSON"
+
+
+class RefusedMessageError(InvalidMessageError):
+    """SNS would refuse the message."""
+
+    code = "INVALID_PARAMETER"
 
 
 _INPUT_PATHS = {
@@ -116,7 +126,7 @@ def _link(label: str, url: str) -> list[str]:
 def render(transformer: Transformer, event: Mapping[str, Any]) -> str:
     """The text EventBridge sends for an event.
 
-    Raises :class:`InvalidMessageError` where EventBridge would refuse what the template becomes.
+    Raises :class:`InvalidMessageError` where EventBridge would refuse what the template becomes, or SNS the text.
     """
     text = re.sub(
         r"<(\w+)>",
@@ -131,7 +141,18 @@ def render(transformer: Transformer, event: Mapping[str, Any]) -> str:
             raise InvalidMessageError(f"{line!r} is not a JSON text: {error}") from error
         if not valid:
             raise InvalidMessageError(f"{line!r} is not a JSON text")
-    return text
+    return sendable(text)
+
+
+def sendable(message: str) -> str:
+    """The message, if SNS takes it. Raises :class:`RefusedMessageError`."""
+    try:
+        size = len(message.encode())
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise RefusedMessageError(f"the message is not UTF-8: {error.reason}") from None
+    if size > MESSAGE_QUOTA:
+        raise RefusedMessageError(f"the message has {size:,} bytes, SNS takes {MESSAGE_QUOTA:,}")
+    return message
 
 
 def _value_at(event: Mapping[str, Any], path: str) -> str:

@@ -174,7 +174,11 @@ def test_topics_and_queue_are_encrypted_with_the_key() -> None:
     run = deploy(subscribers=[RAW])
     keys = [r.inputs["kmsMasterKeyId"] for r in custom(run) if "kmsMasterKeyId" in r.inputs]
     assert keys == [KEY_ARN] * len([*run.of_type(TOPIC), *run.of_type(QUEUE)])
-    assert the(run, QUEUE).inputs == {"messageRetentionSeconds": 14 * 24 * 3600, "kmsMasterKeyId": KEY_ARN}
+    assert the(run, QUEUE).inputs == {
+        "messageRetentionSeconds": 14 * 24 * 3600,
+        "maxMessageSize": 1024 * 1024,
+        "kmsMasterKeyId": KEY_ARN,
+    }
 
 
 def test_a_topic_has_the_name_a_phone_shows_and_nothing_else() -> None:

@@ -6,8 +6,9 @@ import pytest
 from harness import DETECTOR, DETECTOR_ID, FEATURE, AwsMocks, custom, made, run_component, the
 from pulumi.runtime import MockCallArgs
 
-from components.detection import FEATURES, ThreatDetection, ThreatDetectionArgs
+from components.detection import ThreatDetection, ThreatDetectionArgs
 from threatmon.local.program import ProgramRun
+from threatmon.protection_plans import FEATURES
 from threatmon.settings import DEFAULT_PLANS, PlanName
 
 ALL_OFF = dict.fromkeys(DEFAULT_PLANS, False)

@@ -8,11 +8,12 @@ import pytest
 from harness import CONFIG, KEY_ARN, PROVIDER, SUBNET, VPC, AwsMocks, custom, run_component
 
 from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
-from components.detection import FEATURES, ThreatDetection, ThreatDetectionArgs
+from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.investigation import Investigation, InvestigationArgs
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
+from threatmon.protection_plans import FEATURES
 from threatmon.settings import parse
 
 Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]

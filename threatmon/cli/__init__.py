@@ -8,12 +8,18 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.cli import demo, engine
+from threatmon.cli import cost, demo, engine, explain, investigate, redrive, simulate, verify
 from threatmon.cli.aws import explained
 from threatmon.cli.errors import CHECK_FAILED, USER_ERRORS, WRONG_USE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("demo")(demo.demo)
+app.command("explain")(explain.explain)
+app.command("verify")(verify.verify)
+app.command("simulate")(simulate.simulate)
+app.command("investigate")(investigate.investigate)
+app.command("redrive")(redrive.redrive)
+app.command("cost")(cost.cost)
 # The engine's own options, --help among them, are for the engine.
 _FOR_THE_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command("pulumi", context_settings=_FOR_THE_ENGINE)(engine.pulumi)

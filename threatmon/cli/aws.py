@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -20,7 +21,17 @@ _ACTION_PREFIXES = {"monitoring": "cloudwatch"}
 _EXPIRED = frozenset(["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
 _UNKNOWN = frozenset(["InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch"])
 _DENIED = frozenset(["AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"])
-_THROTTLED = frozenset(["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"])
+_THROTTLED = frozenset(
+    [
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "Throttled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    ]
+)
 
 
 class Aws:
@@ -32,14 +43,20 @@ class Aws:
         self.region = str(session.region_name)
         self.partition = str(session.get_partition_for_region(self.region))
         self._clients: dict[str, Any] = {}
+        self._lock = Lock()  # boto3's sessions are not made for threads, its clients are
 
     def client(self, service: str) -> Any:
         """The client of a service."""
-        if service not in self._clients:
-            client: Any = self._session.client(service, config=_CONFIG)  # pyright: ignore[reportCallIssue, reportArgumentType]
-            client.meta.events.register("after-call", _note_action)
-            self._clients[service] = client
-        return self._clients[service]
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = _client(self._session, service)
+            return self._clients[service]
+
+
+def _client(session: boto3.Session, service: str) -> Any:
+    client: Any = session.client(service, config=_CONFIG)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    client.meta.events.register("after-call", _note_action)
+    return client
 
 
 def connect(stack: StackFile) -> Aws:
@@ -56,7 +73,7 @@ def connect(stack: StackFile) -> Aws:
     try:
         for role in stack.config.get("aws:assumeRoles") or []:
             session = _assumed(session, role)
-        account_id = session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
+        account_id = _client(session, "sts").get_caller_identity()["Account"]
     except NoCredentialsError:
         raise UsageError("No AWS credentials: set AWS_PROFILE, or aws:profile in the stack file.") from None
     if stack.account_ids and account_id not in stack.account_ids:
@@ -77,7 +94,7 @@ def new_session(profile: str | None, region: str | None) -> boto3.Session:
 
 def _assumed(session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
     optional = {"ExternalId": role["externalId"]} if "externalId" in role else {}
-    answer = session.client("sts", config=_CONFIG).assume_role(
+    answer = _client(session, "sts").assume_role(
         RoleArn=role["roleArn"], RoleSessionName=role.get("sessionName", "threatmon"), **optional
     )
     credentials = answer["Credentials"]
@@ -92,7 +109,8 @@ def _assumed(session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
 def _note_action(parsed: dict[str, Any], model: Any, **_: object) -> None:
     if "Error" in parsed:
         prefix = model.service_model.signing_name
-        parsed["Error"]["Action"] = f"{_ACTION_PREFIXES.get(prefix, prefix)}:{model.name}"
+        name = model.name.removesuffix("Batch") if prefix == "sqs" else model.name  # IAM has no batch actions
+        parsed["Error"]["Action"] = f"{_ACTION_PREFIXES.get(prefix, prefix)}:{name}"
 
 
 def explained(error: Exception) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from threatmon.local.policy_evaluation import CONDITION_OPERATORS, Principal, allows, listed, statements
+from threatmon.policy_evaluation import CONDITION_OPERATORS, Principal, allows, listed, source, statements
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 EVENT_PATTERN_CHARACTERS = 2_048
@@ -243,31 +243,8 @@ def flow_log_role(trust: str | None, source_arn: str) -> None:
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
     """
     service = Principal("Service", "vpc-flow-logs.amazonaws.com")
-    if trust is None or not allows(trust, "sts:AssumeRole", "*", service, _source(source_arn)):
+    if trust is None or not allows(trust, "sts:AssumeRole", "*", service, source(source_arn)):
         raise ConstraintError("InvalidParameter: Unable to assume given IAM role")
-
-
-def may_publish(policy: str, rule_arn: str, action: str, resource_arn: str) -> bool:
-    """Whether a topic's or queue's policy lets EventBridge deliver for this rule.
-
-    EventBridge accepts the target either way; the delivery fails, and goes to the dead-letter queue or is lost:
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
-    """
-    return allows(policy, action, resource_arn, Principal("Service", "events.amazonaws.com"), _source(rule_arn))
-
-
-def may_use_key(policy: str, service: str) -> bool:
-    """Whether a key's policy lets a service principal write to a topic or queue encrypted with it.
-
-    No source is known to the key: EventBridge supports no source conditions there
-    (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
-    """
-    principal = Principal("Service", service)
-    return all(allows(policy, action, "*", principal) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
-
-
-def _source(arn: str) -> Mapping[str, str]:
-    return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
 
 
 def policy_document(text: str, kind: PolicyKind) -> None:

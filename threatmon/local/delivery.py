@@ -11,9 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 from threatmon.local.account import EmulatedAccount
-from threatmon.local.constraints import may_publish, may_use_key
-from threatmon.messages import InvalidMessageError, Transformer, render
+from threatmon.messages import InvalidMessageError, Transformer, render, sendable
 from threatmon.pattern_matching import mismatch
+from threatmon.policy_evaluation import may_publish, may_use_key
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,24 @@ def _attempt(
 ) -> Delivery:
     arn = target["Arn"]
     topic = account.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-    message = json.dumps(event)
-    if "InputTransformer" in target:
-        transformer = target["InputTransformer"]
-        try:
+    message = _written(event)
+    try:
+        if "InputTransformer" in target:
+            transformer = target["InputTransformer"]
             message = render(Transformer(transformer["InputPathsMap"], transformer["InputTemplate"]), event)
-        except InvalidMessageError:
-            return Delivery(rule["Name"], arn, message, "INVALID_JSON")
+        sendable(message)
+    except InvalidMessageError as error:
+        return Delivery(rule["Name"], arn, message, error.code)
     allowed = may_publish(topic["Policy"], rule["Arn"], "sns:Publish", arn)
     if not allowed or not _key_serves(account, topic.get("KmsMasterKeyId")):
         return Delivery(rule["Name"], arn, message, "NO_PERMISSIONS")
     return Delivery(rule["Name"], arn, message)
+
+
+def _written(event: Mapping[str, Any]) -> str:
+    """The event as EventBridge writes it: compact, in UTF-8, escaped only where it must be."""
+    text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair
 
 
 def _key_serves(account: EmulatedAccount, key_id: str | None) -> bool:
@@ -149,9 +156,14 @@ def _dead_letter(
         return False
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     attributes = {"RULE_ARN": rule_arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": str(delivery.error_code)}
+    body = _written(event)
+    # Attributes count, by name, type and value.
+    size = len(body.encode()) + sum(len(f"{name}String{value}") for name, value in attributes.items())
+    if size > int(queue["MaximumMessageSize"]):
+        return False
     sqs.send_message(
         QueueUrl=url,
-        MessageBody=json.dumps(event),
+        MessageBody=body,
         MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
     )
     return True

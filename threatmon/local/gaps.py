@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.hooks import BaseEventHooks
 
-from threatmon.local.policy_evaluation import allows
+from threatmon.policy_evaluation import allows
 
 if TYPE_CHECKING:
     from threatmon.local.account import EmulatedAccount

@@ -89,6 +89,7 @@ RESOURCES = (
         remove=_remove_queue,
         replaced_by=frozenset({"name"}),
         computed=frozenset({"arn", "url"}),
+        defaults={"maxMessageSize": 262_144},  # https://www.pulumi.com/registry/packages/aws/api-docs/sqs/queue/
         named="name",
         tagging=tagging.SQS,
     ),

@@ -71,6 +71,30 @@ def allows(
     return effects == {"Allow"}
 
 
+def may_publish(policy: str, rule_arn: str, action: str, resource_arn: str) -> bool:
+    """Whether a topic's or queue's policy lets EventBridge deliver for this rule.
+
+    EventBridge accepts the target either way; the delivery fails, and goes to the dead-letter queue or is lost:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+    """
+    return allows(policy, action, resource_arn, Principal("Service", "events.amazonaws.com"), source(rule_arn))
+
+
+def may_use_key(policy: str, service: str) -> bool:
+    """Whether a key's policy lets a service principal write to a topic or queue encrypted with it.
+
+    No source is known to the key: EventBridge supports no source conditions there
+    (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+    """
+    principal = Principal("Service", service)
+    return all(allows(policy, action, "*", principal) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+
+
+def source(arn: str) -> Mapping[str, str]:
+    """The condition keys of a request that a service makes for a resource."""
+    return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
+
+
 def statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The statements of a document; a single one may stand without a list."""
     return listed(document.get("Statement", []))
