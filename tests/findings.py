@@ -7,7 +7,6 @@ camel case: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_e
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -15,10 +14,12 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 from hypothesis import strategies as st
 
 from threatmon.finding_types import catalogue
+from threatmon.local.program import PROJECT_ROOT
 
 Event = dict[str, Any]
 
-RECORDED = sorted(path.stem for path in (Path(__file__).parent / "events").glob("*.json"))
+EVENTS = PROJECT_ROOT / "threatmon" / "local" / "events"
+RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))
 
 # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
 RESOURCE_TYPES = [
@@ -47,7 +48,7 @@ _MORE = 2
 
 def recorded(name: str) -> Event:
     """One of the events of :data:`RECORDED`."""
-    return json.loads((Path(__file__).parent / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache

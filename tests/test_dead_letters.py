@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from threatmon import dead_letters
-from threatmon.dead_letters import MESSAGE_BYTES, SUBJECT_LENGTH, DeadLetter, harmless, plain_text, raw_event, read
+from threatmon.dead_letters import SUBJECT_LENGTH, DeadLetter, harmless, plain_text, raw_event, read
+from threatmon.messages import MESSAGE_QUOTA
 
 ANY_TEXT = st.text(st.characters(), max_size=60)  # half surrogate pairs too
 ANY_JSON = st.recursive(
@@ -115,13 +116,13 @@ def test_a_long_title_is_cut_in_the_mail_and_whole_in_the_event() -> None:
 
 @pytest.mark.parametrize("character", ["x", "ü", "\U0001f600", "\n"])
 def test_what_sns_would_not_take_is_cut_and_says_so(character: str) -> None:
-    body = plain_text(letter(character * (MESSAGE_BYTES // len(harmless(character).encode()))), "aws").body
-    assert MESSAGE_BYTES - 1100 < len(body.encode()) <= MESSAGE_BYTES - SUBJECT_LENGTH
+    body = plain_text(letter(character * (MESSAGE_QUOTA // len(harmless(character).encode()))), "aws").body
+    assert MESSAGE_QUOTA - 1100 < len(body.encode()) <= MESSAGE_QUOTA - SUBJECT_LENGTH
     assert body.split("\n")[-1].startswith("[cut: the whole message has ")
 
 
 def test_a_long_reason_leaves_room_for_the_event() -> None:
-    assert plain_text(letter("the event", ERROR_MESSAGE="e" * MESSAGE_BYTES), "aws").body.endswith("\nthe event")
+    assert plain_text(letter("the event", ERROR_MESSAGE="e" * MESSAGE_QUOTA), "aws").body.endswith("\nthe event")
 
 
 @pytest.mark.parametrize("depth", range(100, 1000, 50))
@@ -131,7 +132,7 @@ def test_an_event_nested_too_deep_for_the_mail_is_sent_as_it_is(depth: int) -> N
 
 
 def test_what_sns_takes_is_not_cut() -> None:
-    body = plain_text(letter("x" * (MESSAGE_BYTES - 2000)), "aws").body
+    body = plain_text(letter("x" * (MESSAGE_QUOTA - 2000)), "aws").body
     assert body.endswith("x" * 1000)
     assert "[cut:" not in body
 
@@ -145,7 +146,7 @@ def test_every_body_becomes_a_message_that_sns_takes(body: str) -> None:
     assert subject.isprintable()
     assert subject.startswith("Sent again: ")
     assert len(subject) <= SUBJECT_LENGTH
-    assert len(text.encode()) <= MESSAGE_BYTES
+    assert len(text.encode()) <= MESSAGE_QUOTA
     assert all(line.isprintable() for line in text.split("\n"))
     assert text.split("\n")[-1] == harmless(body)
 
@@ -173,7 +174,7 @@ def test_half_a_surrogate_pair_in_a_raw_event_stays_the_same_json() -> None:
     assert message.body == r'{"detail": {"title": "\ud800"}}'
 
 
-@pytest.mark.parametrize(("size", "fits"), [(MESSAGE_BYTES, True), (MESSAGE_BYTES + 1, False)])
+@pytest.mark.parametrize(("size", "fits"), [(MESSAGE_QUOTA, True), (MESSAGE_QUOTA + 1, False)])
 def test_a_raw_event_is_never_cut(size: int, fits: bool) -> None:
     body = json.dumps({"detail": {}, "x": ""})
     body = body[:-2] + "x" * (size - len(body)) + body[-2:]

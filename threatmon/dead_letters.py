@@ -7,14 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from threatmon.messages import InvalidMessageError, Transformer, mail, render
+from threatmon.messages import MESSAGE_QUOTA, InvalidMessageError, Transformer, mail, render
 from threatmon.severity import BANDS, Band
 
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-MESSAGE_BYTES = 256 * 1024
 SUBJECT_LENGTH = 99  # "less than 100 characters"
 
-_TEXT_BYTES = MESSAGE_BYTES - 1024  # leaves room for the subject
+_TEXT_BYTES = MESSAGE_QUOTA - 1024  # leaves room for the subject
 _FIELD_LENGTH = 1000  # of one value in the readable part; the event below it is whole
 
 
@@ -89,7 +88,7 @@ def raw_event(letter: DeadLetter) -> Message | None:
     """The untouched event, for subscribers that read it; None where SNS would not take it because it is too long."""
     # Half of a surrogate pair cannot be sent; escaped, it is the same JSON.
     body = letter.body.encode("utf-8", "backslashreplace")
-    return Message(None, body.decode()) if len(body) <= MESSAGE_BYTES else None
+    return Message(None, body.decode()) if len(body) <= MESSAGE_QUOTA else None
 
 
 def _subject(letter: DeadLetter) -> str:
@@ -133,5 +132,5 @@ def _cut(text: str) -> str:
     encoded = text.encode()
     if len(encoded) <= _TEXT_BYTES:
         return text
-    note = f"\n[cut: the whole message has {len(encoded)} bytes, and SNS takes {MESSAGE_BYTES}]"
+    note = f"\n[cut: the whole message has {len(encoded)} bytes, and SNS takes {MESSAGE_QUOTA}]"
     return encoded[: _TEXT_BYTES - len(note)].decode(errors="ignore") + note

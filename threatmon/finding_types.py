@@ -77,8 +77,7 @@ def fault(entry: str) -> str | None:
         return 'has a "*" that is not at its end (a family looks like "Recon:EC2/*")'
     if entry == EVERYTHING:
         return None
-    grammar = _FAMILY_GRAMMAR if is_family(entry) else _GRAMMAR
-    if grammar.fullmatch(entry) and len(entry) <= MAX_LENGTH and is_known(entry):
+    if is_well_formed(entry) and is_known(entry):
         return None
     problem = "matches no GuardDuty finding type" if is_family(entry) else "is not a GuardDuty finding type"
     near = suggestion(entry)

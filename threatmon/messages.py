@@ -100,15 +100,15 @@ def mail(
         "Count: <count>",
         "Finding id: <findingId>",
         "",
-        *_link("The finding", console.finding(partition, "<region>", "<findingId>")),
-        *_link("About this finding type", console.finding_type("<type>")),
+        _link("The finding", console.finding(partition, "<region>", "<findingId>")),
+        _link("About this finding type", console.finding_type("<type>")),
     ]
     if log_group_name:
         query = queries.by_destination_port("<interfaceId>")
         link = console.logs_insights(
             partition, "<region>", log_group_name, query, start="<firstSeen>", end="<updatedAt>"
         )
-        lines += _link("Its traffic by destination port", link)
+        lines.append(_link("Its traffic by destination port", link))
     template = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
     paths = _INPUT_PATHS | _RESOURCE_PATHS | _REMOTE_PATHS
     return Transformer({name: path for name, path in paths.items() if f"<{name}>" in template}, template)
@@ -118,9 +118,9 @@ def _all(paths: Mapping[str, str]) -> str:
     return " ".join(f"<{name}>" for name in paths)
 
 
-def _link(label: str, url: str) -> list[str]:
+def _link(label: str, url: str) -> str:
     # The space keeps the line's closing quote, which the reader sees, out of the link.
-    return [f"{label}: {url} "]
+    return f"{label}: {url} "
 
 
 def render(transformer: Transformer, event: Mapping[str, Any]) -> str:

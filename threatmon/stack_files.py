@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from threatmon.settings import SECRET_PLACEHOLDER
+from threatmon.settings import NAMESPACE, SECRET_PLACEHOLDER
 
 
 class StackFileError(Exception):
@@ -26,6 +26,12 @@ class StackFile(NamedTuple):
     def region(self) -> str | None:
         """The Region the stack is deployed to, where the file says so."""
         return self.config.get("aws:region")
+
+    @property
+    def own_config(self) -> dict[str, Any]:
+        """The keys that are ours, without the namespace, as ``threatmon.settings.parse`` takes them."""
+        prefix = f"{NAMESPACE}:"
+        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
 
     @property
     def account_ids(self) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
+from threatmon import costs
 from threatmon.queries import FormatName, parse_line
 
 Row = Mapping[str, str]
@@ -79,8 +80,8 @@ SCAN_PORTS = 25
 SCAN_MINUTES = 5
 
 # https://aws.amazon.com/cloudwatch/pricing/, in us-east-1 as of September 2026; Regions differ.
-PRICE_PER_GB = 0.005
-PRICE_SOURCE = "USD 0.005 per GB scanned (aws.amazon.com/cloudwatch/pricing, us-east-1, September 2026)"
+PRICE_PER_GB = costs.SCAN
+PRICE_SOURCE = f"USD {PRICE_PER_GB} per GB scanned (aws.amazon.com/cloudwatch/pricing, us-east-1, September 2026)"
 BYTES_PER_GB = 10**9
 
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from threatmon import cli
 from threatmon.cli import aws, redrive
 from threatmon.cli.redrive import Fate, PostOffice, Queue, send_again
-from threatmon.dead_letters import MESSAGE_BYTES, harmless
+from threatmon.dead_letters import harmless
 from threatmon.local.account import EmulatedAccount
 from threatmon.local.delivery import deliver
 from threatmon.local.deployment import deployed
 from threatmon.local.program import PROJECT_ROOT
+from threatmon.messages import MESSAGE_QUOTA
 from threatmon.stack_files import load
 
 ACCOUNT = ("111122223333", "eu-west-1")
@@ -306,12 +307,12 @@ def test_what_is_no_event_goes_to_a_raw_topic_as_text(stack: Stack, run: Run) ->
 
 
 def test_an_event_too_long_for_a_raw_topic_stays_in_the_queue_and_the_others_go(stack: Stack, run: Run) -> None:
-    long = recorded("iam_user") | {"x": "y" * MESSAGE_BYTES}
+    long = recorded("iam_user") | {"x": "y" * MESSAGE_QUOTA}
     stack.put(long, stack.raw_topic)
     stack.put(long, stack.topic)
     code, out, _ = run("--yes")
     assert code == 1
-    assert f"the event is longer than the {MESSAGE_BYTES} bytes that SNS takes, and {stack.raw_topic} gets" in out
+    assert f"the event is longer than the {MESSAGE_QUOTA} bytes that SNS takes, and {stack.raw_topic} gets" in out
     assert out.endswith("1 sent again, 1 left in the queue.\n")
     assert stack.queued == [json.dumps(long)]
     assert stack.published(stack.raw_topic) == []

@@ -1,7 +1,6 @@
 """``threatmon explain``: what a stack would make of a finding, offline."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -9,8 +8,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from threatmon import findings, names
-from threatmon.cli.errors import CHECK_FAILED, UsageError
+from threatmon import names
+from threatmon.cli.errors import CHECK_FAILED
+from threatmon.cli.event_files import read_events
 from threatmon.cli.stack_facts import place_of, settings_of
 from threatmon.explanation import Verdict, alerts, verdicts
 from threatmon.local.program import PROJECT_ROOT
@@ -48,7 +48,7 @@ def explain(
     stack_file = load(PROJECT_ROOT, stack)
     settings, partition = settings_of(stack_file), place_of(stack_file).partition
     explained = [
-        Explained(given, verdicts(given, settings, partition, names.log_group(stack))) for given in _read(event)
+        Explained(given, verdicts(given, settings, partition, names.log_group(stack))) for given in read_events(event)
     ]
     if as_json:
         typer.echo(json.dumps(_document(stack_file, explained), indent=2))
@@ -56,15 +56,6 @@ def explain(
         _show(Console(), stack_file, explained)
     if not all(alerts(one.verdicts) for one in explained):
         raise typer.Exit(CHECK_FAILED)
-
-
-def _read(path: Path) -> list[findings.Event]:
-    try:
-        return findings.read(sys.stdin.buffer.read() if path == Path("-") else path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except findings.FindingError as error:
-        raise UsageError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
 
 # -- output -----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """``threatmon investigate``: from an alert to what happened, on one screen."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from threatmon import findings, names, traffic
 from threatmon.cli import insights, surroundings
 from threatmon.cli.aws import Aws, connect
 from threatmon.cli.errors import CHECK_FAILED, UsageError
+from threatmon.cli.event_files import read_events
 from threatmon.cli.stack_facts import settings_of
 from threatmon.cli.surroundings import attempt, find_instance, look_around
 from threatmon.exposure import Exposure, Surroundings, exposure
@@ -109,12 +109,7 @@ class _MissingError(Exception):
 
 def _read(path: Path) -> findings.Event:
     """The `detail` of the one event in a file."""
-    try:
-        events = findings.read(sys.stdin.buffer.read() if path == Path("-") else path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except findings.FindingError as error:
-        raise UsageError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+    events = read_events(path)
     if len(events) != 1:
         ids = ", ".join(str(it["detail"].get("id")) for it in events)
         raise UsageError(f"{path}: holds {len(events)} findings ({plain(ids)}); investigate one of them")

@@ -16,8 +16,9 @@ from threatmon.cli.aws import Aws, connect, explained
 from threatmon.cli.errors import CHECK_FAILED, UsageError
 from threatmon.cli.outputs import stack_outputs
 from threatmon.cli.stack_facts import settings_of
-from threatmon.dead_letters import MESSAGE_BYTES, DeadLetter, plain_text, raw_event, read
+from threatmon.dead_letters import DeadLetter, plain_text, raw_event, read
 from threatmon.local.program import PROJECT_ROOT
+from threatmon.messages import MESSAGE_QUOTA
 from threatmon.stack_files import StackFile, load
 
 # The key of the topics and of the queue is used on the caller's behalf; kms itself is not called.
@@ -180,7 +181,7 @@ class PostOffice(NamedTuple):
         untouched = bool(self.events_to.get(topic) and content.detail)
         message = raw_event(content) if untouched else plain_text(content, *self.mail_args)
         if message is None:
-            return f"the event is longer than the {MESSAGE_BYTES} bytes that SNS takes, and {topic} gets events uncut"
+            return f"the event is longer than the {MESSAGE_QUOTA} bytes that SNS takes, and {topic} gets events uncut"
         try:
             answer = self.sns.publish(
                 TopicArn=topic, Message=message.body, **({"Subject": message.subject} if message.subject else {})

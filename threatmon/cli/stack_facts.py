@@ -12,9 +12,7 @@ from threatmon.stack_files import StackFile
 
 def settings_of(stack: StackFile) -> settings.Settings:
     """The stack's settings. Raises :class:`threatmon.settings.ConfigFaults`."""
-    prefix = f"{settings.NAMESPACE}:"
-    config = {key.removeprefix(prefix): value for key, value in stack.config.items() if key.startswith(prefix)}
-    return settings.parse(config, stack.name)[0]
+    return settings.parse(stack.own_config, stack.name)[0]
 
 
 def place_of(stack: StackFile) -> Account:

@@ -5,13 +5,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from threatmon.event_patterns import PATTERN_QUOTA
+from threatmon.messages import TEMPLATE_QUOTA
 from threatmon.policy_evaluation import CONDITION_OPERATORS, Principal, allows, listed, source, statements
 
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-EVENT_PATTERN_CHARACTERS = 2_048
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
 INPUT_PATHS = 100
-INPUT_TEMPLATE_CHARACTERS = 8_192
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html; 0 is the
 # provider's word for no policy.
 RETENTION_DAYS = frozenset(
@@ -79,10 +78,9 @@ def first_detector(existing: Collection[str]) -> None:
 
 def event_pattern(text: str) -> None:
     """A rule's event pattern: length, JSON, and operators EventBridge knows."""
-    if len(text) > EVENT_PATTERN_CHARACTERS:
+    if len(text) > PATTERN_QUOTA:
         raise ConstraintError(
-            f"ValidationException: the event pattern has {len(text):,} characters, "
-            f"the quota is {EVENT_PATTERN_CHARACTERS:,}"
+            f"ValidationException: the event pattern has {len(text):,} characters, the quota is {PATTERN_QUOTA:,}"
         )
     for fault in _pattern_faults(_parsed(text)):
         raise ConstraintError(f"InvalidEventPatternException: Event pattern is not valid. Reason: {fault}")
@@ -151,10 +149,10 @@ def input_transformer(target_id: str, paths: Mapping[str, str], template: str) -
 
 
 def _transformer_faults(target_id: str, paths: Mapping[str, str], template: str) -> Iterator[str]:
-    if not 1 <= len(template) <= INPUT_TEMPLATE_CHARACTERS:
+    if not 1 <= len(template) <= TEMPLATE_QUOTA:
         yield (
             f"InputTemplate for target {target_id} has {len(template):,} characters, "
-            f"allowed are 1 to {INPUT_TEMPLATE_CHARACTERS:,}"
+            f"allowed are 1 to {TEMPLATE_QUOTA:,}"
         )
     if len(paths) > INPUT_PATHS:
         yield f"InputPathsMap for target {target_id} has {len(paths)} entries, allowed are {INPUT_PATHS}"

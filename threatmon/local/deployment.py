@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from threatmon import names, settings
 from threatmon.documents import Account, key_policy
@@ -30,7 +30,7 @@ def deployed(stack: StackFile) -> Generator[Deployment]:
     Raises :class:`threatmon.settings.ConfigFaults`, :class:`threatmon.stack_files.StackFileError`, and
     :class:`threatmon.local.constraints.ConstraintError` where AWS would refuse what the program asks for.
     """
-    wanted, _ = settings.parse(_namespaced(stack), stack.name)
+    wanted, _ = settings.parse(stack.own_config, stack.name)
     if not stack.region:
         raise StackFileError(
             f"Pulumi.{stack.name}.yaml: aws:region is not set; run `pulumi config set aws:region <region>`"
@@ -40,11 +40,6 @@ def deployed(stack: StackFile) -> Generator[Deployment]:
     with EmulatedAccount(account_id, stack.region, tags) as account:
         _seed(account, wanted, stack.name)
         yield Deployment(account, run_project(stack.config, EmulatedMocks(account), stack=stack.name))
-
-
-def _namespaced(stack: StackFile) -> dict[str, Any]:
-    prefix = f"{settings.NAMESPACE}:"
-    return {key.removeprefix(prefix): value for key, value in stack.config.items() if key.startswith(prefix)}
 
 
 def _seed(account: EmulatedAccount, wanted: settings.Settings, stack: str) -> None:

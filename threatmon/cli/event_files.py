@@ -1,0 +1,20 @@
+"""Files of findings, as the commands take them."""
+
+import sys
+from pathlib import Path
+
+from threatmon import findings
+from threatmon.cli.errors import UsageError
+
+
+def read_events(path: Path) -> list[findings.Event]:
+    """The events of a file, in any form :func:`threatmon.findings.read` knows; ``-`` is the standard input.
+
+    Raises :class:`UsageError` with each fault on a line of its own.
+    """
+    try:
+        return findings.read(sys.stdin.buffer.read() if path == Path("-") else path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except findings.FindingError as error:
+        raise UsageError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
