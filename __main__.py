@@ -1,16 +1,13 @@
 """Deploys the monitoring pipeline of the selected stack: config in, one component, outputs."""
 
-import gc
-
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env
 
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
+from threatmon.garbage import keep_imports
 from threatmon.settings import NAMESPACE, ConfigFaults, parse
 
-# What the imports made is never garbage; without this, every collection walks through it, a tenth of a second in all.
-if not gc.get_freeze_count():
-    gc.freeze()
+keep_imports()
 
 stack = pulumi.get_stack()
 prefix = f"{NAMESPACE}:"

@@ -329,6 +329,8 @@ for band, rule in rules.items():
                         "#logsV2:logs-insights$3FqueryDetail$3D~$2528end~$2527<updatedAt>~start~$2527<firstSeen>"
                         f"~timeType~$2527ABSOLUTE~tz~$2527UTC~editorString~$2527{PARSE.replace(' ', '*20')}"
                         f"~source~$2528~$2527{it[2]}{LOG_GROUP}$2529$2529 ",
+                        "Dashboard and saved queries: https://console.aws.amazon.com/cloudwatch/home?region=<region>"
+                        "#dashboards/dashboard/threat-monitor-dev ",
                     )
                 )
             ),

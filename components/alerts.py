@@ -72,6 +72,8 @@ class FindingAlertsArgs:
     """name of the account in the mail"""
     log_group_name: str | None = None
     """log group of the flow logs the mail links to"""
+    dashboard_name: str | None = None
+    """dashboard the mail links to"""
     subscribers: Sequence[AlertSubscriber] = ()
     """further subscribers"""
     account: pulumi.Output[Account] | None = None
@@ -199,7 +201,7 @@ def _transformer(
     rule: AlertRule, account: pulumi.Output[Account], args: FindingAlertsArgs
 ) -> aws.cloudwatch.EventTargetInputTransformerArgs:
     template = account.apply(
-        lambda account: mail(rule.band, account.partition, args.account_alias, args.log_group_name)
+        lambda account: mail(rule.band, account.partition, args.account_alias, args.log_group_name, args.dashboard_name)
     )
     return aws.cloudwatch.EventTargetInputTransformerArgs(
         input_paths=template.apply(lambda it: it.input_paths),

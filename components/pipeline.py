@@ -99,6 +99,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 include_archived=settings.alerts.include_archived,
                 account_alias=settings.alerts.account_alias,
                 log_group_name=log_group_name,
+                dashboard_name=names.dashboard(args.stack),
                 subscribers=[
                     AlertSubscriber(s.protocol, s.endpoint, s.format, s.minimum_severity)
                     for s in settings.alerts.subscribers

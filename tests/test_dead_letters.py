@@ -66,7 +66,7 @@ def test_a_body_that_is_no_event_has_no_finding(body: str) -> None:
 
 def test_the_plain_message_is_the_mail_without_quotes_and_the_event_below() -> None:
     event = portscan(title='say "hi"\n\u202ethere')
-    subject, body = plain_text(letter(event, ERROR_CODE="INVALID_JSON"), "aws", "Prod", "/logs")
+    subject, body = plain_text(letter(event, ERROR_CODE="INVALID_JSON"), "aws", "Prod", "/logs", "board")
     assert subject == "Sent again: MEDIUM Recon:EC2/Portscan (111122223333, eu-west-1)"
     lines = body.split("\n")
     assert lines[0] == "This could not be delivered (INVALID_JSON). It is sent again as plain text."
@@ -75,12 +75,16 @@ def test_the_plain_message_is_the_mail_without_quotes_and_the_event_below() -> N
     assert "Resource: Instance i-0abcd1234ef567890" in lines
     assert any(line.startswith("The finding: https://console.aws.amazon.com/guardduty/") for line in lines)
     assert any("logsV2:logs-insights" in line for line in lines)
+    dashboard = "https://console.aws.amazon.com/cloudwatch/home?region=eu-west-1#dashboards/dashboard/board"
+    assert f"Dashboard and saved queries: {dashboard}" in lines
     assert lines[-2] == "What could not be delivered:"
     assert json.loads(lines[-1]) == event
 
 
-def test_without_a_log_group_there_is_no_link_to_the_traffic() -> None:
-    assert "logs-insights" not in plain_text(letter(portscan()), "aws").body
+def test_without_a_log_group_and_a_dashboard_there_are_no_links_to_them() -> None:
+    body = plain_text(letter(portscan()), "aws").body
+    assert "logs-insights" not in body
+    assert "dashboard" not in body
 
 
 def test_links_lead_to_the_console_of_the_partition() -> None:
@@ -140,7 +144,7 @@ def test_what_sns_takes_is_not_cut() -> None:
 @example('{"detail": {"severity": %s}}' % ("9" * 5000))
 @given(body=BODIES)
 def test_every_body_becomes_a_message_that_sns_takes(body: str) -> None:
-    subject, text = plain_text(letter(body, ERROR_CODE=body, ERROR_MESSAGE=body), "aws", "Prod", "/logs")
+    subject, text = plain_text(letter(body, ERROR_CODE=body, ERROR_MESSAGE=body), "aws", "Prod", "/logs", "board")
     assert subject
     assert subject.isascii()
     assert subject.isprintable()

@@ -50,12 +50,13 @@ def test_a_mail_that_cannot_be_sent_alerts_nobody_and_says_why() -> None:
     assert not alerts([verdict])
 
 
-def test_the_mail_has_the_alias_the_partitions_links_and_the_log_group() -> None:
-    given = verdicts(EVENT, settings(alerts={"accountAlias": "Prod"}), "aws-us-gov", "/its/group")
+def test_the_mail_has_the_alias_the_partitions_links_the_log_group_and_the_dashboard() -> None:
+    given = verdicts(EVENT, settings(alerts={"accountAlias": "Prod"}), "aws-us-gov", "/its/group", "its-dashboard")
     [mail] = [verdict.mail for verdict in given if verdict.mail]
     assert '"Account: 111122223333 (Prod)"' in mail
     assert "https://console.amazonaws-us-gov.com/" in mail
     assert "*2fits*2fgroup" in mail
+    assert "#dashboards/dashboard/its-dashboard " in mail
 
 
 def test_archived_findings_alert_where_they_are_included() -> None:

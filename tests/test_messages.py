@@ -23,14 +23,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonpath_ng.parser import parse as parse_path
 
-from threatmon import console, queries
+from threatmon import console, names, queries
 from threatmon.messages import TEMPLATE_QUOTA, InvalidMessageError, Transformer, mail, render
 from threatmon.severity import BANDS
 
 LOW, MEDIUM, HIGH, CRITICAL = BANDS
 GROUP = "/threat-monitor/dev/flow-logs"
+DASHBOARD = "threat-monitor-dev"
 PARTITIONS = ["aws", "aws-us-gov", "aws-cn"]
-FULL = mail(MEDIUM, "aws", "example-prod", GROUP)
+FULL = mail(MEDIUM, "aws", "example-prod", GROUP, DASHBOARD)
 INTERFACE = "eni-0123456789abcdef0"
 RESOURCE = finding_shape().members["Resource"]
 assert isinstance(RESOURCE, StructureShape)
@@ -88,6 +89,8 @@ def test_the_mail_of_a_port_scan() -> None:
             end="2026-09-14T09:51:12.402Z",
         )
         + " ",
+        "Dashboard and saved queries: https://console.aws.amazon.com/cloudwatch/home?region=eu-west-1"
+        "#dashboards/dashboard/threat-monitor-dev ",
     ]
 
 
@@ -151,7 +154,22 @@ def test_the_mails_of_the_other_recorded_findings(
     }
     assert shown["Finding id"] == finding_id
     assert shown["The finding"].endswith(f"#/findings?search=id%3D{finding_id}")
-    assert "Its traffic by destination port" not in shown
+    assert not {"Its traffic by destination port", "Dashboard and saved queries"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    ("group", "dashboard", "present"),
+    [
+        (GROUP, None, ["Its traffic by destination port"]),
+        (None, DASHBOARD, ["Dashboard and saved queries"]),
+        (GROUP, DASHBOARD, ["Its traffic by destination port", "Dashboard and saved queries"]),
+    ],
+)
+def test_the_mail_links_to_the_log_group_and_the_dashboard_that_are_named(
+    group: str | None, dashboard: str | None, present: list[str]
+) -> None:
+    shown = fields(render(mail(HIGH, "aws", None, group, dashboard), recorded("ec2_portscan")))
+    assert list(shown)[-1 - len(present) :] == ["About this finding type", *present]
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -183,19 +201,22 @@ def test_the_links_lead_to_the_partitions_console_and_the_findings_region(
 ) -> None:
     event = recorded("ec2_portscan")
     event["detail"]["region"] = region
-    shown = fields(render(mail(HIGH, partition, None, GROUP), event))
+    shown = fields(render(mail(HIGH, partition, None, GROUP, DASHBOARD), event))
     assert shown["The finding"] == (
         f"https://{host}/guardduty/home?region={region}#/findings?search=id%3D1ab92989eaf0e742df4a014d5c0a8841"
     )
     assert shown["Its traffic by destination port"].startswith(
         f"https://{host}/cloudwatch/home?region={region}#logsV2:logs-insights$3FqueryDetail$3D~$2528end~"
     )
+    assert shown["Dashboard and saved queries"] == (
+        f"https://{host}/cloudwatch/home?region={region}#dashboards/dashboard/threat-monitor-dev"
+    )
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_link_is_one_word_and_ends_before_the_closing_quote(name: str) -> None:
     links = [line for line in render(FULL, recorded(name)).split("\n") if "https://" in line]
-    assert len(links) == 3
+    assert len(links) == 4
     for line in links:
         assert re.fullmatch(r"\"[^:]+: https://[^\s\"'()<>\[\]{}`^|\\]+ \"", line)
 
@@ -268,7 +289,7 @@ def filled(transformer: Transformer, event: Event) -> str:
 def test_any_finding_becomes_lines_of_json_text_with_blanks_for_what_it_lacks(
     event: Event, band: Any, partition: str
 ) -> None:
-    transformer = mail(band, partition, "example-prod", GROUP)
+    transformer = mail(band, partition, "example-prod", GROUP, DASHBOARD)
     text = render(transformer, event)
     shown = lines(text)
     assert len(shown) == transformer.input_template.count("\n") + 1
@@ -406,14 +427,16 @@ def test_a_title_that_looks_like_a_placeholder_is_not_filled() -> None:
 # -- the template -----------------------------------------------------------------------------------------------------
 
 # The longest that a stack (100 characters, pulumi.com/docs/iac/concepts/stacks) and an alias may bring.
-LONGEST_GROUP = f"/threat-monitor/{'s' * 100}/flow-logs"
+LONGEST_STACK = "s" * 100
 
 
 @pytest.mark.parametrize("alias", [None, "a" * 64, "é" * 64, "\U0001f512" * 64, "&%$'{}()" * 8])
-@pytest.mark.parametrize("group", [None, GROUP, LONGEST_GROUP])
-def test_every_template_keeps_within_eventbridges_limits(alias: str | None, group: str | None) -> None:
+@pytest.mark.parametrize(
+    "links", [(), *((names.log_group(stack), names.dashboard(stack)) for stack in ("dev", LONGEST_STACK))]
+)
+def test_every_template_keeps_within_eventbridges_limits(alias: str | None, links: tuple[str, ...]) -> None:
     for band, partition in product(BANDS, PARTITIONS):
-        paths, template = mail(band, partition, alias, group)
+        paths, template = mail(band, partition, alias, *links)
         # Twice: characters outside the basic plane count as two where UTF-16 is counted.
         assert len(template.encode("utf-16-le")) / 2 <= TEMPLATE_QUOTA == 8192
         assert len(paths) <= 100

@@ -19,7 +19,7 @@ Answer = Mapping[str, Any]
 
 
 class Verdict(NamedTuple):
-    """How a thing stands: what was found, and what a person should do (nothing, where it is fine)."""
+    """How a thing stands: what was found, and what a person should do (where it is ok, mostly nothing)."""
 
     state: State
     found: str
@@ -28,6 +28,7 @@ class Verdict(NamedTuple):
 
 DEPLOY = "Deploy the stack: what is deployed is older than its stack file."
 REPAIR = "`pulumi up --refresh` puts it back as the stack file has it."
+WATCH = "`health: { enabled: true }` in the stack file adds alarms on it."
 # EventBridge's own, which it also leaves out of its answers:
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
 _RETRY_POLICY = {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}

@@ -68,7 +68,11 @@ def harmless(text: str) -> str:
 
 
 def plain_text(
-    letter: DeadLetter, partition: str, account_alias: str | None = None, log_group_name: str | None = None
+    letter: DeadLetter,
+    partition: str,
+    account_alias: str | None = None,
+    log_group_name: str | None = None,
+    dashboard_name: str | None = None,
 ) -> Message:
     """The mail of the letter's finding as text without a template, and below it the whole event, cut to what SNS takes.
 
@@ -77,7 +81,7 @@ def plain_text(
     lines = [
         f"This could not be delivered ({letter.error or 'no reason given'}). It is sent again as plain text.",
         "",
-        *_mail_lines(letter, partition, account_alias, log_group_name),
+        *_mail_lines(letter, partition, account_alias, log_group_name, dashboard_name),
         "What could not be delivered:",
         harmless(letter.body),
     ]

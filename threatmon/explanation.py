@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from threatmon.event_patterns import AlertRule, alert_rules
-from threatmon.messages import InvalidMessageError, mail, render
+from threatmon.messages import InvalidMessageError, Transformer, mail, render
 from threatmon.pattern_matching import mismatch
 from threatmon.settings import Settings
 
@@ -34,9 +34,19 @@ def rules_of(settings: Settings) -> list[AlertRule]:
     )
 
 
-def verdicts(event: Mapping[str, Any], settings: Settings, partition: str, log_group_name: str) -> list[Verdict]:
-    """The verdict of each rule, lowest severity first."""
-    return [_verdict(event, rule, settings, partition, log_group_name) for rule in rules_of(settings)]
+def verdicts(
+    event: Mapping[str, Any],
+    settings: Settings,
+    partition: str,
+    log_group_name: str | None = None,
+    dashboard_name: str | None = None,
+) -> list[Verdict]:
+    """The verdict of each rule, lowest severity first; the mail links to what is named."""
+    alias = settings.alerts.account_alias
+    return [
+        _verdict(event, rule, mail(rule.band, partition, alias, log_group_name, dashboard_name))
+        for rule in rules_of(settings)
+    ]
 
 
 def alerts(given: Sequence[Verdict]) -> bool:
@@ -44,14 +54,12 @@ def alerts(given: Sequence[Verdict]) -> bool:
     return any(verdict.mail is not None for verdict in given)
 
 
-def _verdict(
-    event: Mapping[str, Any], rule: AlertRule, settings: Settings, partition: str, log_group_name: str
-) -> Verdict:
+def _verdict(event: Mapping[str, Any], rule: AlertRule, transformer: Transformer) -> Verdict:
     stopped_by = mismatch(rule.pattern, event)
     if stopped_by:
         return Verdict(rule.key, stopped_by=stopped_by)
     try:
-        text = render(mail(rule.band, partition, settings.alerts.account_alias, log_group_name), event)
+        text = render(transformer, event)
     except InvalidMessageError as error:
         return Verdict(rule.key, dead_letter=str(error))
     return Verdict(rule.key, mail=text)

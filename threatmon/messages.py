@@ -81,9 +81,14 @@ _REMOTE_PATHS = {
 
 
 def mail(
-    band: Band, partition: str, account_alias: str | None = None, log_group_name: str | None = None
+    band: Band,
+    partition: str,
+    account_alias: str | None = None,
+    log_group_name: str | None = None,
+    dashboard_name: str | None = None,
 ) -> Transformer:
-    """The transformer of one severity band's rule; it links to the traffic in the log group, if one is given."""
+    """The transformer of one severity band's rule; it links to the traffic in the log group and to the dashboard, of
+    those that are given."""
     word = band.name.upper()
     alias = f" ({account_alias})" if account_alias else ""
     lines = [
@@ -109,6 +114,9 @@ def mail(
             partition, "<region>", log_group_name, query, start="<firstSeen>", end="<updatedAt>"
         )
         lines.append(_link("Its traffic by destination port", link))
+    if dashboard_name:
+        link = console.dashboard(partition, "<region>", dashboard_name)
+        lines.append(_link("Dashboard and saved queries", link))
     template = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
     paths = _INPUT_PATHS | _RESOURCE_PATHS | _REMOTE_PATHS
     return Transformer({name: path for name, path in paths.items() if f"<{name}>" in template}, template)

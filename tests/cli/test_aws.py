@@ -2,6 +2,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from threatmon.cli import aws
@@ -79,6 +81,35 @@ def test_the_error_of_a_call_carries_the_action_it_needed() -> None:
     with pytest.raises(ClientError) as error:
         connection.client("cloudwatch").get_dashboard(DashboardName="none")
     assert aws.explained(error.value).startswith("cloudwatch:GetDashboard failed: ")
+
+
+def denied(**_: object) -> Any:
+    return AWSResponse("", 403, HTTPHeaders(), None), {"Error": {"Code": "AccessDenied", "Message": "no"}}
+
+
+# What IAM calls them: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html and
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisfirehose.html
+@pytest.mark.parametrize(
+    ("service", "method", "arguments", "permission"),
+    [
+        ("sqs", "change_message_visibility_batch", {"QueueUrl": "q", "Entries": []}, "sqs:ChangeMessageVisibility"),
+        ("sqs", "delete_message", {"QueueUrl": "q", "ReceiptHandle": "r"}, "sqs:DeleteMessage"),
+        (
+            "firehose",
+            "put_record_batch",
+            {"DeliveryStreamName": "s", "Records": [{"Data": b"x"}]},
+            "firehose:PutRecordBatch",
+        ),
+    ],
+)
+def test_a_denied_call_names_the_action_that_iam_knows(
+    account: EmulatedAccount, service: str, method: str, arguments: dict[str, Any], permission: str
+) -> None:
+    account.boto3_session().events.register(f"before-call.{service}", denied)
+    client = aws.connect(stack()).client(service)
+    with pytest.raises(ClientError) as error:
+        getattr(client, method)(**arguments)
+    assert aws.explained(error.value) == f"Permission {permission} is missing: no"
 
 
 @pytest.mark.parametrize(

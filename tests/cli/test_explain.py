@@ -160,12 +160,15 @@ def test_a_finding_of_another_region_is_noted(explain: Explain) -> None:
     assert "note" not in explain(EVENT).stdout
 
 
-def test_the_mail_has_the_links_of_the_stacks_partition_its_alias_and_log_group(explain: Explain) -> None:
+def test_the_mail_has_the_links_of_the_stacks_partition_its_alias_log_group_and_dashboard(explain: Explain) -> None:
     explain.write_stack({"aws:region": "cn-north-1", "threat-monitor:alerts": {"accountAlias": "Prod"}})
     out = explain(EVENT).stdout
     assert "https://console.amazonaws.cn/guardduty/" in out
     assert '"Account: 111122223333 (Prod)"' in out
     assert "*2fthreat-monitor*2fdev*2fflow-logs" in out
+    assert (
+        "https://console.amazonaws.cn/cloudwatch/home?region=eu-west-1#dashboards/dashboard/threat-monitor-dev " in out
+    )
 
 
 @pytest.mark.usefixtures("explain")

@@ -498,7 +498,7 @@ def test_a_run_ends_when_the_queue_only_repeats_what_was_left() -> None:
     [
         ("sqs.GetQueueAttributes", "AccessDenied", "Permission sqs:GetQueueAttributes is missing: no\n"),
         ("sqs.ReceiveMessage", "AccessDenied", "Permission sqs:ReceiveMessage is missing: no\n"),
-        ("sqs.ChangeMessageVisibilityBatch", "AccessDenied", "is missing: no\n"),
+        ("sqs.ChangeMessageVisibilityBatch", "AccessDenied", "Permission sqs:ChangeMessageVisibility is missing: no\n"),
         ("events.ListTargetsByRule", "AccessDeniedException", "Permission events:ListTargetsByRule is missing: no\n"),
         ("sns.Publish", "KMSAccessDeniedException", "sns:Publish failed: KMSAccessDeniedException: no\n"),
         ("sqs.ReceiveMessage", "ExpiredToken", "The AWS credentials have expired"),
@@ -584,4 +584,5 @@ def test_a_finding_that_broke_the_mail_of_a_deployed_stack_arrives_after_all(
         [(_, body, subject, *_)] = account.backend("sns").topics[program.outputs["topicArn"]].sent_notifications
         assert subject == "Sent again: MEDIUM Recon:EC2/Portscan (111122223333, eu-west-1)"
         assert '\na "quoted" title\n' in body
+        assert f"\nDashboard and saved queries: {program.outputs['dashboardUrl']}\n" in body
         assert run() == (0, "The dead-letter queue is empty.\n", "")

@@ -17,6 +17,7 @@ from botocore.compat import HTTPHeaders
 from botocore.session import get_session
 from typer.testing import CliRunner
 
+from threatmon import names
 from threatmon.checks import Verdict
 from threatmon.cli import aws, verify, verify_send
 from threatmon.cli.errors import UsageError
@@ -202,7 +203,28 @@ def test_a_stack_as_deployed_and_confirmed_passes_every_check(deploy: Deploy) ->
         "dead-letter queue encryption",
         "dead-letter queue",
         "key",
+        "alarms",
     ]
+
+
+def test_that_nothing_watches_the_alert_path_is_said_with_what_would_and_is_no_failure(deploy: Deploy) -> None:
+    world = deploy()
+    outcome = world.verify()
+    assert outcome.lines["alarms"] == (
+        "ok",
+        "off: nothing watches the alert path",
+        "`health: { enabled: true }` in the stack file adds alarms on it.",
+    )
+    assert (outcome.code, outcome.document["passed"]) == (0, True)
+    shown = world.run()
+    assert shown.exit_code == 0
+    assert "-> `health: { enabled: true }` in the stack file adds alarms on it.\n" in shown.stdout
+
+
+def test_with_alarms_nothing_is_said_about_having_none(deploy: Deploy) -> None:
+    outcome = deploy(**HEALTH).verify()
+    assert "alarms" not in outcome.lines
+    assert [subject for subject in outcome.lines if subject.startswith("alarm threat-monitor-health-")]
 
 
 OTHER_STACKS: dict[str, Mapping[str, Any]] = {
@@ -360,7 +382,7 @@ def unsubscribe(world: World, endpoint: str = "soc@example.com") -> None:
 
 
 def change_transformer(world: World) -> None:
-    other = mail(BANDS[0], "aws", None, world.group)
+    other = mail(BANDS[0], "aws", None, world.group, names.dashboard("dev"))
     transformer = {"InputPathsMap": other.input_paths, "InputTemplate": other.input_template}
     world.put_target(InputTransformer=transformer)
 
@@ -785,7 +807,7 @@ def test_a_person_sees_a_line_for_each_check_what_to_do_below_it_and_a_sum(deplo
     assert "ok      detector                            Status ENABLED, FindingPublishingFrequency SIX_HOURS" in lines
     failed = f"failed  {SUBSCRIPTION}  is not confirmed, so nothing arrives"
     assert lines[lines.index(failed) + 1].startswith("        -> Confirm it within 48 hours: aws sns confirm-")
-    assert re.fullmatch(r"17 checks: 16 ok, 1 failed\. Took \d+\.\d s\.", lines[-1])
+    assert re.fullmatch(r"18 checks: 17 ok, 1 failed\. Took \d+\.\d s\.", lines[-1])
     assert result.exit_code == 1
     assert "\x1b[" not in result.stdout
 

@@ -221,6 +221,14 @@ def test_the_account_alias_shows_in_the_mail() -> None:
     assert '"Account: <account> (payments)"' in template
 
 
+def test_the_mail_links_to_the_log_group_and_the_dashboard_that_are_named() -> None:
+    template = deploy(log_group_name="/logs", dashboard_name="board").of_type(TARGET)[0].inputs["inputTransformer"]
+    assert "*2flogs" in template["inputTemplate"]
+    assert "/cloudwatch/home?region=<region>#dashboards/dashboard/board " in template["inputTemplate"]
+    without = deploy().of_type(TARGET)[0].inputs["inputTransformer"]["inputTemplate"]
+    assert "/cloudwatch/" not in without
+
+
 # -- further subscribers ----------------------------------------------------------------------------------------------
 
 

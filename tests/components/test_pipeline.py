@@ -7,6 +7,7 @@ import pulumi
 import pytest
 from harness import (
     ALIAS,
+    DASHBOARD,
     DETECTOR,
     DETECTOR_ID,
     FEATURE,
@@ -101,6 +102,14 @@ def test_queries_and_mails_point_at_the_one_log_group() -> None:
     }
     for target in deployed.of_type(TARGET):
         assert "*2fthreat-monitor*2fprod*2fflow-logs" in target.inputs["inputTransformer"]["inputTemplate"]
+
+
+def test_mails_link_to_the_dashboard_that_is_made() -> None:
+    deployed = run(stack="prod")
+    name = the(deployed, DASHBOARD).inputs["dashboardName"]
+    assert name == "threat-monitor-prod"
+    for target in deployed.of_type(TARGET):
+        assert f"#dashboards/dashboard/{name} " in target.inputs["inputTransformer"]["inputTemplate"]
 
 
 def test_records_queries_and_mails_agree_on_the_format() -> None:

@@ -1,19 +1,29 @@
-"""A thousand findings made to break the mail, on their way through a deployed stack: each is mailed or queued."""
+"""A thousand findings made to break the mail, on their way through a deployed stack: each is mailed, if need be by
+`threatmon redrive` from the dead-letter queue.
+"""
 
 import copy
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from itertools import count, pairwise
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+import boto3
 import pytest
+import typer
 from findings import RECORDED, Event, recorded
 
 from threatmon import names
+from threatmon.alarms import DEAD_LETTERS, OLD_DEAD_LETTERS
+from threatmon.cli import aws, redrive
+from threatmon.cli.redrive import Queue
+from threatmon.dead_letters import harmless
 from threatmon.explanation import verdicts
-from threatmon.local.delivery import deliver
+from threatmon.local.delivery import Journey, deliver
 from threatmon.local.deployment import Deployment, deployed
 from threatmon.local.program import PROJECT_ROOT
 from threatmon.messages import mail
@@ -25,7 +35,8 @@ SEED = 20260914
 SELECTED = 1_000
 SNS_BYTES = 256 * 1024  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SQS_BYTES = 1024 * 1024  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-RECEIVED_AT_ONCE = 10
+REDRIVEN_AT_ONCE = 25  # more than SQS hands out at once; moto is slow on deep queues
+ANOTHER_ACCOUNT = "444455556666"  # accounts that are open at the same time share nothing if their ids differ
 
 FAMILIES = ("Recon:", "Persistence:", "Discovery:")
 CONFIG = {"findingTypes": [f"{family}*" for family in FAMILIES], "minimumSeverity": "low"}
@@ -183,50 +194,156 @@ def is_selected(event: Event) -> bool:
 # -- their way --------------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_hostile_findings_are_mailed_or_queued_and_none_is_lost() -> None:
-    given = stack()
-    config = {key.partition(":")[2]: value for key, value in given.config.items() if key.startswith(NAMESPACE)}
-    settings, _ = parse(config)
-    mailed = queued = lost = silent = 0
-    waiting: list[Event] = []
+class Way(NamedTuple):
+    """What became of the thousand findings that a rule selects, and of those between them that none does."""
+
+    deployment: Deployment
+    journeys: list[tuple[Event, Journey]]
+    """each event, up to a mail or the dead-letter queue"""
+    queued: list[Event]
+    """what `threatmon redrive` found in the queue"""
+    fates: list[dict[str, Any]]
+    """what it says of each"""
+    sent_again: list[tuple[str, str]]
+    """subject and body of what the topic then had for its subscribers"""
+
+
+@pytest.fixture(scope="module")
+def way() -> Iterator[Way]:
+    given = stack(health={"enabled": True})
+    given = given._replace(config={**given.config, "aws:allowedAccountIds": [ANOTHER_ACCOUNT]})
     with deployed(given) as deployment:
-        account = confirmed(deployment).account
+        way = Way(confirmed(deployment), [], [], [], [])
+        selected = waiting = 0
         for event in hostile_events():
-            journey = deliver(account, event)
-            matched = [verdict.rule for verdict in journey.verdicts if verdict.reason is None]
-            explained = [it for it in verdicts(event, settings, "aws", names.log_group("dev")) if not it.stopped_by]
-            assert len(matched) == len(explained) == is_selected(event), event["id"]
-            silent += not matched
-            mailed += len(journey.notifications)
-            queued += len(journey.dead_letters)
-            lost += len(journey.lost)
-            assert mailed + queued + lost + silent == int(event["id"]) + 1
-            assert [it.mail for it in explained if it.mail] == [it.body for it in journey.notifications]
-            for notification in journey.notifications:
-                assert all(isinstance(json.loads(line), str) for line in notification.body.split("\n")), event["id"]
-                assert len(notification.body.encode()) <= SNS_BYTES
-            waiting += [event] * len(journey.dead_letters)
-            done = mailed + queued + lost == SELECTED
-            if done or len(waiting) == RECEIVED_AT_ONCE:
-                assert sorted(received(deployment), key=itemgetter("id")) == sorted(waiting, key=itemgetter("id"))
-                waiting = []
-            if done:
+            journey = deliver(deployment.account, event)
+            way.journeys.append((event, journey))
+            selected += is_selected(event)
+            waiting += len(journey.dead_letters)
+            if selected == SELECTED or waiting >= REDRIVEN_AT_ONCE:
+                redrive_into(way, given)
+                waiting = 0
+            if selected == SELECTED:
                 break
+        yield way
+
+
+def redrive_into(way: Way, given: StackFile) -> None:
+    """Runs `threatmon redrive --yes --json` and notes what it found, did and sent."""
+    deployment = way.deployment
+    way.queued.extend(json.loads(letter.content.body) for letter in dead_letter_queue(deployment).look())
+    sent = deployment.account.backend("sns").topics[deployment.run.outputs["topicArn"]].sent_notifications
+    sent_before = len(sent)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed, suppress(typer.Exit):
+        patch.setattr(redrive, "load", lambda _folder, _stack: given)
+        patch.setattr(redrive, "stack_outputs", lambda _stack: deployment.run.outputs)
+        patch.setattr(aws, "new_session", lambda _profile, _region: without_waiting(deployment))
+        redrive.redrive("dev", yes=True, as_json=True)
+    way.fates.extend(json.loads(printed.getvalue())["messages"])
+    way.sent_again.extend((subject, body) for _, body, subject, *_ in sent[sent_before:])
+
+
+def dead_letter_queue(deployment: Deployment) -> Queue:
+    return Queue(without_waiting(deployment).client("sqs"), deployment.run.outputs["deadLetterQueueUrl"])
+
+
+def without_waiting(deployment: Deployment) -> boto3.Session:
+    """A session of the account in which an empty queue says so at once; moto waits for messages in earnest."""
+    session = deployment.account.boto3_session()
+    session.events.register("before-parameter-build.sqs.ReceiveMessage", _ask_once, unique_id="without waiting")
+    return session
+
+
+def _ask_once(params: dict[str, Any], **_: object) -> None:
+    params["WaitTimeSeconds"] = 0
+
+
+def test_a_thousand_hostile_findings_are_mailed_or_queued_and_none_is_lost(way: Way) -> None:
+    settings, _ = parse(stack().own_config)
+    links = names.log_group("dev"), names.dashboard("dev")
+    for event, journey in way.journeys:
+        matched = [verdict.rule for verdict in journey.verdicts if verdict.reason is None]
+        explained = [it for it in verdicts(event, settings, "aws", *links) if not it.stopped_by]
+        assert len(matched) == len(explained) == is_selected(event), event["id"]
+        assert len(journey.notifications) + len(journey.dead_letters) == len(matched), event["id"]
+        assert journey.lost == []
+        assert [it.mail for it in explained if it.mail] == [it.body for it in journey.notifications]
+        for notification in journey.notifications:
+            assert all(isinstance(json.loads(line), str) for line in notification.body.split("\n")), event["id"]
+            assert len(notification.body.encode()) <= SNS_BYTES
+    mailed, dead_letters = arrived(way)
+    assert sorted(way.queued, key=itemgetter("id")) == sorted(dead_letters, key=itemgetter("id"))
+    assert mailed + len(dead_letters) == SELECTED
+    assert min(mailed, len(dead_letters), len(way.journeys) - SELECTED) > SELECTED // 10
+
+
+def arrived(way: Way) -> tuple[int, list[Event]]:
+    """How many were mailed at once, and which had to be queued."""
+    mailed = sum(len(journey.notifications) for _, journey in way.journeys)
+    return mailed, [event for event, journey in way.journeys for _ in journey.dead_letters]
+
+
+def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(way: Way) -> None:
+    mailed, dead_letters = arrived(way)
+    left = [fate["reason"] for fate in way.fates if fate["state"] != "sent again"]
+    lost = SELECTED - mailed - len(way.sent_again) - len(left)
     print(  # noqa: T201 - the count is what `pytest -s` is run for
-        f"\n1,000 hostile findings: {mailed} mailed, {queued} in the dead-letter queue, {lost} lost"
-        f" (beside {silent} that no rule selects, in silence)"
+        f"\n1,000 hostile findings: {mailed} mailed, {len(dead_letters)} in the dead-letter queue; of these"
+        f" {len(way.sent_again)} redriven and mailed, {len(left)} left in the queue; {lost} lost"
+        f" (beside {len(way.journeys) - SELECTED} that no rule selects, in silence)"
     )
+    assert left == []
     assert lost == 0
-    assert min(mailed, queued, silent) > SELECTED // 10
+    assert len(way.fates) == len(dead_letters)
+    queue = dead_letter_queue(way.deployment)
+    assert (queue.look(), queue.hidden()) == ([], 0)
+    for event, (subject, body) in zip(way.queued, way.sent_again, strict=True):
+        assert f'"id":{written(event["id"])},' in body
+        for key in {"id", "type"} & event["detail"].keys():
+            assert f'"{key}":{written(event["detail"][key])}' in body, event["id"]
+        assert len(body.encode()) <= SNS_BYTES
+        assert all(char.isprintable() or char == "\n" for char in body), event["id"]
+        # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+        assert 0 < len(subject) < 100
+        assert subject.isascii()
+        assert subject.isprintable()
 
 
-def received(deployment: Deployment) -> Iterator[Event]:
-    """Every event of the dead-letter queue, taken out of it."""
-    sqs, url = deployment.account.client("sqs"), deployment.run.outputs["deadLetterQueueUrl"]
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=RECEIVED_AT_ONCE).get("Messages", []):
-        handles = [{"Id": str(index), "ReceiptHandle": it["ReceiptHandle"]} for index, it in enumerate(messages)]
-        sqs.delete_message_batch(QueueUrl=url, Entries=handles)
-        yield from (json.loads(message["Body"]) for message in messages)
+def written(value: Any) -> str:
+    """JSON as EventBridge writes it, and whatever is not printable escaped once more."""
+    return harmless(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+def test_what_is_sent_again_reaches_who_gets_the_mail(way: Way) -> None:
+    sns, topic = way.deployment.account.client("sns"), way.deployment.run.outputs["topicArn"]
+    [subscription] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert subscription["SubscriptionArn"] != "PendingConfirmation"
+    assert {fate["targetArn"] for fate in way.fates} == {topic}
+    readers = {(it.protocol, it.endpoint) for _, journey in way.journeys for it in journey.notifications}
+    assert readers == {(subscription["Protocol"], subscription["Endpoint"])} == {("email", "security@example.com")}
+    others = [it for arn, it in way.deployment.account.backend("sns").topics.items() if arn != topic]
+    assert [it.sent_notifications for it in others] == [[]]  # that of the alarms
+
+
+def test_alarms_watch_the_queue_and_tell_people_by_a_topic_of_their_own(way: Way) -> None:
+    account, outputs = way.deployment.account, way.deployment.run.outputs
+    watched = {"Name": "QueueName", "Value": outputs["deadLetterQueueUrl"].rpartition("/")[2]}
+    alarms = {
+        query["MetricStat"]["Metric"]["MetricName"]: alarm
+        for alarm in account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        for query in alarm["Metrics"]
+        if "MetricStat" in query and query["MetricStat"]["Metric"]["Dimensions"] == [watched]
+    }
+    assert alarms.keys() == {*DEAD_LETTERS.metrics, *OLD_DEAD_LETTERS.metrics}
+    [health_topic] = account.backend("sns").topics.keys() - {outputs["topicArn"]}
+    for alarm in alarms.values():
+        assert alarm["ActionsEnabled"] is True
+        assert alarm["AlarmActions"] == [health_topic]
+    for metric in DEAD_LETTERS.metrics:  # a single message is enough
+        assert (alarms[metric]["ComparisonOperator"], alarms[metric]["Threshold"]) == ("GreaterThanThreshold", 0)
+    [reader] = account.client("sns").list_subscriptions_by_topic(TopicArn=health_topic)["Subscriptions"]
+    assert (reader["Protocol"], reader["Endpoint"]) == ("email", "security@example.com")
+    assert reader["SubscriptionArn"] != "PendingConfirmation"
 
 
 def test_the_findings_are_the_same_each_time_and_hold_every_hostility() -> None:
@@ -301,4 +418,4 @@ def test_half_a_surrogate_pair_cannot_be_mailed_and_is_kept_whole_in_the_queue(w
     journey = deliver(with_siem.account, event)
     assert [delivery.error_code for delivery in journey.dead_letters] == ["INVALID_PARAMETER"]
     assert [json.loads(notification.body) for notification in journey.notifications] == [event]
-    assert event in list(received(with_siem))
+    assert event in [json.loads(letter.content.body) for letter in dead_letter_queue(with_siem).look()]

@@ -47,9 +47,8 @@ def explain(
     """
     stack_file = load(PROJECT_ROOT, stack)
     settings, partition = settings_of(stack_file), place_of(stack_file).partition
-    explained = [
-        Explained(given, verdicts(given, settings, partition, names.log_group(stack))) for given in read_events(event)
-    ]
+    links = names.log_group(stack), names.dashboard(stack)
+    explained = [Explained(given, verdicts(given, settings, partition, *links)) for given in read_events(event)]
     if as_json:
         typer.echo(json.dumps(_document(stack_file, explained), indent=2))
     else:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from threatmon import names
 from threatmon.cli.aws import Aws, connect, explained
 from threatmon.cli.errors import CHECK_FAILED, UsageError
 from threatmon.cli.outputs import stack_outputs
@@ -172,8 +173,8 @@ class PostOffice(NamedTuple):
     topic_arn: str
     """for what names no topic of the stack"""
     events_to: Mapping[str, bool]
-    mail_args: tuple[str, str | None, str | None] = ("aws", None, None)
-    """partition, account alias, log group of the mail"""
+    mail_args: tuple[str, str | None, str | None, str | None] = ("aws", None, None, None)
+    """partition, account alias, log group and dashboard of the mail"""
 
     def send(self, content: DeadLetter) -> str | None:
         """Publishes a message. Why SNS will never take it, where that is so; raises whatever else goes wrong."""
@@ -203,9 +204,8 @@ def _post_office(aws: Aws, stack: StackFile, outputs: Mapping[str, Any]) -> Post
             continue  # its messages go to the stack's own topic
         topics |= {target["Arn"]: "InputTransformer" not in target for target in targets}
     alias = settings_of(stack).alerts.account_alias
-    return PostOffice(
-        aws.client("sns"), outputs["topicArn"], topics, (aws.partition, alias, outputs.get("logGroupName"))
-    )
+    mail_args = aws.partition, alias, outputs.get("logGroupName"), names.dashboard(stack.name)
+    return PostOffice(aws.client("sns"), outputs["topicArn"], topics, mail_args)
 
 
 def send_again(queue: Queue, post: PostOffice, fates: dict[str, Fate]) -> Iterator[Letter]:

@@ -206,7 +206,8 @@ def _delivery(
 
     def target(rule: AlertRule) -> Verdict:
         name = account.rule_name(rule.key)
-        text = mail(rule.band, account.aws.partition, settings.alerts.account_alias, account.output("logGroupName"))
+        links = account.output("logGroupName"), account.dashboard_name
+        text = mail(rule.band, account.aws.partition, settings.alerts.account_alias, *links)
         transformer = text if channel.format == "text" else None
         return checks.target(account.targets(name) if name else [], arn(), account.queue_arn, transformer)
 
@@ -270,6 +271,8 @@ def _watch(account: Account) -> Iterator[tuple[str, Judge]]:
         yield from _subscriptions(account, "alarm", account.alarm_topic_arn, checks.emails(settings.health_emails))
     elif settings.health.enabled:
         yield "alarms", lambda: Verdict("failed", "the stack has none", checks.DEPLOY)
+    elif not names:
+        yield "alarms", lambda: Verdict("ok", "off: nothing watches the alert path", checks.WATCH)
 
 
 # -- output -----------------------------------------------------------------------------------------------------------

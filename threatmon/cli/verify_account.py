@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 from threatmon.checks import Answer, Channel, Key, names_of_rules
 from threatmon.cli.aws import Aws
@@ -80,6 +81,11 @@ class Account:
     def queue_arn(self) -> str:
         """The dead-letter queue."""
         return self.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
+
+    @property
+    def dashboard_name(self) -> str:
+        """The dashboard."""
+        return unquote(self.output("dashboardUrl").rpartition("/")[2])
 
     @property
     def rule_arns(self) -> list[str]:
