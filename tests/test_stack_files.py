@@ -1,14 +1,15 @@
 """Every stack file of the repository: safe to run in its account, and without faults."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from harness import OUTPUTS, AwsMocks
 
 from threatmon.local.program import PROJECT_ROOT, run_project
 from threatmon.settings import NAMESPACE, parse
+from threatmon.stack_files import load
 
 FILES = sorted(PROJECT_ROOT.glob("Pulumi.*.yaml"))
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -18,20 +19,8 @@ def stack_of(file: Path) -> str:
     return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def readable(value: Any) -> Any:
-    """The value with a placeholder for everything encrypted, which only the stack's own key can read."""
-    if isinstance(value, dict):
-        return (
-            "https://example.com/secret" if value.keys() == {"secure"} else {k: readable(v) for k, v in value.items()}
-        )
-    return [readable(item) for item in value] if isinstance(value, list) else value
-
-
-def config_of(file: Path) -> dict[str, Any]:
-    """The config as the engine hands it over: the defaults of Pulumi.yaml, then the stack's own."""
-    project = yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
-    defaults = {f"{NAMESPACE}:{key}": declared["default"] for key, declared in project["config"].items()}
-    return {**defaults, **readable(yaml.safe_load(file.read_text(encoding="utf-8"))["config"])}
+def config_of(file: Path) -> Mapping[str, Any]:
+    return load(PROJECT_ROOT, stack_of(file)).config
 
 
 def partition_of(region: str) -> str:
@@ -67,9 +56,7 @@ def test_it_tags_what_it_makes_with_project_and_stack(file: Path) -> None:
 
 @every_file
 def test_it_has_no_fault_and_raises_no_warning(file: Path) -> None:
-    prefix = f"{NAMESPACE}:"
-    ours = {key.removeprefix(prefix): v for key, v in config_of(file).items() if key.startswith(prefix)}
-    assert parse(ours, stack_of(file))[1] == []
+    assert parse(load(PROJECT_ROOT, stack_of(file)).own_config, stack_of(file))[1] == []
 
 
 @every_file

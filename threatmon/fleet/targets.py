@@ -1,0 +1,199 @@
+"""The stacks of a fleet: every stack file, its faults, and the choice of some."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from threatmon import settings, stack_files
+from threatmon.names import is_stack_name
+from threatmon.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
+from threatmon.stack_files import PROJECT_FILE, StackFile, StackFileError
+
+# What the program imports, besides components/; a test compares it with the imports.
+_MODULES = (
+    "__init__",
+    "alarms",
+    "console",
+    "dashboards",
+    "documents",
+    "event_patterns",
+    "finding_types",
+    "garbage",
+    "messages",
+    "names",
+    "next_steps",
+    "protection_plans",
+    "queries",
+    "settings",
+    "severity",
+)
+PROGRAM_FILES = frozenset(
+    {
+        PROJECT_FILE,
+        "__main__.py",
+        "requirements.txt",
+        "threatmon/finding_types.json",
+        *(f"threatmon/{module}.py" for module in _MODULES),
+    }
+)
+
+_ACCOUNTS, _REGION = "aws:allowedAccountIds", "aws:region"
+_NAMED_AT_MOST = 3  # files in one fault
+
+
+class Target(NamedTuple):
+    """One stack of the fleet; its file has no faults."""
+
+    file: StackFile
+    settings: Settings
+    account_id: str
+    region: str
+
+    @property
+    def stack(self) -> str:
+        """Name of the stack."""
+        return self.file.name
+
+
+class FleetFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
+    """The stack files have faults, or the choice of stacks has; ``str()`` of it is the whole message for the user."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(map(_on_one_line, faults))
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"The fleet has {count}:", *(f"  {fault}" for fault in self.faults)]))
+
+
+def read(folder: Path) -> list[Target]:
+    """Every stack that has a file in the project's folder, by name. Raises :class:`FleetFaults` with the faults of all
+    files, those between files included; a value shared by Pulumi.yaml is one fault, however many stacks it reaches."""
+    faults, files, targets = list[str](), list[StackFile](), list[Target]()
+    shared = defaultdict[str, list[str]](list)
+    for stack in stack_files.names(folder):
+        try:
+            file = stack_files.load(folder, stack)
+        except StackFileError as error:
+            faults.append(str(error))
+            continue
+        files.append(file)
+        found = [*_faults_of_place(file)]
+        try:
+            parsed, _ = settings.parse(file.own_config, stack)
+        except ConfigFaults as error:
+            found += [(f"{NAMESPACE}:{fault.path[0]}", str(fault)) for fault in error.faults]
+        else:
+            if not found:
+                targets.append(Target(file, parsed, file.account_ids[0], str(file.region)))
+        for key, text in found:
+            # An empty default is no wrong value; that the stack sets no other is.
+            if key in file.shared and file.config[key]:
+                shared[text].append(stack)
+            else:
+                faults.append(f"{_file_name(stack)}: {text}")
+    faults += [f"{PROJECT_FILE}, as it reaches {_some(stacks)}: {text}" for text, stacks in shared.items()]
+    faults += _faults_between(files)
+    if faults:
+        raise FleetFaults(list(dict.fromkeys(faults)))
+    return targets
+
+
+def select(
+    targets: Sequence[Target], globs: Sequence[str], changed_files: Collection[str] | None = None
+) -> list[Target]:
+    """The targets whose stack matches one of ``globs``, and of those the ones that ``changed_files`` affect.
+
+    ``changed_files`` are POSIX paths relative to the project's folder; None chooses by name alone. A stack is affected
+    if its own file changed, and every stack is if the program did: Pulumi.yaml (shared config), __main__.py,
+    requirements.txt (it pins the AWS plugin too), components/, and what of threatmon/ these import. Modules that only
+    commands use cannot change what a stack deploys, nor can tests and documents; previewing a whole fleet for them
+    would bury the changes that count. Raises :class:`FleetFaults` with every glob that matches no stack.
+    """
+    names = [target.stack for target in targets]
+    unmatched = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]
+    if unmatched:
+        raise FleetFaults([f"{json.dumps(glob)} matches no stack{_suggestion(glob, names)}" for glob in unmatched])
+    chosen = [target for target in targets if any(fnmatchcase(target.stack, glob) for glob in globs)]
+    if changed_files is None or any(map(_is_program, changed_files)):
+        return chosen
+    return [target for target in chosen if _file_name(target.stack) in changed_files]
+
+
+def _is_program(path: str) -> bool:
+    return path in PROGRAM_FILES or (path.startswith("components/") and not path.endswith(".md"))
+
+
+def _suggestion(glob: str, names: Sequence[str]) -> str:
+    near = get_close_matches(glob, names, n=1)
+    if near:
+        return f"; did you mean {json.dumps(near[0])}?"
+    return f" (there are: {_some(names)})" if names else "; there is no stack file"
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def _faults_of_place(file: StackFile) -> Iterator[tuple[str, str]]:
+    """Config keys and what is wrong with them; no key where it is the name of the stack."""
+    if not is_stack_name(file.name):
+        yield (
+            "",
+            f"{json.dumps(file.name)} cannot be the name of a stack (expected 1 to 100 letters, digits, hyphens, "
+            "underscores and periods, no hyphen first); rename the file",
+        )
+    accounts = file.account_ids
+    if not accounts:
+        yield _ACCOUNTS, f'{_ACCOUNTS}: is not set; name the one account the stack may touch, such as ["111122223333"]'
+    if len(accounts) > 1:
+        text = f"{json.dumps(accounts)} are {len(accounts)}; keep one, and give each other account a stack of its own"
+        yield _ACCOUNTS, f"{_ACCOUNTS}: {text}"
+    for index, account in enumerate(accounts):
+        if not re.fullmatch("[0-9]{12}", account):
+            text = f"{json.dumps(account)} is not an account id (expected 12 digits, in quotes)"
+            yield _ACCOUNTS, f"{_ACCOUNTS}[{index}]: {text}"
+    if not file.region:
+        yield _REGION, f"{_REGION}: is not set; name the Region to deploy to, such as eu-west-1"
+    elif not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", str(file.region)):
+        text = f"{json.dumps(file.region, default=str)} is not a Region (expected a name such as eu-west-1)"
+        yield _REGION, f"{_REGION}: {text}"
+
+
+def _faults_between(files: Sequence[StackFile]) -> Iterator[str]:
+    """What several stacks claim; files with faults of their own count too, so that all is told at once."""
+    claims = defaultdict[tuple[str, str, str], list[str]](list)
+    for file in files:
+        for claim in dict.fromkeys(_claims(file)):
+            claims[claim].append(file.name)
+    for (key, value, fix), stacks in claims.items():
+        if len(stacks) > 1:
+            yield f"{_some([*map(_file_name, stacks)])}: {key}: {value} is claimed by {len(stacks)} stacks; {fix}"
+
+
+def _claims(file: StackFile) -> Iterator[tuple[str, str, str]]:
+    """What no two stacks may have: key, value, and what to do where two have it."""
+    if file.region:
+        for account in file.account_ids:
+            fix = "an account has one detector for each Region, so keep one of the stacks, with the subnets of both"
+            yield f"{_ACCOUNTS} and {_REGION}", f"{account} in {file.region}", fix
+    for key in (f"{NAMESPACE}:subnetIds", f"{NAMESPACE}:vpcIds"):
+        for value in file.list_of(key):
+            if value != SECRET_PLACEHOLDER:
+                yield key, json.dumps(value, default=str), "its traffic would be recorded twice; keep it in one of them"
+
+
+def _file_name(stack: str) -> str:
+    return f"Pulumi.{stack}.yaml"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _on_one_line(text: str) -> str:
+    # Names and values are free text; a line break in one must not look like a further fault.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
