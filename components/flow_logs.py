@@ -38,6 +38,8 @@ class FlowLogsArgs:
     """refuse to delete or replace the log group"""
     keep_on_destroy: bool = False
     """leave the log group when the stack is destroyed"""
+    permissions_boundary: str | None = None
+    """ARN of the policy that the role may never exceed"""
     account: pulumi.Output[Account] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
@@ -78,6 +80,7 @@ class FlowLogs(pulumi.ComponentResource):
             f"{name}-role",
             description=f"Writes flow logs to {args.log_group_name}",
             assume_role_policy=account.apply(lambda account: json.dumps(flow_log_trust(account))),
+            permissions_boundary=args.permissions_boundary,
             opts=pulumi.ResourceOptions(parent=self),
         )
         write = aws.iam.RolePolicy(

@@ -73,6 +73,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 log_group_class=settings.flow_logs.log_group_class,
                 protect=settings.protect,
                 keep_on_destroy=settings.flow_logs.keep_on_destroy,
+                permissions_boundary=settings.flow_logs.permissions_boundary,
                 account=account,
             ),
             child,

@@ -27,6 +27,7 @@ Config = dict[str, Any]
 SUBNET, OTHER_SUBNET, VPC = "subnet-0123456789abcdef0", "subnet-0fedcba9876543210", "vpc-0123456789abcdef0"
 DETECTOR_ID = "12abc34d567e8fa901bc2d34e56789f0"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef"
+BOUNDARY = "arn:aws:iam::111122223333:policy/threat-monitor-boundary"
 HEX = "0123456789abcdef0"
 MINIMAL: Config = {"subnetIds": [SUBNET], "alertEmails": ["soc@example.com"]}
 PLANS: tuple[PlanName, ...] = get_args(PlanName)
@@ -85,6 +86,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "format": "extended",
             "logGroupClass": "STANDARD",
             "keepOnDestroy": False,
+            "permissionsBoundary": None,
         },
         "alerts": {
             "includeSamples": True,
@@ -152,6 +154,7 @@ def test_every_key_takes_a_value() -> None:
             "format": "default",
             "logGroupClass": "INFREQUENT_ACCESS",
             "keepOnDestroy": True,
+            "permissionsBoundary": BOUNDARY,
         },
         "alerts": {
             "includeSamples": False,
@@ -187,6 +190,7 @@ def test_every_key_takes_a_value() -> None:
             format="default",
             log_group_class="INFREQUENT_ACCESS",
             keep_on_destroy=True,
+            permissions_boundary=BOUNDARY,
         ),
         alerts=AlertSettings.model_construct(
             include_samples=False,
@@ -499,6 +503,10 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "flowLogs.format": (["custom", "DEFAULT", 1, None, True, []], "is not one of default, extended"),
     "flowLogs.logGroupClass": (["DELIVERY", "standard", 1, None, []], "is not one of STANDARD, INFREQUENT_ACCESS"),
     "flowLogs.keepOnDestroy": (["no", 0, None, []], "is not true or false"),
+    "flowLogs.permissionsBoundary": (
+        ["boundary", BOUNDARY.replace(":policy/", ":role/"), BOUNDARY.replace("arn:aws:", "arn:aws-xx:"), ""],
+        "is not the ARN of a policy (expected arn:aws:iam::<account>:policy/<name>)",
+    ),
     "alerts.includeSamples": (["no", 0, None, []], "is not true or false"),
     "alerts.includeArchived": (["no", 0, None, []], "is not true or false"),
     "alerts.kmsKeyArn": (

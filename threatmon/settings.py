@@ -108,12 +108,17 @@ KeyArn = Annotated[
         r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
     ),
 ]
+PolicyArn = Annotated[
+    str,
+    Field(pattern=r"^arn:aws(?:-us-gov|-cn)?:iam::(?:[0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]{1,640}$"),
+]
 # What each of these forms is called in a fault, by the key in which it is expected.
 _FORMS = {
     "subnetIds": "a subnet id (expected subnet- and 8 or 17 hex digits)",
     "vpcIds": "a VPC id (expected vpc- and 8 or 17 hex digits)",
     "id": "a detector id (expected 32 hex digits)",
     "kmsKeyArn": "the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
+    "permissionsBoundary": "the ARN of a policy (expected arn:aws:iam::<account>:policy/<name>)",
 }
 EmailAddress = Annotated[str, BeforeValidator(_email)]
 Alias = Annotated[str, BeforeValidator(_alias)]
@@ -165,6 +170,9 @@ class FlowLogSettings(_Model):
         "it cannot be changed later",
     )
     keep_on_destroy: Flag = Field(default=False, description="`pulumi destroy` leaves the log group and its key")
+    permissions_boundary: PolicyArn | None = Field(
+        default=None, description="ARN of the policy that the role may never exceed, where the account demands one"
+    )
 
 
 class Subscriber(_Model):

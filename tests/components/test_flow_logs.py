@@ -54,6 +54,12 @@ def test_the_log_group_has_the_name_retention_class_and_key_it_is_given() -> Non
     }
 
 
+def test_the_role_stays_within_the_boundary_it_is_given() -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/threat-monitor-boundary"
+    assert the(deploy(permissions_boundary=boundary), ROLE).inputs["permissionsBoundary"] == boundary
+    assert "permissionsBoundary" not in the(deploy(), ROLE).inputs
+
+
 def test_by_default_the_log_group_keeps_a_year_and_names_no_key() -> None:
     assert the(deploy(), LOG_GROUP).inputs == {
         "name": "/logs/flow",

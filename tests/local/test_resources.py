@@ -545,3 +545,14 @@ def test_an_alarm_over_several_metrics_comes_back_as_it_was_given(account: Emula
         threshold=0,
     )
     assert outputs["metricQueries"] == queries
+
+
+def test_a_boundary_of_a_role_is_set_changed_and_taken_away(account: EmulatedAccount) -> None:
+    role, boundary = emulated("aws:iam/role:Role"), f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    inputs = {"assumeRolePolicy": TRUST, "permissionsBoundary": boundary}
+    name, outputs = role.create(account, "bounded", inputs)
+    assert outputs["permissionsBoundary"] == boundary
+    role.update(account, name, {**inputs, "permissionsBoundary": f"{boundary}-2"})
+    assert (role.read(account, name) or {})["permissionsBoundary"] == f"{boundary}-2"
+    role.update(account, name, {"assumeRolePolicy": TRUST})
+    assert "permissionsBoundary" not in (role.read(account, name) or {})

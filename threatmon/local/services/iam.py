@@ -12,11 +12,12 @@ _ROLE: Fields = {
     "description": "Description",
     "maxSessionDuration": "MaxSessionDuration",
 }
+_BOUNDARY: Fields = {"permissionsBoundary": "PermissionsBoundary"}
 
 
 def _make_role(account: EmulatedAccount, inputs: Properties) -> str:
     constraints.policy_document(inputs["assumeRolePolicy"], "trust")
-    parameters = to_api(inputs, _ROLE)
+    parameters = to_api(inputs, {**_ROLE, **_BOUNDARY})
     account.client("iam").create_role(AssumeRolePolicyDocument=inputs["assumeRolePolicy"], **parameters)
     return inputs["name"]
 
@@ -25,6 +26,7 @@ def _look_at_role(account: EmulatedAccount, name: str) -> Properties:
     role = account.client("iam").get_role(RoleName=name)["Role"]
     return {
         **from_api(role, _ROLE),
+        **from_api(role.get("PermissionsBoundary", {}), {"permissionsBoundary": "PermissionsBoundaryArn"}),
         "arn": role["Arn"],
         "uniqueId": role["RoleId"],
         "createDate": role["CreateDate"].isoformat(),
@@ -41,6 +43,10 @@ def _change_role(account: EmulatedAccount, name: str, inputs: Properties) -> Non
         Description=inputs.get("description", ""),
         MaxSessionDuration=inputs["maxSessionDuration"],
     )
+    if inputs.get("permissionsBoundary"):
+        iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=inputs["permissionsBoundary"])
+    elif "PermissionsBoundary" in iam.get_role(RoleName=name)["Role"]:
+        iam.delete_role_permissions_boundary(RoleName=name)
 
 
 def _remove_role(account: EmulatedAccount, name: str, _: Properties) -> None:
@@ -73,7 +79,7 @@ def _remove_role_policy(account: EmulatedAccount, physical_id: str, _: Propertie
 RESOURCES = (
     Emulated(
         type="aws:iam/role:Role",
-        inputs=names(_ROLE, ("assumeRolePolicy", "tags")),
+        inputs=names(_ROLE, _BOUNDARY, ("assumeRolePolicy", "tags")),
         make=_make_role,
         look=_look_at_role,
         change=_change_role,
