@@ -1,0 +1,57 @@
+"""The helper plans what the real engine plans: the table of `engine/test_updating.py` holds for both."""
+
+from typing import Any
+
+import pytest
+from engine.stacks import CONFIG, SUBNETS
+from engine.test_updating import CHANGES
+from fleet.program_changes import changes_between
+
+from threatmon.fleet.changes import UNKNOWN, Change
+
+BASE = {key.removeprefix("threat-monitor:"): value for key, value in CONFIG.items()}
+
+
+def _planned(changes: list[Change]) -> dict[str, str]:
+    return {
+        f"{it.type.rpartition(':')[2]} {it.name.removeprefix('threat-monitor-')}": it.op
+        for it in changes
+        if it.op != "same"
+    }
+
+
+@pytest.mark.parametrize(("settings", "planned"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_setting_has_the_operations_the_engine_plans(
+    settings: dict[str, Any], planned: dict[str, str]
+) -> None:
+    assert _planned(changes_between(BASE, {**BASE, **settings})) == planned
+
+
+def test_an_unchanged_config_leaves_everything_the_same() -> None:
+    changes = changes_between(BASE, BASE)
+    assert {it.op for it in changes} == {"same"}
+    assert all(it.old == it.new and not it.diff for it in changes)
+
+
+def test_a_new_stack_is_created_without_anything_of_before() -> None:
+    changes = changes_between(None, BASE)
+    assert {(it.op, bool(it.old)) for it in changes} == {("create", False)}
+
+
+def test_what_aws_assigns_to_a_new_resource_is_unknown() -> None:
+    [policy] = [it for it in changes_between(None, BASE) if it.name == "threat-monitor-alerts-topic-policy"]
+    assert policy.new == {"arn": UNKNOWN, "policy": UNKNOWN}
+
+
+def test_a_replacement_names_the_property_that_forces_it() -> None:
+    changes = changes_between(BASE, {**BASE, "flowLogs": {"aggregationSeconds": 600}})
+    assert [(it.name, it.op, dict(it.diff)) for it in changes if it.op != "same"] == [
+        (f"threat-monitor-flow-logs-{subnet}", "replace", {"maxAggregationInterval": "update-replace"})
+        for subnet in SUBNETS
+    ]
+
+
+def test_what_was_told_to_stay_is_retained() -> None:
+    kept = {"flowLogs": {"keepOnDestroy": True}}
+    changes = changes_between(kept, {"flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"}})
+    assert {it.name: it.op for it in changes if it.retained} == {"threat-monitor-flow-logs-log-group": "replace"}
