@@ -1,0 +1,51 @@
+"""What a preview says of one stack, as plain data."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Op = Literal["same", "create", "update", "replace", "delete", "read", "import", "refresh"]
+
+
+class Change(NamedTuple):
+    """One resource of a stack, and what an update would do to it."""
+
+    op: Op
+    type: str
+    """type token, such as ``aws:sns/topic:Topic``"""
+    name: str
+    """logical name"""
+    old: Mapping[str, Any]
+    """inputs as the state has them; empty for a new resource"""
+    new: Mapping[str, Any]
+    """inputs as the program gives them, those of :data:`UNKNOWN` only known later; empty for a deleted resource"""
+    diff: Mapping[str, str]
+    """paths of the properties that change (``policy``, ``tags.team``) -> add, update or delete, ``-replace`` appended
+    where that replaces the resource"""
+    retained: bool = False
+    """deleting it leaves it in the account (``retainOnDelete``)"""
+
+
+class Preview(NamedTuple):
+    """What an update would do to one stack, or why it cannot be told."""
+
+    stack: str
+    account_id: str
+    region: str
+    changes: tuple[Change, ...] = ()
+    """every resource but components and the stack itself, those that stay the same included"""
+    error: str | None = None
+    """why the preview failed; ``changes`` is incomplete then"""
+    is_new: bool = False
+    """there is no such stack yet"""
+    notes: tuple[str, ...] = ()
+    """warnings"""
+
+    @property
+    def to_do(self) -> tuple[Change, ...]:
+        """The changes that do something."""
+        return tuple(it for it in self.changes if it.op not in ("same", "read"))
+
+
+# What the engine puts where a value is known only after something else was deployed:
+# https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/rpc.go
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
