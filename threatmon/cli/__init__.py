@@ -8,7 +8,7 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.cli import cost, demo, engine, explain, investigate, redrive, simulate, verify
+from threatmon.cli import cost, demo, engine, explain, fleet, init, investigate, redrive, simulate, verify
 from threatmon.cli.aws import explained
 from threatmon.cli.errors import CHECK_FAILED, USER_ERRORS, WRONG_USE
 
@@ -20,6 +20,8 @@ app.command("simulate")(simulate.simulate)
 app.command("investigate")(investigate.investigate)
 app.command("redrive")(redrive.redrive)
 app.command("cost")(cost.cost)
+app.command("init")(init.init)
+app.add_typer(fleet.app, name="fleet")
 # The engine's own options, --help among them, are for the engine.
 _FOR_THE_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command("pulumi", context_settings=_FOR_THE_ENGINE)(engine.pulumi)

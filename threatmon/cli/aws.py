@@ -59,13 +59,14 @@ def _client(session: boto3.Session, service: str) -> Any:
     return client
 
 
-def connect(stack: StackFile) -> Aws:
-    """The account of a stack: its profile and roles, where the stack file names any, else the environment's.
+def connect(stack: StackFile, session: boto3.Session | None = None) -> Aws:
+    """The account of a stack: its profile and roles, where the stack file names any, else the environment's, or those
+    of a ``session``.
 
     Raises :class:`UsageError` where there is no Region or no credentials, or where they are of an account the stack may
     not touch.
     """
-    session = new_session(stack.config.get("aws:profile"), stack.region)
+    session = session or new_session(stack.config.get("aws:profile"), stack.region)
     if not session.region_name:
         raise UsageError(
             f"Pulumi.{stack.name}.yaml: aws:region is not set; run `pulumi config set aws:region <region>`"

@@ -1,0 +1,385 @@
+"""A rollout over many stacks on the real engine: waves, what stops them, and how the next run goes on."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.fleets import Fleet, new_fleet
+from engine.stacks import inventory
+
+from threatmon.local.account import EmulatedAccount
+from threatmon.local.emulated import Emulated, Properties
+from threatmon.local.resources import emulated
+
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
+RULE = "aws:cloudwatch/eventRule:EventRule"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Four stacks that do not exist yet: a canary, and waves of two and one."""
+    with new_fleet(tmp_path, [f"s{number}" for number in range(4)]) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> Iterator[Fleet]:
+    """Eight stacks that do not exist yet: a canary, and waves of two, four and one."""
+    with new_fleet(tmp_path, [f"s{number}" for number in range(8)]) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Twenty deployed stacks that the tests of this module share, and an account for a new one."""
+    names = [*(f"s{number:02}" for number in range(20)), "new"]
+    with new_fleet(tmp_path_factory.mktemp("fleet"), names) as fleet:
+        (fleet.folder / "Pulumi.new.yaml").unlink()
+        fleet.run("up", "--yes")
+        yield fleet
+
+
+@pytest.fixture
+def unchanged(deployed: Fleet) -> Iterator[Fleet]:
+    """The deployed stacks; what a test writes into their files is undone."""
+    files = {file: file.read_text() for file in deployed.folder.glob("Pulumi.*.yaml")}
+    yield deployed
+    for file in set(deployed.folder.glob("Pulumi.*.yaml")) - files.keys():
+        file.unlink()
+    for file, text in files.items():
+        file.write_text(text)
+
+
+def up(fleet: Fleet, *arguments: str, ok: bool) -> list[dict[str, Any]]:
+    """What a rollout tells, one thing after the other."""
+    done = subprocess.run(
+        fleet.command("up", "--yes", "--json", *arguments),
+        cwd=fleet.folder,
+        env=fleet.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def states(told: list[dict[str, Any]]) -> dict[str, str]:
+    """What became of each stack that was to be updated."""
+    return {it["stack"]: it["state"] for it in told if it["event"] == "ended"}
+
+
+def complete(fleet: Fleet) -> bool:
+    """Whether every account has all it should have, and once."""
+    found = {stack: inventory(fleet.accounts[stack]) for stack in fleet.stacks}
+    return all(
+        it.get("flow logs") == list(fleet.subnets[stack]) and len(it["detectors"]) == len(it["log groups"]) == 1
+        for stack, it in found.items()
+    )
+
+
+# -- all goes well ----------------------------------------------------------------------------------------------------
+
+
+def test_twenty_stacks_are_deployed_and_then_there_is_nothing_left_to_do(deployed: Fleet) -> None:
+    assert deployed.deployed() == deployed.stacks
+    assert complete(deployed)
+    assert deployed.locks() == []
+    told = up(deployed, ok=True)
+    assert [it for it in told if it["event"] in ("started", "ended")] == []
+    assert told[-1] | {"time": ""} == {
+        "time": "",
+        "event": "finished",
+        "updated": 0,
+        "unchanged": 20,
+        "failed": 0,
+        "not_started": 0,
+    }
+
+
+def test_the_canary_goes_first_and_each_wave_waits_for_the_one_before(eight: Fleet) -> None:
+    told = up(eight, "--canary", "s5", ok=True)
+    [planned] = [it["waves"] for it in told if it["event"] == "planned"]
+    assert planned == [["s5"], ["s0", "s1"], ["s2", "s3", "s4", "s6"], ["s7"]]
+    wave_of = {stack: number for number, wave in enumerate(planned) for stack in wave}
+    began = [wave_of[it["stack"]] for it in told if it["event"] == "started"]
+    assert began == sorted(began)
+    assert states(told) == dict.fromkeys(wave_of, "updated")
+    assert complete(eight)
+
+
+def test_comments_in_stack_files_outlive_the_creation_of_the_stacks(fleet: Fleet) -> None:
+    file = fleet.folder / "Pulumi.s0.yaml"
+    file.write_text(f"# why this account\n{file.read_text()}")
+    up(fleet, "--stacks", "s0", ok=True)
+    assert file.read_text().startswith("# why this account\n")
+    assert "encryptionsalt" in file.read_text()
+
+
+def test_a_secret_of_a_stack_file_stays_secret(fleet: Fleet) -> None:
+    endpoint = "https://example.com/hook/t0k3n"
+    fleet.pulumi("stack", "init", "s0").succeeded()
+    fleet.configure("s0", alerts={"subscribers": [{"protocol": "https", "endpoint": "", "format": "raw"}]})
+    key = "threat-monitor:alerts.subscribers[0].endpoint"
+    fleet.pulumi("config", "set", "--stack", "s0", "--secret", "--path", key, endpoint).succeeded()
+    assert "t0k3n" not in (fleet.folder / "Pulumi.s0.yaml").read_text()
+
+    run = fleet.run("up", "--yes", "--stacks", "s0")
+    assert endpoint in inventory(fleet.accounts["s0"])["subscriptions"]
+    state = (fleet.folder / "state" / ".pulumi" / "stacks" / "threat-monitor" / "s0.json").read_text()
+    assert "t0k3n" not in run.output + state
+
+
+# -- what stops a rollout ---------------------------------------------------------------------------------------------
+
+
+def test_a_failing_canary_stops_everything_and_the_next_run_completes(fleet: Fleet) -> None:
+    fleet.providers["s0"].fail_next(FLOW_LOG, "RequestLimitExceeded: try again")
+    told = up(fleet, ok=False)
+    assert states(told) == {"s0": "failed"} | {f"s{number}": "not started" for number in range(1, 4)}
+    [error] = [it["error"] for it in told if it["event"] == "ended" and it["error"]]
+    assert "RequestLimitExceeded: try again" in error
+    assert [stack for stack, account in fleet.accounts.items() if inventory(account)] == ["s0"]
+
+    assert set(states(up(fleet, ok=True)).values()) == {"updated"}
+    assert complete(fleet)
+
+
+def test_a_failure_in_wave_2_leaves_wave_3_untouched_and_the_next_run_completes(eight: Fleet) -> None:
+    eight.providers["s4"].fail_next(RULE, "LimitExceededException: too many rules")
+    told = up(eight, "--parallel", "4", ok=False)
+    assert [it["waves"] for it in told if it["event"] == "planned"] == [
+        [["s0"], ["s1", "s2"], ["s3", "s4", "s5", "s6"], ["s7"]]
+    ]
+    assert states(told)["s4"] == "failed"
+    assert states(told)["s7"] == "not started"
+    assert inventory(eight.accounts["s7"]) == {}
+
+    told = up(eight, ok=True)
+    assert {"s4", "s7"} <= states(told).keys()
+    assert not {"s0", "s1", "s2"} & states(told).keys()  # they are up to date
+    assert set(states(told).values()) == {"updated"}
+    assert complete(eight)
+
+
+def test_the_wrong_account_is_refused_before_any_change(fleet: Fleet) -> None:
+    fleet.configure("s3", **{"aws:allowedAccountIds": ["999999999999"]})
+    told = up(fleet, ok=False)
+    assert [it["reason"] for it in told if it["event"] == "stopped"] == ["Nothing was changed: 1 of 4 previews failed."]
+    [error] = [it["error"] for it in told if it["event"] == "previewed" and it["error"]]
+    assert fleet.accounts["s3"].account_id in error
+    assert states(told) == {}
+    assert [inventory(account) for account in fleet.accounts.values()] == [{}] * 4
+
+
+def test_a_dangerous_change_stops_the_rollout_before_it_begins_unless_it_is_allowed(unchanged: Fleet) -> None:
+    for stack in ("s03", "s07"):
+        unchanged.configure(stack, flowLogs={"retentionDays": 30})
+    run = unchanged.run("up", "--yes", ok=False)
+    assert "Nothing was changed: dangerous changes. To let them through: --allow retention-shortened" in run.output
+    accounts = [unchanged.accounts[stack] for stack in unchanged.stacks]
+    groups = [it.client("logs").describe_log_groups()["logGroups"] for it in accounts]
+    assert {group["retentionInDays"] for [group] in groups} == {365}
+
+    told = up(unchanged, "--stacks", "s03", "--allow", "retention-shortened", ok=True)
+    assert states(told) == {"s03": "updated"}
+    [group] = unchanged.accounts["s03"].client("logs").describe_log_groups()["logGroups"]
+    assert group["retentionInDays"] == 30
+    unchanged.configure("s03")
+    up(unchanged, "--stacks", "s03", ok=True)
+
+
+# -- interruptions ----------------------------------------------------------------------------------------------------
+
+
+def when_made(monkeypatch: pytest.MonkeyPatch, subnet: str, action: Callable[[], object]) -> None:
+    """Does something when the flow log of this subnet is made, and not yet reported to the engine."""
+
+    def with_action(type_: str) -> Emulated:
+        entry = emulated(type_)
+
+        def make(account: EmulatedAccount, inputs: Properties) -> str:
+            made = entry.make(account, inputs)
+            if inputs.get("subnetId") == subnet:
+                action()
+            return made
+
+        return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
+
+    monkeypatch.setattr("threatmon.local.provider.emulated", with_action)
+
+
+def engines_of(pid: int) -> list[int]:
+    """The engine's processes that a rollout has under way."""
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607
+    return [int(child) for child, parent in map(str.split, shown.stdout.splitlines()) if int(parent) == pid]
+
+
+def rollout(fleet: Fleet) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        fleet.command("up", "--yes", "--parallel", "2"),
+        cwd=fleet.folder,
+        env=fleet.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_killed_rollout_with_all_its_engines_is_completed_by_the_next_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rollout(fleet) as running:
+
+        def kill() -> None:
+            engines = engines_of(running.pid)
+            running.kill()
+            for engine in engines:
+                os.kill(engine, signal.SIGKILL)
+
+        when_made(monkeypatch, fleet.subnets["s2"][1], kill)
+        running.wait()
+    monkeypatch.undo()
+    assert fleet.locks() != []
+    made = {it["ResourceId"] for it in fleet.accounts["s2"].client("ec2").describe_flow_logs()["FlowLogs"]}
+    assert fleet.subnets["s2"][1] in made
+
+    told = up(fleet, "--role", "deployer", ok=True)
+    assert set(states(told).values()) == {"updated"}
+    [notes] = [it["notes"] for it in told if it["event"] == "ended" and it["stack"] == "s2"]
+    assert any(note.startswith("cleared the lock of a run that is gone: ") for note in notes)
+    assert any("interrupted while creating FlowLog" in note and "took in fl-" in note for note in notes)
+    assert complete(fleet)
+    assert fleet.locks() == []
+    assert states(up(fleet, ok=True)) == {}
+
+
+def test_a_killed_rollout_leaves_its_engines_time_to_save_and_the_next_one_goes_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rollout(fleet) as running:
+        when_made(monkeypatch, fleet.subnets["s1"][0], running.kill)
+        running.wait()
+    monkeypatch.undo()
+    told = up(fleet, ok=True)
+    assert set(states(told).values()) == {"updated"}
+    assert complete(fleet)
+    assert fleet.locks() == []
+
+
+def test_ctrl_c_finishes_what_is_under_way_and_starts_nothing_more(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rollout(fleet) as running:
+        when_made(monkeypatch, fleet.subnets["s1"][0], lambda: running.send_signal(signal.SIGINT))
+        output, _ = running.communicate()
+    monkeypatch.undo()
+    assert running.returncode == 1
+    assert "Stopping: what is under way is finished first." in output
+    assert "not started" in output
+    assert "Run the same command again to go on." in output
+    assert "Traceback" not in output
+    assert inventory(fleet.accounts["s1"])["flow logs"] == list(fleet.subnets["s1"])
+    assert inventory(fleet.accounts["s3"]) == {}
+    assert fleet.locks() == []
+
+    assert set(states(up(fleet, ok=True)).values()) == {"updated"}
+    assert complete(fleet)
+
+
+def test_a_second_ctrl_c_interrupts_the_engines_and_leaves_no_lock(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rollout(fleet) as running:
+
+        def interrupt() -> None:
+            for engine in engines_of(running.pid):
+                os.kill(engine, signal.SIGINT)
+            running.send_signal(signal.SIGINT)
+
+        when_made(monkeypatch, fleet.subnets["s0"][0], interrupt)
+        output, _ = running.communicate()
+    monkeypatch.undo()
+    assert running.returncode == 1
+    assert "Traceback" not in output
+    assert fleet.locks() == []
+    assert set(states(up(fleet, ok=True)).values()) == {"updated"}
+    assert complete(fleet)
+
+
+# -- the comment on a pull request ------------------------------------------------------------------------------------
+
+
+def comment(fleet: Fleet, *arguments: str, ok: bool = True) -> str:
+    done = subprocess.run(
+        fleet.command("preview", "--format", "markdown", *arguments),
+        cwd=fleet.folder,
+        env=fleet.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    assert done.stdout.startswith("<!-- threatmon fleet preview -->\n")
+    return done.stdout
+
+
+def test_the_comment_on_a_change_of_finding_types_tells_it_once_for_all_stacks(unchanged: Fleet) -> None:
+    added = "UnauthorizedAccess:EC2/SSHBruteForce"
+    for stack in unchanged.stacks[1:]:
+        unchanged.configure(stack, findingTypes=["Recon:EC2/Portscan", added])
+    shown = comment(unchanged)
+    assert "## 20 stacks: 19 would change, 1 stays the same\n" in shown
+    assert "### The same 2 changes in 19 stacks" in shown
+    assert shown.count(f'eventPattern.detail.type: + "{added}"') == 2  # a rule for each severity
+    assert "Dangerous" not in shown
+
+
+def test_the_comment_names_a_replaced_flow_log_as_dangerous(unchanged: Fleet) -> None:
+    unchanged.configure("s11", flowLogs={"aggregationSeconds": 600})
+    shown = comment(unchanged, "--stacks", "s1*")
+    assert "## 10 stacks: 1 would change, 9 stay the same; 2 dangerous changes\n" in shown
+    assert "maxAggregationInterval: 60 -> 600 (replaces it)" in shown
+    assert "Allowed by `--allow flow-log-replaced`." in shown
+
+
+def test_the_comment_on_a_new_stack_counts_what_it_creates_and_leaves_no_trace(unchanged: Fleet) -> None:
+    unchanged.configure("new")
+    file = unchanged.folder / "Pulumi.new.yaml"
+    written = file.read_text()
+    before = sorted((unchanged.folder / "state").rglob("*"))
+    shown = comment(unchanged, "--stacks", "new,s01")
+    assert "## 2 stacks: 1 would be created, 1 stays the same\n" in shown
+    assert "### Creates 1 new stack, with 31 resources" in shown
+    assert "+ 2 aws:ec2:FlowLog" in shown
+    assert sorted((unchanged.folder / "state").rglob("*")) == before
+    assert file.read_text() == written
+
+
+def test_a_stack_that_cannot_be_previewed_is_in_the_comment_with_its_error(unchanged: Fleet) -> None:
+    unchanged.configure("s05", **{"aws:allowedAccountIds": ["999999999999"]})
+    shown = comment(unchanged, "--stacks", "s04,s05", ok=False)
+    assert "## 2 stacks: 1 stays the same, 1 failed\n" in shown
+    assert unchanged.accounts["s05"].account_id in shown
+    assert "Traceback" not in shown
+
+
+# -- drift ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_changed_by_hand_is_drift_until_it_is_put_back(unchanged: Fleet) -> None:
+    logs = unchanged.accounts["s02"].client("logs")
+    [group] = inventory(unchanged.accounts["s02"])["log groups"]
+    logs.put_retention_policy(logGroupName=group, retentionInDays=1)
+    run = unchanged.run("drift", ok=False)
+    assert "20 stacks: 1 drifted, 19 stay the same" in run.output
+    assert "retentionInDays: 365 -> 1" in run.output
+
+    logs.put_retention_policy(logGroupName=group, retentionInDays=365)
+    assert "20 stacks: 20 stay the same" in unchanged.run("drift").output

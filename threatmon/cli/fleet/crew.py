@@ -1,0 +1,50 @@
+"""Work on many stacks side by side that can be interrupted without tearing anything apart."""
+
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from threading import Event
+from types import FrameType
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def side_by_side(
+    work: Callable[[_Item], _Result], items: Sequence[_Item], parallel: int, is_stopping: Callable[[], bool]
+) -> Iterator[_Result]:
+    """The result of each item as it comes; items not begun when it ``is_stopping`` are left out. What ``work`` raises
+    is raised here, and nothing more is begun."""
+
+    def unless_stopping(item: _Item) -> list[_Result]:
+        return [] if is_stopping() else [work(item)]
+
+    with ThreadPoolExecutor(max_workers=parallel) as pool:
+        try:
+            for future in as_completed([pool.submit(unless_stopping, item) for item in items]):
+                yield from future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def interruptible(stopping: Event, say: Callable[[str], None], interrupt: Callable[[], None]) -> Generator[None]:
+    """While open, a first Ctrl-C (or SIGTERM) lets what is under way end and starts nothing more; a further one
+    interrupts what is under way."""
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            say("Interrupting what is under way; each stack's state is saved.")
+            interrupt()
+        else:
+            stopping.set()
+            say("Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it.")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
