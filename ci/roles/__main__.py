@@ -1,0 +1,53 @@
+"""Deploys the roles by which CI previews and deploys the stacks of one account; docs/ci.md says how it is used."""
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+from threatmon import ci_roles
+from threatmon.documents import Document
+
+config = pulumi.Config("threat-monitor-ci")
+repository, project = config.get("repository"), config.get("gitlabProject")
+if bool(repository) == bool(project):
+    raise pulumi.RunError("threat-monitor-ci: set either repository (GitHub) or gitlabProject")
+try:
+    jobs = (
+        ci_roles.github(repository)
+        if repository
+        else ci_roles.gitlab(project or "", config.get("gitlabHost", "gitlab.com"))
+    )
+except ValueError as fault:
+    raise pulumi.RunError(f"threat-monitor-ci: {fault}") from None
+
+home = ci_roles.Home(aws.get_caller_identity().account_id, aws.get_partition().partition)
+bounded = config.get_bool("boundary", default=False)
+needed: list[pulumi.Resource] = []
+if config.get_bool("createProvider", default=True):
+    needed.append(
+        aws.iam.OpenIdConnectProvider("provider", url=f"https://{jobs.issuer}", client_id_lists=[jobs.audience])
+    )
+if bounded:
+    aws.iam.Policy("boundary", name=ci_roles.BOUNDARY, policy=json.dumps(ci_roles.boundary_policy(home)))
+
+# Role -> whose jobs may assume it, and what it may do.
+roles: dict[str, tuple[list[str], Document]] = {
+    ci_roles.PREVIEW_ROLE: ([*jobs.previews], ci_roles.preview_policy(home)),
+    ci_roles.DEPLOY_ROLE: ([*jobs.deploys], ci_roles.deploy_policy(home, bounded=bounded)),
+}
+if bucket := config.get("stateBucket"):
+    key_arn = config.get("stateKeyArn")
+    roles[ci_roles.STATE_READ_ROLE] = ([*jobs.previews], ci_roles.state_policy(home, bucket, key_arn))
+    roles[ci_roles.STATE_WRITE_ROLE] = ([*jobs.deploys], ci_roles.state_policy(home, bucket, key_arn, write=True))
+
+for name, (subjects, policy) in roles.items():
+    role = aws.iam.Role(
+        name,
+        name=name,
+        assume_role_policy=json.dumps(ci_roles.trust(home, jobs, subjects)),
+        max_session_duration=ci_roles.LONGEST_SESSION,
+        opts=pulumi.ResourceOptions(depends_on=needed),
+    )
+    aws.iam.RolePolicy(name, name=name, role=role.name, policy=json.dumps(policy))
+    pulumi.export(name, role.arn)
