@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, UnauthorizedSSOTokenError
 
 from threatmon.cli import aws
 from threatmon.cli.errors import UsageError
@@ -127,7 +127,8 @@ def test_a_denied_call_names_the_action_that_iam_knows(
         (refusal("ThrottlingException", Action="logs:StartQuery"), "still throttles logs:StartQuery after 8 attempts"),
         (refusal("ResourceNotFoundException", "gone"), "GetDetector failed: ResourceNotFoundException: gone"),
         (EndpointConnectionError(endpoint_url="https://x"), "AWS cannot be reached: "),
-        (NoCredentialsError(), "AWS cannot be reached: Unable to locate credentials"),
+        (NoCredentialsError(), "No AWS credentials: set AWS_PROFILE"),
+        (UnauthorizedSSOTokenError(), "credentials have expired"),
     ],
 )
 def test_what_aws_says_is_explained_in_one_line(error: Exception, said: str) -> None:

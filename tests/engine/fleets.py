@@ -4,7 +4,6 @@ The engine starts a plugin for each stack; the one here is a script that names t
 """
 
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from typing import Any
 
 import yaml
 from engine.endpoint import serving_aws
-from engine.stacks import CONFIG, PROGRAM, REGION, ROOT, Run, inventory
+from engine.stacks import CONFIG, PROGRAM, REGION, ROOT, inventory
 
 from threatmon.local.account import EmulatedAccount
 from threatmon.local.provider import EmulatedProvider, serving
@@ -64,39 +63,21 @@ class Fleet:
         """The command line that runs `threatmon fleet` on these stacks, in :attr:`folder` and :attr:`environment`."""
         return [sys.executable, "-c", "from threatmon.cli import main; main()", "fleet", *arguments]
 
-    def run(self, *arguments: str, ok: bool | None = True) -> Run:
+    def run(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `threatmon fleet` with these arguments; fails the test where it does not end as ``ok`` says."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        run = Run(done.returncode == 0, done.stdout + done.stderr)
-        assert ok is None or run.ok == ok, run.output
-        return run
+        done = self._run(self.command(*arguments))
+        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        return done
 
-    def json(self, *arguments: str, ok: bool | None = True) -> Any:
-        """Run `threatmon fleet` with these arguments; what it prints on stdout, one JSON document."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert ok is None or (done.returncode == 0) == ok, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    def pulumi(self, *arguments: str) -> Run:
+    def pulumi(self, *arguments: str) -> None:
         """Run the engine itself."""
-        done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],  # noqa: S607 - wherever the engine is installed
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
+        done = self._run(["pulumi", *arguments, "--non-interactive"])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
-        return Run(done.returncode == 0, done.stdout + done.stderr)
 
     def deployed(self) -> list[str]:
         """The stacks that have flow logs in their accounts."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from engine.fleets import Fleet, new_fleet
 from engine.stacks import inventory
 
@@ -58,16 +59,7 @@ def unchanged(deployed: Fleet) -> Iterator[Fleet]:
 
 def up(fleet: Fleet, *arguments: str, ok: bool) -> list[dict[str, Any]]:
     """What a rollout tells, one thing after the other."""
-    done = subprocess.run(
-        fleet.command("up", "--yes", "--json", *arguments),
-        cwd=fleet.folder,
-        env=fleet.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in fleet.run("up", "--yes", "--json", *arguments, ok=ok).stdout.splitlines()]
 
 
 def states(told: list[dict[str, Any]]) -> dict[str, str]:
@@ -124,16 +116,32 @@ def test_comments_in_stack_files_outlive_the_creation_of_the_stacks(fleet: Fleet
 
 def test_a_secret_of_a_stack_file_stays_secret(fleet: Fleet) -> None:
     endpoint = "https://example.com/hook/t0k3n"
-    fleet.pulumi("stack", "init", "s0").succeeded()
+    fleet.pulumi("stack", "init", "s0")
     fleet.configure("s0", alerts={"subscribers": [{"protocol": "https", "endpoint": "", "format": "raw"}]})
     key = "threat-monitor:alerts.subscribers[0].endpoint"
-    fleet.pulumi("config", "set", "--stack", "s0", "--secret", "--path", key, endpoint).succeeded()
+    fleet.pulumi("config", "set", "--stack", "s0", "--secret", "--path", key, endpoint)
     assert "t0k3n" not in (fleet.folder / "Pulumi.s0.yaml").read_text()
 
     run = fleet.run("up", "--yes", "--stacks", "s0")
     assert endpoint in inventory(fleet.accounts["s0"])["subscriptions"]
     state = (fleet.folder / "state" / ".pulumi" / "stacks" / "threat-monitor" / "s0.json").read_text()
-    assert "t0k3n" not in run.output + state
+    assert "t0k3n" not in run.stdout + run.stderr + state
+
+
+def test_what_all_stacks_share_is_written_once(fleet: Fleet) -> None:
+    project = fleet.folder / "Pulumi.yaml"
+    shared = {"threat-monitor:alertEmails": ["soc@example.com"], "threat-monitor:findingTypes": ["Recon:EC2/*"]}
+    read = yaml.safe_load(project.read_text())
+    project.write_text(yaml.safe_dump({**read, "config": read["config"] | shared}))
+    for stack in fleet.stacks:
+        fleet.configure(stack, alertEmails=None, findingTypes=None)
+    assert fleet.run("list").stdout.count("soc@example.com") == len(fleet.stacks)
+    [first, *_] = json.loads(fleet.run("preview", "--format", "json", "--stacks", "s0").stdout)["stacks"]
+    made = {change["name"]: change["new"] for change in first["changes"]}
+    assert made["threat-monitor-alerts-soc@example.com"]["endpoint"] == "soc@example.com"
+    assert json.loads(made["threat-monitor-alerts-high"]["eventPattern"])["detail"]["type"] == [
+        {"prefix": "Recon:EC2/"}
+    ]
 
 
 # -- what stops a rollout ---------------------------------------------------------------------------------------------
@@ -182,7 +190,7 @@ def test_a_dangerous_change_stops_the_rollout_before_it_begins_unless_it_is_allo
     for stack in ("s03", "s07"):
         unchanged.configure(stack, flowLogs={"retentionDays": 30})
     run = unchanged.run("up", "--yes", ok=False)
-    assert "Nothing was changed: dangerous changes. To let them through: --allow retention-shortened" in run.output
+    assert "Nothing was changed: dangerous changes. To let them through: --allow retention-shortened" in run.stderr
     accounts = [unchanged.accounts[stack] for stack in unchanged.stacks]
     groups = [it.client("logs").describe_log_groups()["logGroups"] for it in accounts]
     assert {group["retentionInDays"] for [group] in groups} == {365}
@@ -317,17 +325,9 @@ def test_a_second_ctrl_c_interrupts_the_engines_and_leaves_no_lock(
 
 
 def comment(fleet: Fleet, *arguments: str, ok: bool = True) -> str:
-    done = subprocess.run(
-        fleet.command("preview", "--format", "markdown", *arguments),
-        cwd=fleet.folder,
-        env=fleet.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    assert done.stdout.startswith("<!-- threatmon fleet preview -->\n")
-    return done.stdout
+    shown = fleet.run("preview", "--format", "markdown", *arguments, ok=ok).stdout
+    assert shown.startswith("<!-- threatmon fleet preview -->\n")
+    return shown
 
 
 def test_the_comment_on_a_change_of_finding_types_tells_it_once_for_all_stacks(unchanged: Fleet) -> None:
@@ -378,8 +378,8 @@ def test_what_somebody_changed_by_hand_is_drift_until_it_is_put_back(unchanged: 
     [group] = inventory(unchanged.accounts["s02"])["log groups"]
     logs.put_retention_policy(logGroupName=group, retentionInDays=1)
     run = unchanged.run("drift", ok=False)
-    assert "20 stacks: 1 drifted, 19 stay the same" in run.output
-    assert "retentionInDays: 365 -> 1" in run.output
+    assert "20 stacks: 1 drifted, 19 stay the same" in run.stdout
+    assert "retentionInDays: 365 -> 1" in run.stdout
 
     logs.put_retention_policy(logGroupName=group, retentionInDays=365)
-    assert "20 stacks: 20 stay the same" in unchanged.run("drift").output
+    assert "20 stacks: 20 stay the same" in unchanged.run("drift").stdout

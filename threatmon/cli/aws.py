@@ -2,12 +2,22 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from threading import Lock
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+from botocore.loaders import Loader, create_loader
+from botocore.session import Session
 
 from threatmon.cli.errors import UsageError
 from threatmon.stack_files import StackFile
@@ -18,6 +28,12 @@ _CONFIG = Config(retries={"mode": "adaptive", "max_attempts": _ATTEMPTS}, user_a
 # IAM names few services otherwise than their endpoints do.
 _ACTION_PREFIXES = {"monitoring": "cloudwatch"}
 
+_NO_CREDENTIALS = "No AWS credentials: set AWS_PROFILE, or aws:profile in the stack file."
+_RENEW = "The AWS credentials have expired; renew them (`aws sso login`, or a new session) and try again."
+_OWN_WORDS = {
+    (NoCredentialsError,): _NO_CREDENTIALS,
+    (SSOTokenLoadError, TokenRetrievalError, UnauthorizedSSOTokenError): _RENEW,
+}
 _EXPIRED = frozenset(["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
 _UNKNOWN = frozenset(["InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch"])
 _DENIED = frozenset(["AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"])
@@ -76,7 +92,7 @@ def connect(stack: StackFile, session: boto3.Session | None = None) -> Aws:
             session = _assumed(session, role)
         account_id = _client(session, "sts").get_caller_identity()["Account"]
     except NoCredentialsError:
-        raise UsageError("No AWS credentials: set AWS_PROFILE, or aws:profile in the stack file.") from None
+        raise UsageError(_NO_CREDENTIALS) from None
     if stack.account_ids and account_id not in stack.account_ids:
         raise UsageError(
             f"The credentials are of account {account_id}, but Pulumi.{stack.name}.yaml allows "
@@ -88,7 +104,7 @@ def connect(stack: StackFile, session: boto3.Session | None = None) -> Aws:
 def new_session(profile: str | None, region: str | None) -> boto3.Session:
     """A session with the user's own credentials. Raises :class:`UsageError` for a profile that does not exist."""
     try:
-        return boto3.Session(profile_name=profile, region_name=region)
+        return _session(profile, region)
     except BotoCoreError as error:
         raise UsageError(f"aws:profile: {error}") from None
 
@@ -99,12 +115,25 @@ def _assumed(session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
         RoleArn=role["roleArn"], RoleSessionName=role.get("sessionName", "threatmon"), **optional
     )
     credentials = answer["Credentials"]
-    return boto3.Session(
+    return _session(
+        None,
+        session.region_name,
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
-        region_name=session.region_name,
     )
+
+
+def _session(profile: str | None, region: str | None, **credentials: str) -> boto3.Session:
+    session = Session(profile=profile)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return boto3.Session(botocore_session=session, region_name=region, **credentials)
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """Keeps the service models it has read, for all sessions: reading them takes longer than most calls."""
+    return create_loader(data_path)
 
 
 def _note_action(parsed: dict[str, Any], model: Any, **_: object) -> None:
@@ -117,7 +146,8 @@ def _note_action(parsed: dict[str, Any], model: Any, **_: object) -> None:
 def explained(error: Exception) -> str:
     """What went wrong with a call to AWS and what to do, in one sentence or two."""
     if not isinstance(error, ClientError):
-        return f"AWS cannot be reached: {error}"
+        known = (text for types, text in _OWN_WORDS.items() if isinstance(error, types))
+        return next(known, f"AWS cannot be reached: {error}")
     details: Any = error.response.get("Error", {})
     code, message = details.get("Code", ""), details.get("Message", str(error))
     action = details.get("Action", error.operation_name)
@@ -125,7 +155,7 @@ def explained(error: Exception) -> str:
         named = re.search(r"not authorized to perform:? ([\w-]+:\w+)", message)
         return f"Permission {named[1] if named else action} is missing: {message}"
     if code in _EXPIRED:
-        return "The AWS credentials have expired; renew them (`aws sso login`, or a new session) and try again."
+        return _RENEW
     if code in _UNKNOWN:
         return f"AWS does not accept the credentials in this Region ({code}); check AWS_PROFILE and aws:region."
     if code in _THROTTLED:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ import pulumi
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import automation
-from pulumi.automation import CommandError, LocalWorkspace, Stack, errors, events
+from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, errors, events
 
 from threatmon.cli.aws import explained
 from threatmon.cli.errors import UsageError
@@ -46,10 +46,11 @@ _MARKUP = re.compile(r"<\{%.*?%\}>")
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 _POLL_SECONDS = 2.0
 _FAILURES = (CommandError, UsageError, BotoCoreError, ClientError)
+_CALLS = 10  # from a resource of ours to within pulumi are 7
 _PATIENCE = timedelta(minutes=10)  # longer than any update of these resources takes
 
 
-def inline_program() -> Callable[[], None]:
+def inline_program() -> PulumiFn:
     """``__main__.py`` of the project, compiled once, as often as it is wanted."""
     if str(PROJECT_ROOT) not in sys.path:  # the engine puts it there
         sys.path.insert(0, str(PROJECT_ROOT))
@@ -57,12 +58,31 @@ def inline_program() -> Callable[[], None]:
     code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
     alone = Lock()
 
-    def program() -> None:
+    def program() -> Awaitable[None]:
         # pulumi_aws loads its modules when they are first used, which two threads must not do at a time.
-        with alone:
+        with alone, _short_stack_traces():
             exec(code, {"__name__": "__main__", "__file__": str(path)})  # noqa: S102 - the project's own program
+        return _Pause()
 
     return program
+
+
+class _Pause:
+    """Lets what the program has registered get under way. Else pulumi finds nothing under way, waits for one of some
+    thousand outputs, and does so again each time that one is known (`wait_for_rpcs` of pulumi/runtime/stack.py)."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+@contextmanager
+def _short_stack_traces() -> Generator[None]:
+    """Keeps the calls of the automation API's own threads out of what is said of where each resource comes from."""
+    sys.tracebacklimit = _CALLS
+    try:
+        yield
+    finally:
+        del sys.tracebacklimit
 
 
 class _Workspace(LocalWorkspace):
@@ -78,10 +98,11 @@ class _Workspace(LocalWorkspace):
 
 
 class _Found(NamedTuple):
-    """What an interrupted creation has made, if that is known, and a sentence about it."""
+    """What became of an interrupted operation, in words; the id of what it made, and whether that was looked for."""
 
-    made: str | None
     told: str
+    made: str | None = None
+    looked: bool = True
 
 
 @dataclass
@@ -116,8 +137,8 @@ class _Heard:
                     op,
                     step.type,
                     step.urn.split("::", 3)[3],
-                    (step.old.inputs if step.old else None) or {},
-                    (step.new.inputs if step.new and op != "delete" else None) or {},
+                    _shared((step.old.inputs if step.old else None) or {}),
+                    _shared((step.new.inputs if step.new and op != "delete" else None) or {}),
                     _diff(step),
                     bool((step.old or state).retain_on_delete),
                 )
@@ -131,6 +152,15 @@ class _Heard:
             found = interrupted(text)
             self.interrupted += found
             self.warnings += [] if found else [text]
+
+
+def _shared(value: Any) -> Any:
+    """The same value, its texts kept once for all stacks: most have them alike, and policies and queries are long."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, Mapping):
+        return {key: _shared(entry) for key, entry in value.items()}
+    return [_shared(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _diff(step: events.StepEventMetadata) -> dict[str, str]:
@@ -154,7 +184,7 @@ class Fleet:
     """the id of what an interrupted creation has made, where that can be told"""
     stale_after: timedelta = timedelta(hours=1)
     """age at which a lock of another machine counts as left behind"""
-    program: Callable[[], None] = field(default_factory=inline_program)
+    program: PulumiFn = field(default_factory=inline_program)
     folder: Path = PROJECT_ROOT
     _creating: Lock = field(default_factory=Lock)
 
@@ -207,9 +237,12 @@ class Fleet:
         try:
             with self._created(target) as stack:
                 heard, error = self._up(stack, notes)
-                if heard.interrupted:  # the engine tells only now
+                found = self._look_up(target, heard.interrupted)  # the engine tells only now
+                notes += [f"an earlier run was interrupted while {it}: {what.told}" for it, what in found.items()]
+                # What may be the reason of the failure is forgotten only when it has been looked for.
+                if found and (error is None or all(what.looked for what in found.values())):
                     changed = heard.changed
-                    notes += self._repair(stack, target, heard.interrupted)
+                    self._repair(stack, target, {it: what.made for it, what in found.items() if what.made})
                     heard, error = self._up(stack, notes)
                 changed += heard.changed
         except _FAILURES as failure:
@@ -254,30 +287,34 @@ class Fleet:
                 else:
                     time.sleep(_POLL_SECONDS)
 
-    def _repair(self, stack: Stack, target: Target, operations: Sequence[Interrupted]) -> list[str]:
-        """Records what interrupted operations came to, and says so."""
+    def _look_up(self, target: Target, operations: Sequence[Interrupted]) -> dict[Interrupted, _Found]:
+        """What interrupted operations came to. An account that cannot be asked is asked once."""
+        found: dict[Interrupted, _Found] = {}
+        refusal = ""
+        for it in operations:
+            if it.doing != "creating":
+                found[it] = _Found("nothing to do")
+                continue
+            try:
+                made = None if refusal else self.find(target, it)
+            except (UsageError, BotoCoreError, ClientError) as failure:
+                made, refusal = None, _error(_Heard(), failure)
+            if refusal:
+                found[it] = _Found(f"what it made, if anything, cannot be looked up: {refusal}", looked=False)
+            else:
+                found[it] = _Found(f"took in {made}" if made else "what it made, if anything, is made anew", made)
+        return found
+
+    def _repair(self, stack: Stack, target: Target, made: Mapping[Interrupted, str]) -> None:
+        """Records what was made, and that nothing is under way any more."""
         pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
-        parents = {it["resource"]["urn"]: it["resource"].get("parent", "") for it in pending}
-        found = {it: self._found(target, it) for it in operations if it.doing == "creating"}
+        parents = {it["resource"]["urn"]: it["resource"].get("parent") for it in pending}
         # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
         self._run(target, "refresh", "--yes", "--skip-preview", "--clear-pending-creates")
-        for it, (made, _) in found.items():
-            if made:
-                what = [it.type, it.name, made, "--parent", f"parent={parents[it.urn]}"]
-                self._run(
-                    target, "import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false", *what
-                )
-        return [
-            f"an earlier run was interrupted while {it}: {found[it].told if it in found else 'nothing to do'}"
-            for it in operations
-        ]
-
-    def _found(self, target: Target, operation: Interrupted) -> _Found:
-        try:
-            made = self.find(target, operation)
-        except (UsageError, BotoCoreError, ClientError) as failure:
-            return _Found(None, f"what it made, if anything, cannot be looked up: {_error(_Heard(), failure)}")
-        return _Found(made, f"took in {made}" if made else "what it made, if anything, is not known here; made anew")
+        for it, id_ in made.items():
+            if parent := parents.get(it.urn):
+                options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
+                self._run(target, "import", *options, it.type, it.name, id_, "--parent", f"parent={parent}")
 
     def _run(self, target: Target, *arguments: str) -> None:
         """Runs a command of the engine that the Automation API has not, or not in this form."""

@@ -14,6 +14,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from threatmon.cli.engine import ENGINE_VERSION, find_engine
+from threatmon.cli.errors import UsageError
 
 
 class Engine(PulumiCommand):
@@ -24,7 +25,12 @@ class Engine(PulumiCommand):
     def __init__(self, executable: Path | None = None) -> None:
         self.command = str(executable or find_engine())
         environment = os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"}
-        done = subprocess.run([self.command, "version"], env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - the user's engine
+        try:
+            done = subprocess.run(  # noqa: S603 - the user's engine
+                [self.command, "version"], env=environment, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UsageError(f"The Pulumi engine does not run: {error}") from None
         version = done.stdout.strip().removeprefix("v")
         # An engine that somebody built has none; it is taken for the one this project is tested with.
         self.version = VersionInfo.parse(version if VersionInfo.is_valid(version) else ENGINE_VERSION)

@@ -52,13 +52,9 @@ def preview_all(
     console = Console(stderr=True)
     stopping = Event()
 
-    def stop() -> None:
-        stopping.set()
-        fleet.interrupt()
-
     found: list[Preview] = []
     with (
-        interruptible(stopping, console.print, stop),
+        interruptible(stopping, console.print, fleet.interrupt),
         Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -58,6 +58,8 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: threatmon fleet up --canary staging --allow finding-type-dropped
     """
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("There is no terminal to ask on; --yes updates without asking.")
     if unknown := sorted(set(allow or ()) - KINDS.keys()):
         raise UsageError(f"--allow {', '.join(unknown)}: no such danger; there are {', '.join(KINDS)}.")
     targets = {target.stack: target for target in selected(stacks, changed_since)}
@@ -77,7 +79,8 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     planned = waves(to_do, [stack for stack in canary or () if stack in to_do], growth)
     log.plan(planned)
     if to_do and not yes and not _confirmed(len(to_do)):
-        raise UsageError("Nothing was changed. Without a terminal to ask on, --yes is needed.")
+        log.stopped("Nothing was changed.")
+        raise typer.Exit(CHECK_FAILED)
     outcomes = [Outcome(stack, "unchanged") for stack in targets if stack not in to_do]
     for outcome in _deployed(fleet, targets, planned, parallel, log):
         outcomes.append(outcome)
@@ -99,7 +102,7 @@ def _is_safe(previews: Sequence[Preview], allowed: Sequence[str], log: "_Log") -
 
 
 def _confirmed(count: int) -> bool:
-    return sys.stdin.isatty() and typer.confirm(f"Update {count} stack(s)?", err=True)
+    return typer.confirm(f"Update {count} stack(s)?", err=True)
 
 
 def _deployed(

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import pytest
+from cli.fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, done, injected, pre, ran, says, write_stack
+
+from threatmon.cli.fleet.drift import drift
+from threatmon.fleet.targets import FleetFaults
+
+STACKS = ("dev", "prod")
+OLD, NEW = {"retentionInDays": 365}, {"retentionInDays": 7}
+BY_HAND = (
+    pre("refresh", LOG_GROUP, "threat-monitor", OLD, OLD),
+    done("update", LOG_GROUP, "threat-monitor", OLD, NEW, diff={"retentionInDays": "update"}),
+)
+UNTOUCHED = (pre("refresh", TOPIC, "topic", {}, {}), done("same", TOPIC, "topic", {}, {}))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for number, stack in enumerate(STACKS):
+        write_stack(folder, stack, number)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """Two stacks whose accounts are as they remember them."""
+    engine = FakeEngine(*STACKS)
+    injected(engine, folder, monkeypatch)
+    for stack in STACKS:
+        engine.would(stack, *UNTOUCHED)
+    return engine
+
+
+def run(*arguments: str) -> Ran:
+    return ran(drift, *arguments)
+
+
+def test_without_drift_all_is_well(engine: FakeEngine) -> None:
+    found = run("--parallel", "1")
+    assert found.code == 0
+    assert found.out.startswith("2 stacks: 2 stay the same\n")
+    assert found.err.splitlines() == ["Compared 1 of 2: dev", "Compared 2 of 2: prod"]
+    assert [it.verb for it in engine.asked] == ["refresh", "refresh"]
+    assert all("--preview-only" in it.arguments for it in engine.asked)
+
+
+def test_what_was_changed_by_hand_is_told_and_is_an_exit_code(engine: FakeEngine) -> None:
+    engine.would("prod", *BY_HAND)
+    found = run()
+    assert found.code == 1
+    assert found.out.startswith("2 stacks: 1 drifted, 1 stays the same")
+    assert "retentionInDays: 365 -> 7" in found.out
+    assert "--allow" not in found.out  # there is nothing to allow
+
+
+def test_markdown_is_another_comment_than_that_of_a_preview(engine: FakeEngine) -> None:
+    engine.would("prod", *BY_HAND)
+    found = run("--format", "markdown")
+    assert found.code == 1
+    assert found.out.startswith("<!-- threatmon fleet drift -->\n## 2 stacks: 1 drifted, 1 stays the same")
+    assert "!     retentionInDays: 365 -> 7" in found.out
+
+
+def test_json_has_every_stack(engine: FakeEngine) -> None:
+    engine.would("prod", *BY_HAND)
+    found = run("--format", "json")
+    assert found.code == 1
+    document = json.loads(found.out)
+    assert [(it["stack"], it["status"]) for it in document["stacks"]] == [("dev", "unchanged"), ("prod", "changed")]
+    [change] = document["stacks"][1]["changes"]
+    assert (change["op"], change["old"], change["new"]) == ("update", OLD, NEW)
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "json"])
+def test_what_cannot_be_compared_is_no_all_clear(engine: FakeEngine, format_: str) -> None:
+    engine.fails("refresh", "prod", "error: refresh failed", says("error", "AccessDenied: no"))
+    found = run("--format", format_)
+    assert found.code == 1
+    assert "1 failed" in found.out
+    assert "AccessDenied: no" in found.out
+
+
+def test_only_the_chosen_stacks_are_compared(engine: FakeEngine) -> None:
+    engine.would("prod", *BY_HAND)
+    assert run("--stacks", "dev").code == 0
+    assert [it.stack for it in engine.asked] == ["dev"]
+    with pytest.raises(FleetFaults, match='"nobody" matches no stack'):
+        run("--stacks", "nobody")
+
+
+def test_an_empty_fleet_has_not_drifted_and_needs_no_engine(
+    engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    monkeypatch.setattr("threatmon.cli.fleet.previews.Engine", lambda: pytest.fail("an engine is looked for"))
+    assert run() == (0, "0 stacks\n", "")
+    assert engine.asked == []
