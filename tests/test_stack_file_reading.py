@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon import stack_files
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.settings import parse
 
 
 def write(folder: Path, text: str, name: str = "dev") -> Path:
@@ -169,15 +167,14 @@ def test_other_plain_scalars_are_what_they_seem(tmp_path: Path, scalar: str, val
     assert json.dumps(config["a:b"]) == json.dumps(value)
 
 
-def test_the_projects_own_defaults_change_no_setting(tmp_path: Path) -> None:
-    text = "config: {subnetIds: [subnet-0123456789abcdef0], alertEmail: security@example.com}"
-    write(tmp_path, text)
-    alone = stack_files.load(tmp_path, "dev")
-    (tmp_path / "Pulumi.yaml").write_bytes((PROJECT_ROOT / "Pulumi.yaml").read_bytes())
-    with_defaults = stack_files.load(tmp_path, "dev")
-    assert len(with_defaults.config) > len(alone.config)
-    assert parse(with_defaults.own_config) == parse(alone.own_config)
-    assert parse(with_defaults.own_config)[0].severity_floor == "medium"
+def test_a_key_that_pulumi_yaml_has_with_its_namespace_and_without_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "config: {}")
+    project = "name: threat-monitor\nconfig: {'threat-monitor:protect': true, protect: {default: false}}"
+    (tmp_path / "Pulumi.yaml").write_text(project)
+    with pytest.raises(
+        stack_files.StackFileError, match=r"Pulumi\.yaml: threat-monitor:protect is under `config` twice"
+    ):
+        stack_files.load(tmp_path, "dev")
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,12 @@ def _project(text: str) -> tuple[str, Mapping[str, Any]]:
     content = _parsed(PROJECT_FILE, text)
     project = str(content.get("name", NAMESPACE))
     # The engine's order, in which `flowLogs` comes before `flowLogs.retentionDays`.
-    declared = sorted(_config(PROJECT_FILE, content).items())
-    values = {_full_key(key, project): _declared(value) for key, value in declared}
+    values: dict[str, Any] = {}
+    for key, value in sorted(_config(PROJECT_FILE, content).items()):
+        full = _full_key(key, project)
+        if full in values:  # the engine takes the other one, and says nothing
+            raise StackFileError(f"{PROJECT_FILE}: {full} is under `config` twice, with its namespace and without")
+        values[full] = _declared(value)
     return project, {key: _readable(value) for key, value in values.items() if value is not None}
 
 
