@@ -45,6 +45,10 @@ schema: install ## write what is generated: stack.schema.json, the README's conf
 bench: install ## time and memory of the program beside a bare one, for 1 to 1,000 subnets
 	$(BIN)/python bench/program.py
 
+.PHONY: bench-fleet
+bench-fleet: install ## a preview of 10, 50 and 200 stacks beside a loop of pulumi preview (STACKS="10 50" for fewer)
+	$(BIN)/python bench/fleet.py $(if $(STACKS),--stacks $(STACKS))
+
 .PHONY: preview
 preview: install ## preview the stack against AWS
 	$(BIN)/threatmon pulumi preview --stack $(STACK)

@@ -29,6 +29,7 @@ FLEET = [
         ("prod", "key/cccb6fc5-da47-14cf-9959-4a101780c8b3", "key/<id>"),
         ("prod", "detector/12abc34d567e8fa901bc2d34e56789f0", "detector/<id>"),
         ("prod", "alerts-topic-0a1b2c3 alerts-0a1b2c3d -0a1b2c3", "alerts-topic-<random> alerts-0a1b2c3d -0a1b2c3"),
+        ("prod", "source~(~'*2fthreat-monitor*2fprod*2fx", "source~(~'*2fthreat-monitor*2f<stack>*2fx"),
         ("prod", "", ""),
     ],
 )

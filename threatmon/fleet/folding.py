@@ -1,5 +1,6 @@
 """The previews of many stacks as one result: each change once, with the stacks that have it."""
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -162,7 +163,7 @@ def _split(change: Change) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """A change as what is the same in any stack, and as texts that may hold the stack's own words."""
     found = differences(change)
     shape = (change.op, change.type, change.retained, tuple((it.sign, it.replaces) for it in found))
-    return shape, (change.name, *(text for it in found for text in (it.path, it.old, it.new)))
+    return shape, _kept(change.name, *(text for it in found for text in (it.path, it.old, it.new)))
 
 
 def _change(shape: tuple[Any, ...], texts: Sequence[str], resources: int) -> FoldedChange:
@@ -274,8 +275,13 @@ def _normalised(items: Sequence[_Item], normal: Mapping[str, Normalise]) -> list
 def _put(texts: tuple[str, ...], normalise: Normalise) -> tuple[str, ...]:
     # One search through all texts is several times as fast as one through each.
     joined = _BREAK.join(texts)
-    put = tuple(normalise(joined).split(_BREAK))
-    return put if len(put) == len(texts) else tuple(map(normalise, texts))
+    put = normalise(joined).split(_BREAK)
+    return _kept(*(put if len(put) == len(texts) else map(normalise, texts)))
+
+
+def _kept(*texts: str) -> tuple[str, ...]:
+    """The texts, each kept once for all stacks."""
+    return tuple(map(sys.intern, texts))
 
 
 _BREAK = "\x00"

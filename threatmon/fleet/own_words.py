@@ -12,9 +12,10 @@ _END = r"(?![^\W_])"
 
 
 def _word(text: str) -> str:
-    """A pattern of the text where it begins a word. Patterns that begin with a letter are searched for the fastest."""
+    """A pattern of the text where it begins a word, or follows a slash as the links of ``threatmon.console`` spell it.
+    Patterns that begin with a letter are searched for the fastest."""
     first = re.escape(text[0])
-    return rf"{first}(?<![^\W_]{first}){re.escape(text[1:])}"
+    return rf"{first}(?:(?<![^\W_]{first})|(?<=\*2f{first})){re.escape(text[1:])}"
 
 
 # Ids of EC2 resources, keys and detectors, and the seven hex digits Pulumi ends a name in:

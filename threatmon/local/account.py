@@ -17,8 +17,6 @@ import boto3
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 from botocore.session import Session
-from moto import mock_aws
-from moto.backends import get_backend
 
 from threatmon.local.gaps import close_gaps
 
@@ -61,6 +59,8 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
 
     def __enter__(self) -> Self:
         """Shut the user's own AWS settings out and moto in."""
+        from moto import mock_aws  # noqa: PLC0415 - takes a fifth of a second, which only an account is worth
+
         self._open.enter_context(patch.dict(os.environ))
         for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
             del os.environ[name]
@@ -96,6 +96,8 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
 
     def backend(self, service: str) -> Any:
         """The store moto keeps of a regional service, for what no API call can set."""
+        from moto.backends import get_backend  # noqa: PLC0415 - as above
+
         stores: Any = cast("Any", get_backend)(service)  # one overload a service
         return stores[self.account_id][self.region]
 

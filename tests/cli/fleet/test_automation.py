@@ -504,6 +504,7 @@ def test_what_an_interrupted_creation_made_is_taken_in_and_what_cannot_be_found_
         *("--stack", "prod"),
     )
     assert all(it.folder == folder and it.environment.items() >= CREDENTIALS.items() for it in done)
+    assert not any("--show-secrets" in it.arguments for it in engine.asked)
     assert looked_for == [("prod", Interrupted(urn, "creating")) for urn in (GROUP_URN, TOPIC_URN)]
     assert (outcome.state, outcome.error, outcome.changed) == ("updated", None, 1)
     assert outcome.notes == (

@@ -4,6 +4,8 @@ https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
 Inline, because a program in a process of its own costs each stack an interpreter, the imports and a language host.
 """
 
+import gc
+import json
 import re
 import secrets
 import shutil
@@ -16,7 +18,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
@@ -46,7 +48,7 @@ _MARKUP = re.compile(r"<\{%.*?%\}>")
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 _POLL_SECONDS = 2.0
 _FAILURES = (CommandError, UsageError, BotoCoreError, ClientError)
-_CALLS = 10  # from a resource of ours to within pulumi are 7
+_CALLS = 8  # from a resource of ours to within pulumi are 7
 _PATIENCE = timedelta(minutes=10)  # longer than any update of these resources takes
 
 
@@ -62,14 +64,22 @@ def inline_program() -> PulumiFn:
         # pulumi_aws loads its modules when they are first used, which two threads must not do at a time.
         with alone, _short_stack_traces():
             exec(code, {"__name__": "__main__", "__file__": str(path)})  # noqa: S102 - the project's own program
+            _keep_loaded()
         return _Pause()
 
     return program
 
 
+@cache
+def _keep_loaded() -> None:
+    """Takes what pulumi_aws loaded for the first program out of every collection, as :mod:`threatmon.garbage` does with
+    the imports before it."""
+    gc.freeze()
+
+
 class _Pause:
-    """Lets what the program has registered get under way. Else pulumi finds nothing under way, waits for one of some
-    thousand outputs, and does so again each time that one is known (`wait_for_rpcs` of pulumi/runtime/stack.py)."""
+    """Lets what the program has registered get under way. Else pulumi finds nothing under way, waits for any one of all
+    outputs, and begins anew each time that one is known (`wait_for_rpcs` of pulumi/runtime/stack.py)."""
 
     def __await__(self) -> Generator[None]:
         yield
@@ -77,7 +87,8 @@ class _Pause:
 
 @contextmanager
 def _short_stack_traces() -> Generator[None]:
-    """Keeps the calls of the automation API's own threads out of what is said of where each resource comes from."""
+    """Where a resource comes from is told to the engine as the line that makes it, without the twenty calls that lead
+    there in each of our threads: https://docs.python.org/3/library/sys.html#sys.tracebacklimit"""
     sys.tracebacklimit = _CALLS
     try:
         yield
@@ -132,13 +143,15 @@ class _Heard:
         state = step.new or step.old
         op = _OPS.get(str(getattr(step.op, "value", step.op)))
         if op and state and state.custom and not step.type.startswith("pulumi:"):
+            old = _shared((step.old.inputs if step.old else None) or {})
+            new = _shared((step.new.inputs if step.new and op != "delete" else None) or {})
             self.changes.append(
                 Change(
                     op,
-                    step.type,
-                    step.urn.split("::", 3)[3],
-                    _shared((step.old.inputs if step.old else None) or {}),
-                    _shared((step.new.inputs if step.new and op != "delete" else None) or {}),
+                    _shared(step.type),
+                    _shared(step.urn.split("::", 3)[3]),
+                    old,
+                    old if new == old else new,
                     _diff(step),
                     bool((step.old or state).retain_on_delete),
                 )
@@ -242,7 +255,7 @@ class Fleet:
                 # What may be the reason of the failure is forgotten only when it has been looked for.
                 if found and (error is None or all(what.looked for what in found.values())):
                     changed = heard.changed
-                    self._repair(stack, target, {it: what.made for it, what in found.items() if what.made})
+                    self._repair(target, {it: what.made for it, what in found.items() if what.made})
                     heard, error = self._up(stack, notes)
                 changed += heard.changed
         except _FAILURES as failure:
@@ -305,9 +318,11 @@ class Fleet:
                 found[it] = _Found(f"took in {made}" if made else "what it made, if anything, is made anew", made)
         return found
 
-    def _repair(self, stack: Stack, target: Target, made: Mapping[Interrupted, str]) -> None:
+    def _repair(self, target: Target, made: Mapping[Interrupted, str]) -> None:
         """Records what was made, and that nothing is under way any more."""
-        pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
+        # Not the Automation API's export, which decrypts what is secret.
+        state = json.loads(self._run(target, "stack", "export"))["deployment"] or {}
+        pending = state.get("pending_operations") or []
         parents = {it["resource"]["urn"]: it["resource"].get("parent") for it in pending}
         # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
         self._run(target, "refresh", "--yes", "--skip-preview", "--clear-pending-creates")
@@ -316,10 +331,10 @@ class Fleet:
                 options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
                 self._run(target, "import", *options, it.type, it.name, id_, "--parent", f"parent={parent}")
 
-    def _run(self, target: Target, *arguments: str) -> None:
-        """Runs a command of the engine that the Automation API has not, or not in this form."""
+    def _run(self, target: Target, *arguments: str) -> str:
+        """Runs a command of the engine that the Automation API has not, or not in this form; what it printed."""
         command = [*arguments, "--stack", target.stack]
-        self.command.run(command, str(self.folder), self._environment(target))
+        return self.command.run(command, str(self.folder), self._environment(target)).stdout
 
     # -- places --------------------------------------------------------------------------------------------------------
 
