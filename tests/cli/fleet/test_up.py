@@ -1,6 +1,9 @@
 import json
 import re
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,6 +227,23 @@ def test_without_stacks_there_is_nothing_to_update_and_no_engine_is_needed(
     assert run("--yes") == (0, "No stack to update.\n", "")
     [finished] = told()
     assert (finished["event"], finished["updated"], finished["not_started"]) == ("finished", 0, 0)
+
+
+def test_after_a_killed_run_stacks_that_were_complete_are_looked_at_for_its_locks(engine: FakeEngine) -> None:
+    for stack in STACKS[1:]:
+        engine.would(stack, KEPT)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    locked = (
+        "error: the stack is currently locked by 1 lock(s).\n  file:///state/a.json: "
+        f"created by ada@{socket.gethostname()} (pid {process.pid}) at 2026-09-14T09:30:00Z"
+    )
+    engine.fails("up", "s0", locked)
+    engine.fails("up", "s5", locked)
+    events = told()
+    assert states(events) == {"s0": "updated", "s5": "unchanged"}
+    assert [it.stack for it in engine.named("cancel")] == ["s0", "s5"]
+    assert (events[-1]["updated"], events[-1]["unchanged"]) == (1, 7)
 
 
 # -- failures and going on --------------------------------------------------------------------------------------------

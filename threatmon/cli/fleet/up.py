@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Annotated, Any
@@ -81,13 +81,40 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     if to_do and not yes and not _confirmed(len(to_do)):
         log.stopped("Nothing was changed.")
         raise typer.Exit(CHECK_FAILED)
-    outcomes = [Outcome(stack, "unchanged") for stack in targets if stack not in to_do]
-    for outcome in _deployed(fleet, targets, planned, parallel, log):
+    complete = [stack for stack in targets if stack not in to_do]
+    outcomes = _rolled_out(lambda waves_: _deployed(fleet, targets, waves_, parallel, log), planned, complete, log)
+    log.summary(outcomes)
+    if _has_stopped(outcomes):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _rolled_out(
+    deployed: Callable[[Sequence[Sequence[str]]], Iterator[Outcome]],
+    planned: Sequence[Sequence[str]],
+    complete: Sequence[str],
+    log: "_Log",
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for outcome in deployed(planned):
         outcomes.append(outcome)
         log.outcome(outcome)
-    log.summary(outcomes)
-    if any(it.state in ("failed", "not started") for it in outcomes):
-        raise typer.Exit(CHECK_FAILED)
+    if not any(it.notes for it in outcomes) or _has_stopped(outcomes):
+        return [*outcomes, *(Outcome(stack, "unchanged") for stack in complete)]
+    # A run was killed, and may have left a lock on a stack that it had completed.
+    for outcome in map(_unchanged, deployed([complete])):
+        outcomes.append(outcome)
+        if outcome.notes or outcome.state != "unchanged":
+            log.outcome(outcome)
+    return outcomes
+
+
+def _has_stopped(outcomes: Sequence[Outcome]) -> bool:
+    return any(it.state in ("failed", "not started") for it in outcomes)
+
+
+def _unchanged(outcome: Outcome) -> Outcome:
+    """What an update came to that had nothing to change."""
+    return outcome._replace(state="unchanged") if outcome.state == "updated" and not outcome.changed else outcome
 
 
 def _is_safe(previews: Sequence[Preview], allowed: Sequence[str], log: "_Log") -> bool:
