@@ -322,6 +322,13 @@ def test_a_second_ctrl_c_interrupts_the_engines_and_leaves_no_lock(
     assert complete(fleet)
 
 
+def test_attributes_that_a_killed_engine_left_empty_hinder_nothing(fleet: Fleet) -> None:
+    up(fleet, "--stacks", "s0", ok=True)
+    [attributes] = (fleet.folder / "state").rglob("s0.json.attrs")
+    attributes.write_text("")
+    assert states(up(fleet, "--stacks", "s0", ok=True)) == {}
+
+
 # -- the comment on a pull request ------------------------------------------------------------------------------------
 
 

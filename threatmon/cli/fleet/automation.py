@@ -32,6 +32,7 @@ from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, err
 from threatmon.cli.aws import explained
 from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.engine import Engine
+from threatmon.cli.fleet.folder_backend import mend
 from threatmon.fleet.changes import Change, Op, Preview
 from threatmon.fleet.interruptions import Interrupted, interrupted
 from threatmon.fleet.locks import locks, may_clear
@@ -209,8 +210,14 @@ class Fleet:
     @cached_property
     def known(self) -> frozenset[str]:
         """The stacks that exist. Raises :class:`UsageError` where the state backend cannot be asked."""
+        workspace = self._workspace(self.folder, _QUIET)
         try:
-            found = self._workspace(self.folder, _QUIET).list_stacks()
+            try:
+                found = workspace.list_stacks()
+            except CommandError as error:
+                if not re.search(r"\bEOF\b", str(error)) or not mend(workspace.who_am_i().url or ""):
+                    raise
+                found = workspace.list_stacks()
         except CommandError as error:
             raise UsageError(f"The stacks cannot be listed: {_short(error)}") from None
         return frozenset(stack.name.rpartition("/")[2] for stack in found)

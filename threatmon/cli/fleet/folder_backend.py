@@ -1,0 +1,20 @@
+"""A state backend that is a folder, and what a killed engine leaves in it.
+
+Beside each file the backend keeps one with its attributes, which it does not write at once: an engine killed in between
+leaves it empty, and then no stack can be listed or loaded (`failed to load checkpoint: EOF`). The state itself is
+whole, and the attributes are not needed: https://pkg.go.dev/gocloud.dev/blob/fileblob#Options
+"""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+def mend(url: str) -> list[Path]:
+    """Removes the empty files of attributes below the backend at ``url``, and returns them; none of another backend."""
+    if not url.startswith("file://"):
+        return []
+    folder = Path(unquote(urlsplit(url.replace("file://~", f"file://{Path.home()}", 1)).path)) / ".pulumi"
+    empty = [path for path in folder.rglob("*.attrs") if path.stat().st_size == 0]
+    for path in empty:
+        path.unlink(missing_ok=True)
+    return empty
