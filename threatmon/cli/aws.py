@@ -114,10 +114,14 @@ def _assumed(session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
     answer = _client(session, "sts").assume_role(
         RoleArn=role["roleArn"], RoleSessionName=role.get("sessionName", "threatmon"), **optional
     )
-    credentials = answer["Credentials"]
+    return session_of(answer["Credentials"], session.region_name)
+
+
+def session_of(credentials: Mapping[str, Any], region: str | None) -> boto3.Session:
+    """A session with temporary credentials as STS gives them (``AccessKeyId``, ``SecretAccessKey``...)."""
     return _session(
         None,
-        session.region_name,
+        region,
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],

@@ -1,6 +1,7 @@
 """``threatmon pulumi``: the Pulumi engine, from PATH or installed into the project."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -46,6 +47,11 @@ def find_engine(install: Callable[[Path], object] | None = None) -> Path:
                 "Install it as https://www.pulumi.com/docs/iac/download-install/ says, put `pulumi` on PATH, try again."
             ) from error
     return installed
+
+
+def reason(stderr: str) -> str:
+    """Why a command of the engine failed, in its own words, but for the password that the URL of a backend may hold."""
+    return re.sub(r"://[^/@\s]+@", "://***@", stderr.strip().removeprefix("error: "))
 
 
 def _install(root: Path) -> None:

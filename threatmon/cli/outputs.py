@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any
 
-from threatmon.cli.engine import find_engine
+from threatmon.cli.engine import find_engine, reason
 from threatmon.cli.errors import UsageError
 from threatmon.local.program import PROJECT_ROOT
 
@@ -17,8 +17,8 @@ def stack_outputs(stack: str) -> dict[str, Any]:
     command = [str(find_engine()), "stack", "output", "--json", "--non-interactive", "--stack", stack]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our engine
     if done.returncode:
-        reason = done.stderr.strip().removeprefix("error: ") or f"`pulumi stack output` ended with {done.returncode}"
-        raise UsageError(f"The outputs of stack {stack} cannot be read: {reason}")
+        why = reason(done.stderr) or f"`pulumi stack output` ended with {done.returncode}"
+        raise UsageError(f"The outputs of stack {stack} cannot be read: {why}")
     outputs = json.loads(done.stdout or "{}")
     if not outputs:
         raise UsageError(f"Stack {stack} is not deployed: it has no outputs. Run `make up STACK={stack}`.")

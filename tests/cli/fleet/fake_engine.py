@@ -197,6 +197,27 @@ def write_stack(folder: Path, stack: str, number: int, further: Mapping[str, Any
     (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
+def project(parent: Path, stacks: Sequence[str]) -> Path:
+    """A project's folder with a file for each stack."""
+    folder = parent / "project"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: threat-monitor\nruntime: python\n", encoding="utf-8")
+    for number, stack in enumerate(stacks):
+        write_stack(folder, stack, number)
+    return folder
+
+
+def prepared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: Sequence[str], events: Sequence[Event]
+) -> FakeEngine:
+    """An engine that the commands run, with these stacks, of which each preview tells these events."""
+    engine = FakeEngine(*stacks)
+    injected(engine, folder, monkeypatch)
+    for stack in stacks:
+        engine.would(stack, *events)
+    return engine
+
+
 def injected(engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands run this engine, on the stacks of this folder."""
     monkeypatch.setattr(selection, "PROJECT_ROOT", folder)

@@ -2,7 +2,18 @@ import json
 from pathlib import Path
 
 import pytest
-from cli.fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, done, injected, pre, ran, says, write_stack
+from cli.fleet.fake_engine import (
+    LOG_GROUP,
+    TOPIC,
+    FakeEngine,
+    Ran,
+    done,
+    pre,
+    prepared,
+    project,
+    ran,
+    says,
+)
 
 from threatmon.cli.fleet.drift import drift
 from threatmon.fleet.targets import FleetFaults
@@ -18,21 +29,13 @@ UNTOUCHED = (pre("refresh", TOPIC, "topic", {}, {}), done("same", TOPIC, "topic"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    for number, stack in enumerate(STACKS):
-        write_stack(folder, stack, number)
-    return folder
+    return project(tmp_path, STACKS)
 
 
 @pytest.fixture(autouse=True)
 def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Two stacks whose accounts are as they remember them."""
-    engine = FakeEngine(*STACKS)
-    injected(engine, folder, monkeypatch)
-    for stack in STACKS:
-        engine.would(stack, *UNTOUCHED)
-    return engine
+    return prepared(folder, monkeypatch, STACKS, UNTOUCHED)
 
 
 def run(*arguments: str) -> Ran:

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
-from cli.fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, injected, pre, ran, says, write_stack
+from cli.fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, pre, prepared, project, ran, says
 from moto import mock_aws
 
 from threatmon.cli.errors import UsageError
@@ -21,22 +21,13 @@ SHORTENED = pre("update", LOG_GROUP, "threat-monitor", {"retentionInDays": 365},
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "Pulumi.yaml").write_text("name: threat-monitor\nruntime: python\n", encoding="utf-8")
-    for number, stack in enumerate(STACKS):
-        write_stack(folder, stack, number)
-    return folder
+    return project(tmp_path, STACKS)
 
 
 @pytest.fixture(autouse=True)
 def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Three stacks without changes."""
-    engine = FakeEngine(*STACKS)
-    injected(engine, folder, monkeypatch)
-    for stack in STACKS:
-        engine.would(stack, KEPT)
-    return engine
+    return prepared(folder, monkeypatch, STACKS, [KEPT])
 
 
 def run(*arguments: str) -> Ran:

@@ -19,8 +19,9 @@ from cli.fleet.fake_engine import (
     Asked,
     FakeEngine,
     Ran,
-    injected,
     pre,
+    prepared,
+    project,
     ran,
     says,
     write_stack,
@@ -42,22 +43,13 @@ PATIENCE = 30  # seconds; only a failing test takes as long
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "Pulumi.yaml").write_text("name: threat-monitor\nruntime: python\n", encoding="utf-8")
-    for number, stack in enumerate(STACKS):
-        write_stack(folder, stack, number)
-    return folder
+    return project(tmp_path, STACKS)
 
 
 @pytest.fixture(autouse=True)
 def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Eight stacks, each with one change: a canary, and waves of two, four and one."""
-    engine = FakeEngine(*STACKS)
-    injected(engine, folder, monkeypatch)
-    for stack in STACKS:
-        engine.would(stack, MADE, KEPT)
-    return engine
+    return prepared(folder, monkeypatch, STACKS, [MADE, KEPT])
 
 
 def run(*arguments: str, input: str | None = None) -> Ran:  # noqa: A002 - as CliRunner has it

@@ -15,13 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import pulumi
 import yaml
@@ -30,6 +30,7 @@ from pulumi import automation
 from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, errors, events
 
 from threatmon.cli.aws import explained
+from threatmon.cli.engine import reason
 from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.engine import Engine
 from threatmon.cli.fleet.folder_backend import mend
@@ -41,9 +42,7 @@ from threatmon.fleet.waves import Outcome
 from threatmon.local.program import PROJECT_ROOT
 
 # What is only a part of another step, such as the deletion half of a replacement, is left out.
-_OPS: Mapping[str, Op] = {
-    op: op for op in ("same", "create", "update", "delete", "replace", "read", "import", "refresh")
-}
+_OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
 _Result = TypeVar("_Result")
 _MARKUP = re.compile(r"<\{%.*?%\}>")
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
@@ -228,7 +227,7 @@ class Fleet:
         heard = _Heard()
         error = None
         try:
-            with self._throwaway(target) if is_new else self._deployed(target) as stack:
+            with self._throwaway(target) if is_new else nullcontext(self._stack(target)) as stack:
                 stack.preview(on_event=heard, color="never")
         except _FAILURES as failure:
             error = _error(heard, failure)
@@ -239,8 +238,7 @@ class Fleet:
         heard = _Heard(refreshing=True)
         error = None
         try:
-            with self._deployed(target) as stack:
-                stack.preview_refresh(on_event=heard, color="never")
+            self._stack(target).preview_refresh(on_event=heard, color="never")
         except _FAILURES as failure:
             error = _error(heard, failure)
         return _preview(target, heard, error, is_new=False)
@@ -255,16 +253,16 @@ class Fleet:
         notes: list[str] = []
         changed = 0
         try:
-            with self._created(target) as stack:
+            stack = self._created(target)
+            heard, error = self._up(stack, notes)
+            found = self._look_up(target, heard.interrupted)  # the engine tells only now
+            notes += [f"an earlier run was interrupted while {it}: {what.told}" for it, what in found.items()]
+            # What may be the reason of the failure is forgotten only when it has been looked for.
+            if found and (error is None or all(what.looked for what in found.values())):
+                changed = heard.changed
+                self._repair(target, {it: what.made for it, what in found.items() if what.made})
                 heard, error = self._up(stack, notes)
-                found = self._look_up(target, heard.interrupted)  # the engine tells only now
-                notes += [f"an earlier run was interrupted while {it}: {what.told}" for it, what in found.items()]
-                # What may be the reason of the failure is forgotten only when it has been looked for.
-                if found and (error is None or all(what.looked for what in found.values())):
-                    changed = heard.changed
-                    self._repair(target, {it: what.made for it, what in found.items() if what.made})
-                    heard, error = self._up(stack, notes)
-                changed += heard.changed
+            changed += heard.changed
         except _FAILURES as failure:
             error = _error(_Heard(), failure)
         return Outcome(
@@ -345,18 +343,15 @@ class Fleet:
 
     # -- places --------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _deployed(self, target: Target) -> Generator[Stack]:
-        yield Stack.select(target.stack, self._workspace(self.folder, self._environment(target)))
+    def _stack(self, target: Target) -> Stack:
+        return Stack.select(target.stack, self._workspace(self.folder, self._environment(target)))
 
-    @contextmanager
-    def _created(self, target: Target) -> Generator[Stack]:
+    def _created(self, target: Target) -> Stack:
         if target.stack not in self.known:
             provider = _stack_file(self.folder, target).get("secretsprovider")
             with self._creating:  # it selects the stack, too
                 Stack.create(target.stack, self._workspace(self.folder, self._environment(target), provider))
-        with self._deployed(target) as stack:
-            yield stack
+        return self._stack(target)
 
     @contextmanager
     def _throwaway(self, target: Target) -> Generator[Stack]:
@@ -416,9 +411,7 @@ def _error(heard: _Heard, failure: Exception) -> str:
 
 def _short(failure: Exception) -> str:
     """The engine's own words of a failure, without what the Automation API puts around them."""
-    stderr = str(failure).partition("stderr:")[2].strip() or str(failure)
-    # The URL of a backend may hold a password.
-    return re.sub(r"://[^/@\s]+@", "://***@", stderr.removeprefix("error: "))
+    return reason(str(failure).partition("stderr:")[2].strip() or str(failure))
 
 
 def _unheard(*_: object, **__: object) -> None:

@@ -1,17 +1,12 @@
 """``threatmon fleet drift``: where accounts differ from what their stacks remember."""
 
-import json
-
 import typer
 
 from threatmon.cli.errors import CHECK_FAILED
-from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
+from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import Format, Stacks, selected
 from threatmon.fleet.changes import Preview
-from threatmon.fleet.folding import fold
-from threatmon.fleet.preview_comment import markdown
-from threatmon.fleet.preview_document import document
-from threatmon.fleet.preview_report import DRIFT, text
+from threatmon.fleet.preview_report import DRIFT
 
 PERMISSIONS = ()
 
@@ -27,11 +22,6 @@ def drift(stacks: Stacks = None, output: Format = "text", parallel: Parallel = P
     if targets := selected(stacks, None):
         fleet = fleet_with(role)
         found = preview_all("Compared", fleet.drift, fleet, targets, parallel)
-    if output == "json":
-        typer.echo(json.dumps(document(found, DRIFT), indent=2))
-    else:
-        folded = fold(found)
-        shown = markdown(folded, DRIFT) if output == "markdown" else text(folded, DRIFT)
-        typer.echo(shown.rstrip("\n"))
+    typer.echo(shown(found, output, DRIFT))
     if any(it.error is not None or it.to_do for it in found):
         raise typer.Exit(CHECK_FAILED)

@@ -1,7 +1,6 @@
 """``threatmon fleet list``: every stack, where it is, what it watches, whom it tells, and when it was last updated."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.cli.engine import find_engine
+from threatmon.cli.engine import find_engine, reason
 from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
 from threatmon.fleet.targets import Target
@@ -70,14 +69,12 @@ def last_updates() -> dict[str, Mapping[str, Any]]:
         if not done.returncode:
             # An organisation may stand before the name: acme/prod.
             return {entry["name"].rpartition("/")[2]: entry for entry in json.loads(done.stdout)}
-        reason = done.stderr.strip().removeprefix("error: ") or f"`pulumi stack ls` ended with {done.returncode}"
+        why = reason(done.stderr) or f"`pulumi stack ls` ended with {done.returncode}"
     except subprocess.TimeoutExpired:
-        reason = f"the backend did not answer within {_PATIENCE} seconds"
+        why = f"the backend did not answer within {_PATIENCE} seconds"
     except (OSError, ValueError) as error:
-        reason = f"`pulumi stack ls` did not work: {error}"
-    # The URL of a backend may hold a password.
-    reason = re.sub(r"://[^/@\s]+@", "://***@", reason)
-    raise UsageError(f"The last updates are unknown: {reason}")
+        why = f"`pulumi stack ls` did not work: {error}"
+    raise UsageError(f"The last updates are unknown: {reason(why)}")
 
 
 def _shown(update: Mapping[str, Any] | None, problem: str | None) -> str:

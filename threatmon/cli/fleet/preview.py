@@ -7,13 +7,10 @@ from typing import Annotated
 import typer
 
 from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
+from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
 from threatmon.fleet.changes import Preview
-from threatmon.fleet.folding import fold
-from threatmon.fleet.preview_comment import markdown
-from threatmon.fleet.preview_document import document, read_document
-from threatmon.fleet.preview_report import text
+from threatmon.fleet.preview_document import read_document
 
 PERMISSIONS = ()
 
@@ -39,11 +36,7 @@ def preview(
     Example: threatmon fleet preview --changed-since origin/main --format markdown
     """
     previews = _read(results) if results else _made(stacks, changed_since, parallel, role)
-    if output == "json":
-        typer.echo(json.dumps(document(previews), indent=2))
-    else:
-        folded = fold(previews)
-        typer.echo((markdown(folded, pointer=pointer) if output == "markdown" else text(folded)).rstrip("\n"))
+    typer.echo(shown(previews, output, pointer=pointer))
     if any(it.error is not None for it in previews):
         raise typer.Exit(CHECK_FAILED)
 

@@ -1,5 +1,6 @@
 """Previews of many stacks side by side, with progress, for the commands that need them."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,8 +16,13 @@ from threatmon.cli.fleet import recovery, roles
 from threatmon.cli.fleet.automation import Fleet
 from threatmon.cli.fleet.crew import interruptible, side_by_side
 from threatmon.cli.fleet.engine import Engine
+from threatmon.cli.fleet.selection import Output
 from threatmon.fleet.changes import Preview
+from threatmon.fleet.folding import fold
 from threatmon.fleet.interruptions import Interrupted
+from threatmon.fleet.preview_comment import markdown
+from threatmon.fleet.preview_document import document
+from threatmon.fleet.preview_report import PREVIEW, Wording, text
 from threatmon.fleet.targets import Target
 
 Parallel = Annotated[int, typer.Option("--parallel", min=1, max=64, metavar="N", help="Stacks under way at a time.")]
@@ -43,6 +49,15 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
         find=find,
         stale_after=stale_after,
     )
+
+
+def shown(previews: Sequence[Preview], output: Output, wording: Wording = PREVIEW, pointer: str = "") -> str:
+    """The previews folded, in the form that ``--format`` asks for."""
+    if output == "json":
+        return json.dumps(document(previews, wording), indent=2)
+    folded = fold(previews)
+    told = markdown(folded, wording, pointer=pointer) if output == "markdown" else text(folded, wording)
+    return told.rstrip("\n")
 
 
 def preview_all(

@@ -13,7 +13,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from threatmon.cli.aws import Aws, connect
+from threatmon.cli.aws import Aws, connect, session_of
 from threatmon.cli.errors import UsageError
 from threatmon.cli.stack_facts import place_of
 from threatmon.fleet.targets import Target
@@ -24,7 +24,29 @@ _TIMEOUT_SECONDS = 30
 
 
 def environment(target: Target, role: str) -> dict[str, str]:
-    """Temporary credentials of a role (its name) in the stack's account, as the variables that AWS's SDKs read.
+    """Temporary credentials of a role in the stack's account, as the variables that AWS's SDKs read; see
+    :func:`credentials`."""
+    given = credentials(target, role)
+    return {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+        "AWS_PROFILE": "",  # it would win over the keys
+    }
+
+
+def session(target: Target, role: str) -> boto3.Session:
+    """A session with the role's credentials."""
+    return session_of(credentials(target, role), target.region)
+
+
+def connected(target: Target, role: str | None) -> Aws:
+    """The stack's account, with the credentials of the role, or of none those of this process."""
+    return connect(target.file, session(target, role) if role else None)
+
+
+def credentials(target: Target, role: str) -> Mapping[str, Any]:
+    """Temporary credentials of a role (its name) in the stack's account, as STS gives them.
 
     The role is assumed with CI's identity where the run has one, else with the run's own credentials. Raises botocore's
     errors where AWS refuses, and :class:`UsageError` where CI's identity cannot be got.
@@ -43,29 +65,7 @@ def environment(target: Target, role: str) -> dict[str, str]:
         answer = sts.assume_role_with_web_identity(**request, WebIdentityToken=token)
     else:
         answer = sts.assume_role(**request)
-    credentials = answer["Credentials"]
-    return {
-        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": credentials["SessionToken"],
-        "AWS_PROFILE": "",  # it would win over the keys
-    }
-
-
-def session(target: Target, role: str) -> boto3.Session:
-    """A session with the role's credentials."""
-    variables = environment(target, role)
-    return boto3.Session(
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=variables["AWS_SESSION_TOKEN"],
-        region_name=target.region,
-    )
-
-
-def connected(target: Target, role: str | None) -> Aws:
-    """The stack's account, with the credentials of the role, or of none those of this process."""
-    return connect(target.file, session(target, role) if role else None)
+    return answer["Credentials"]
 
 
 def identity_token(variables: Mapping[str, str]) -> str | None:

@@ -24,7 +24,8 @@ ChangedSince = Annotated[
         help="Only the stacks that may differ from where this branch left REV, such as origin/main.",
     ),
 ]
-Format = Annotated[Literal["text", "markdown", "json"], typer.Option("--format", help="How to print the result.")]
+Output = Literal["text", "markdown", "json"]
+Format = Annotated[Output, typer.Option("--format", help="How to print the result.")]
 
 
 def selected(stacks: Sequence[str] | None, changed_since: str | None) -> list[Target]:

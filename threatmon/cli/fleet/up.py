@@ -167,10 +167,7 @@ class _Log:
         """What the updates will do."""
         if self._as_json:
             for it in previews:
-                found = [
-                    {"kind": danger.kind, "resource": danger.resource, "text": danger.text}
-                    for danger in dangers(it.changes)
-                ]
+                found = [danger._asdict() for danger in dangers(it.changes)]
                 self._event(
                     "previewed",
                     stack=it.stack,
