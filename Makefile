@@ -38,8 +38,8 @@ format: install ## format the code
 
 .PHONY: schema
 schema: install ## write what is generated: stack.schema.json, the README's config table, docs/permissions.md
-	$(BIN)/python -m threatmon.schema
-	$(BIN)/python -m threatmon.cli.permissions_docs
+	$(BIN)/python -m tools.schema
+	$(BIN)/python -m tools.permissions_docs
 
 .PHONY: bench
 bench: install ## time and memory of the program beside a bare one, for 1 to 1,000 subnets

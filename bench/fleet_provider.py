@@ -10,10 +10,10 @@ import sys
 import time
 
 import grpc
+from engine.provider import EmulatedProvider, serving
 from pulumi.runtime.proto import provider_pb2 as rpc
 
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.provider import EmulatedProvider, serving
+from threatmon.emulator.account import EmulatedAccount
 
 _ACCOUNT, _REGION = "111122223333", "eu-west-1"
 

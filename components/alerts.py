@@ -10,10 +10,11 @@ import pulumi
 import pulumi_aws as aws
 
 from components.account import account_of
-from threatmon.documents import Account, queue_policy, topic_policy
-from threatmon.event_patterns import AlertRule, alert_rules, compact
-from threatmon.messages import mail
-from threatmon.severity import SeverityName, bands_from
+from threatmon.model.email import mail
+from threatmon.model.event_patterns import AlertRule, alert_rules, compact
+from threatmon.model.location import Location
+from threatmon.model.policies import queue_policy, topic_policy
+from threatmon.model.severity import SeverityName, bands_from
 
 # text: the mail for people; raw: the event as EventBridge has it.
 MessageFormat = Literal["text", "raw"]
@@ -76,7 +77,7 @@ class FindingAlertsArgs:
     """dashboard the mail links to"""
     subscribers: Sequence[AlertSubscriber] = ()
     """further subscribers"""
-    account: pulumi.Output[Account] | None = None
+    account: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -198,7 +199,7 @@ class FindingAlerts(pulumi.ComponentResource):
 
 
 def _transformer(
-    rule: AlertRule, account: pulumi.Output[Account], args: FindingAlertsArgs
+    rule: AlertRule, account: pulumi.Output[Location], args: FindingAlertsArgs
 ) -> aws.cloudwatch.EventTargetInputTransformerArgs:
     template = account.apply(
         lambda account: mail(rule.band, account.partition, args.account_alias, args.log_group_name, args.dashboard_name)

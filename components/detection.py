@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import already_exists
-from threatmon.protection_plans import FEATURES
+from threatmon.model.protection_plans import FEATURES
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class ThreatDetectionArgs:
     detector_id: str | None = None
     """the existing detector; ``lookup`` without it takes the one the account has"""
     protection_plans: Mapping[str, bool] = field(default_factory=dict[str, bool])
-    """plan (a key of ``threatmon.protection_plans.FEATURES``) -> on or off. Plans left out stay as GuardDuty has them:
-    a new detector starts with most of them on"""
+    """plan (a key of ``threatmon.model.protection_plans.FEATURES``) -> on or off. Plans left out stay as GuardDuty has
+    them: a new detector starts with most of them on"""
     finding_publishing_frequency: str = "SIX_HOURS"
     """FIFTEEN_MINUTES, ONE_HOUR or SIX_HOURS: how often repeats of a known finding are sent"""
     protect: bool = False

@@ -7,7 +7,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components.account import account_of
-from threatmon.documents import Account, key_policy
+from threatmon.model.location import Location
+from threatmon.model.policies import key_policy
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class EncryptionKeyArgs:
     """refuse to delete or replace the key"""
     keep_on_destroy: bool = False
     """leave the key when the stack is destroyed"""
-    account: pulumi.Output[Account] | None = None
+    account: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 

@@ -9,7 +9,8 @@ import pulumi_aws as aws
 
 from components import already_exists
 from components.account import account_of
-from threatmon.documents import Account, flow_log_trust, flow_log_write
+from threatmon.model.location import Location
+from threatmon.model.policies import flow_log_trust, flow_log_write
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class FlowLogsArgs:
     """leave the log group when the stack is destroyed"""
     permissions_boundary: str | None = None
     """ARN of the policy that the role may never exceed"""
-    account: pulumi.Output[Account] | None = None
+    account: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 

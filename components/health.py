@@ -8,9 +8,10 @@ import pulumi
 import pulumi_aws as aws
 
 from components.account import account_of
-from threatmon import alarms
-from threatmon.alarms import Alarm
-from threatmon.documents import Account, alarm_key_policy, alarm_topic_policy
+from threatmon.model import alarms
+from threatmon.model.alarms import Alarm
+from threatmon.model.location import Location
+from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PipelineHealthArgs:
     """the queue of what could not be delivered"""
     log_group_name: pulumi.Input[str]
     """the flow logs' log group"""
-    account: pulumi.Output[Account] | None = None
+    account: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -36,7 +37,7 @@ class PipelineHealth(pulumi.ComponentResource):
 
     Shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
 
-    Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.alarms``.
+    Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.model.alarms``.
     """
 
     alarm_names: Sequence[pulumi.Output[str]]

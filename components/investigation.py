@@ -8,8 +8,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components.account import account_of
-from threatmon import console, dashboards, queries
-from threatmon.documents import Account
+from threatmon.model import console_urls, dashboard, queries
+from threatmon.model.location import Location
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class InvestigationArgs:
     """the queue of what could not be delivered"""
     rule_names: Sequence[pulumi.Input[str]]
     """the rules on findings"""
-    account: pulumi.Output[Account] | None = None
+    account: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -56,7 +56,7 @@ class Investigation(pulumi.ComponentResource):
             account, args.log_group_name, args.topic_arn, args.dead_letter_queue_url, *args.rule_names
         ).apply(
             lambda it: json.dumps(
-                dashboards.body(
+                dashboard.body(
                     it[0].region,
                     it[1],
                     args.log_format,
@@ -66,13 +66,13 @@ class Investigation(pulumi.ComponentResource):
                 )
             )
         )
-        dashboard = aws.cloudwatch.Dashboard(
+        made = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
             dashboard_name=args.title,
             dashboard_body=body,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.dashboard_url = pulumi.Output.all(account, dashboard.dashboard_name).apply(
-            lambda it: console.dashboard(it[0].partition, it[0].region, it[1])
+        self.dashboard_url = pulumi.Output.all(account, made.dashboard_name).apply(
+            lambda it: console_urls.dashboard(it[0].partition, it[0].region, it[1])
         )
         self.register_outputs({"dashboardUrl": self.dashboard_url})

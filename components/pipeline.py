@@ -13,10 +13,10 @@ from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
-from threatmon import names
-from threatmon.next_steps import next_steps
-from threatmon.queries import log_format
-from threatmon.settings import Settings
+from threatmon.model import names
+from threatmon.model.next_steps import next_steps
+from threatmon.model.queries import log_format
+from threatmon.model.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class MonitoringPipelineArgs:
     """What :class:`MonitoringPipeline` takes."""
 
     settings: Settings
-    """the stack's settings (``threatmon.settings.parse``)"""
+    """the stack's settings (``threatmon.model.settings.parse``)"""
     stack: str
     """names the log group and the dashboard"""
 

@@ -13,12 +13,12 @@ import botocore.session
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 from hypothesis import strategies as st
 
-from threatmon.finding_types import catalogue
-from threatmon.local.program import PROJECT_ROOT
+from threatmon.model.finding_types import catalogue
+from threatmon.project import PROJECT_ROOT
 
 Event = dict[str, Any]
 
-EVENTS = PROJECT_ROOT / "threatmon" / "local" / "events"
+EVENTS = PROJECT_ROOT / "threatmon" / "emulator" / "events"
 RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))
 
 # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html

@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from threatmon.local.program import ProgramRun, Registration, run_program, run_project
+from threatmon.emulator.program import ProgramRun, Registration, run_program, run_project
 
 ACCOUNT = "111122223333"
 SUBNET = "subnet-0123456789abcdef0"

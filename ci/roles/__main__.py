@@ -4,9 +4,9 @@ import json
 
 import pulumi
 import pulumi_aws as aws
+import role_policies
 
-from threatmon import ci_roles
-from threatmon.documents import Document
+from threatmon.model.policies import Document
 
 config = pulumi.Config("threat-monitor-ci")
 repository, project = config.get("repository"), config.get("gitlabProject")
@@ -14,14 +14,14 @@ if bool(repository) == bool(project):
     raise pulumi.RunError("threat-monitor-ci: set either repository (GitHub) or gitlabProject")
 try:
     jobs = (
-        ci_roles.github(repository)
+        role_policies.github(repository)
         if repository
-        else ci_roles.gitlab(project or "", config.get("gitlabHost", "gitlab.com"))
+        else role_policies.gitlab(project or "", config.get("gitlabHost", "gitlab.com"))
     )
 except ValueError as fault:
     raise pulumi.RunError(f"threat-monitor-ci: {fault}") from None
 
-home = ci_roles.Home(aws.get_caller_identity().account_id, aws.get_partition().partition)
+home = role_policies.Home(aws.get_caller_identity().account_id, aws.get_partition().partition)
 bounded = config.get_bool("boundary", default=False)
 needed: list[pulumi.Resource] = []
 if config.get_bool("createProvider", default=True):
@@ -29,24 +29,27 @@ if config.get_bool("createProvider", default=True):
         aws.iam.OpenIdConnectProvider("provider", url=f"https://{jobs.issuer}", client_id_lists=[jobs.audience])
     )
 if bounded:
-    aws.iam.Policy("boundary", name=ci_roles.BOUNDARY, policy=json.dumps(ci_roles.boundary_policy(home)))
+    aws.iam.Policy("boundary", name=role_policies.BOUNDARY, policy=json.dumps(role_policies.boundary_policy(home)))
 
 # Role -> whose jobs may assume it, and what it may do.
 roles: dict[str, tuple[list[str], Document]] = {
-    ci_roles.PREVIEW_ROLE: ([*jobs.previews], ci_roles.preview_policy(home)),
-    ci_roles.DEPLOY_ROLE: ([*jobs.deploys], ci_roles.deploy_policy(home, bounded=bounded)),
+    role_policies.PREVIEW_ROLE: ([*jobs.previews], role_policies.preview_policy(home)),
+    role_policies.DEPLOY_ROLE: ([*jobs.deploys], role_policies.deploy_policy(home, bounded=bounded)),
 }
 if bucket := config.get("stateBucket"):
     key_arn = config.get("stateKeyArn")
-    roles[ci_roles.STATE_READ_ROLE] = ([*jobs.previews], ci_roles.state_policy(home, bucket, key_arn))
-    roles[ci_roles.STATE_WRITE_ROLE] = ([*jobs.deploys], ci_roles.state_policy(home, bucket, key_arn, write=True))
+    roles[role_policies.STATE_READ_ROLE] = ([*jobs.previews], role_policies.state_policy(home, bucket, key_arn))
+    roles[role_policies.STATE_WRITE_ROLE] = (
+        [*jobs.deploys],
+        role_policies.state_policy(home, bucket, key_arn, write=True),
+    )
 
 for name, (subjects, policy) in roles.items():
     role = aws.iam.Role(
         name,
         name=name,
-        assume_role_policy=json.dumps(ci_roles.trust(home, jobs, subjects)),
-        max_session_duration=ci_roles.LONGEST_SESSION,
+        assume_role_policy=json.dumps(role_policies.trust(home, jobs, subjects)),
+        max_session_duration=role_policies.LONGEST_SESSION,
         opts=pulumi.ResourceOptions(depends_on=needed),
     )
     aws.iam.RolePolicy(name, name=name, role=role.name, policy=json.dumps(policy))

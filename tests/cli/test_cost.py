@@ -9,11 +9,13 @@ import pytest
 import yaml
 from botocore.awsrequest import AWSResponse
 
-from threatmon import cli, costs
-from threatmon.cli import aws, cost
-from threatmon.costs import Resources
-from threatmon.local.account import EmulatedAccount
-from threatmon.settings import FlowLogSettings
+from threatmon import cli
+from threatmon.aws import session
+from threatmon.cli import cost
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.model.settings import FlowLogSettings
+from threatmon.stacks import monthly_cost
+from threatmon.stacks.monthly_cost import Resources
 
 GROUP = "/threat-monitor/dev/flow-logs"
 COUNTED = Resources(keys=1, dashboards=1, alarm_metrics=0, subscriptions={"email": 1})
@@ -46,7 +48,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedAccount]:
     with EmulatedAccount("111122223333", "eu-west-1") as account:
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: account.boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: account.boto3_session())
         yield account
 
 
@@ -112,7 +114,7 @@ def test_the_document_has_the_same_numbers(run: Run) -> None:
     assert (document["stack"], document["region"], document["gbPerDay"]) == ("dev", "eu-west-1", 5)
     assert document["measuredDays"] is None
     assert document["prices"]["dated"] == "2026-09"
-    bill = costs.estimate(5, FlowLogSettings(), COUNTED)
+    bill = monthly_cost.estimate(5, FlowLogSettings(), COUNTED)
     assert [(it["what"], it["usd"]) for it in document["items"]] == [(it.what, round(it.usd, 2)) for it in bill]
     assert document["totalUsd"] == 88.77
     assert {"flowLogs.trafficType", "flowLogs.logGroupClass"} <= {it["setting"] for it in document["changes"]}
@@ -235,7 +237,7 @@ def test_what_aws_refuses_is_said_in_one_line(run: Run, account: EmulatedAccount
 
 def test_credentials_of_another_account_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmulatedAccount("444455556666", "eu-west-1") as other:
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: other.boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: other.boto3_session())
         code, out, err = run("--measure")
     assert (code, out) == (2, "")
     assert "but Pulumi.dev.yaml allows 111122223333" in err

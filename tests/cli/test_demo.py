@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from threatmon import cli
-from threatmon.local import program
+from threatmon.project import PROJECT_ROOT
 
 DEV = {
     "aws:region": "eu-west-1",
@@ -127,7 +127,7 @@ def test_an_event_that_no_rule_selects_ends_well_and_says_why(demo: Demo, projec
 
 def test_an_event_of_the_users_is_taken_as_it_is(demo: Demo, project: Path, tmp_path: Path) -> None:
     write_stack(project, {"threat-monitor:findingTypes": ["Persistence:Kubernetes/*"]})
-    recorded = program.PROJECT_ROOT / "threatmon" / "local" / "events" / "eks.json"
+    recorded = PROJECT_ROOT / "threatmon" / "emulator" / "events" / "eks.json"
     event = tmp_path / "mine.json"
     event.write_text(recorded.read_text(encoding="utf-8").replace("111122223333", "444455556666"), encoding="utf-8")
     code, out, _ = demo("--event", str(event))
@@ -140,7 +140,7 @@ def test_a_finding_whose_mail_cannot_be_rendered_fails_the_demo_and_lands_in_the
     demo: Demo, project: Path, tmp_path: Path
 ) -> None:
     write_stack(project)
-    recorded = program.PROJECT_ROOT / "threatmon" / "local" / "events" / "ec2_portscan.json"
+    recorded = PROJECT_ROOT / "threatmon" / "emulator" / "events" / "ec2_portscan.json"
     event = json.loads(recorded.read_text(encoding="utf-8"))
     event["detail"]["title"] = 'a "quoted" title'
     path = tmp_path / "hostile.json"

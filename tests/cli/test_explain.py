@@ -11,10 +11,10 @@ from findings import RECORDED, recorded
 from typer.testing import CliRunner, Result
 
 from threatmon.cli import explain as command
-from threatmon.cli.errors import USER_ERRORS
-from threatmon.local.delivery import deliver
-from threatmon.local.deployment import deployed
-from threatmon.stack_files import load
+from threatmon.emulator.delivery import deliver
+from threatmon.emulator.deployment import deployed
+from threatmon.errors import ThreatmonError
+from threatmon.stacks.files import load
 
 STACK = {
     "aws:region": "eu-west-1",
@@ -55,7 +55,7 @@ def explain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explain:
 
 
 def said_to_the_user(result: Result) -> str:
-    assert isinstance(result.exception, USER_ERRORS)
+    assert isinstance(result.exception, ThreatmonError)
     assert result.stdout == ""
     return str(result.exception)
 

@@ -16,11 +16,12 @@ from botocore.validate import ParamValidator
 from moto.core.botocore_stubber import MockRawResponse
 from typer.testing import CliRunner, Result
 
-from threatmon.cli import aws, init
-from threatmon.cli.errors import USER_ERRORS, UsageError
-from threatmon.local.account import EmulatedAccount
-from threatmon.settings import Settings, parse
-from threatmon.stack_files import load
+from threatmon.aws import session
+from threatmon.cli import init
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.errors import ThreatmonError, UsageError
+from threatmon.model.settings import Settings, parse
+from threatmon.stacks.files import load
 
 ACCOUNT, ADMINISTRATOR = "111122223333", "444455556666"
 VPC, OTHER_VPC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
@@ -48,7 +49,7 @@ class World:
         self.called: list[str] = []
         self.hook("before-parameter-build", self._note)
         self.hook("after-call.ec2.DescribeSubnets", self._place)
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: self.session)
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: self.session)
         monkeypatch.setattr(init, "PROJECT_ROOT", folder)
 
     def hook(self, event: str, handler: Callable[..., Any]) -> None:
@@ -137,13 +138,13 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def said_to_the_user(result: Result) -> str:
-    assert isinstance(result.exception, USER_ERRORS)
+    assert isinstance(result.exception, ThreatmonError)
     return str(result.exception)
 
 
 def explained(result: Result) -> str:
     assert isinstance(result.exception, ClientError)
-    return aws.explained(result.exception)
+    return session.explained(result.exception)
 
 
 # -- with options -----------------------------------------------------------------------------------------------------
@@ -387,7 +388,7 @@ def test_what_is_given_is_not_asked(world: World) -> None:
 
 def test_a_missing_region_is_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = {None: botocore_session_without_region(), "eu-west-1": world.session}
-    monkeypatch.setattr(aws, "new_session", lambda _profile, region: sessions[region])
+    monkeypatch.setattr(session, "new_session", lambda _profile, region: sessions[region])
     monkeypatch.setattr(init, "in_a_terminal", lambda: True)
     result = CliRunner().invoke(app, ["prod", *GIVEN], input="eu-west-1\ny\n")
     assert result.exit_code == 0
@@ -624,7 +625,7 @@ def test_an_unknown_profile_is_named(world: World, monkeypatch: pytest.MonkeyPat
     def unknown(profile: str, _: object) -> None:
         raise UsageError(f"aws:profile: The config profile ({profile}) could not be found")
 
-    monkeypatch.setattr(aws, "new_session", unknown)
+    monkeypatch.setattr(session, "new_session", unknown)
     said = said_to_the_user(world(*GIVEN, "--profile", "nobody"))
     assert said == "--profile: The config profile (nobody) could not be found"
 

@@ -14,9 +14,10 @@ from botocore.validate import ParamValidator
 from findings import finding_shape, recorded
 
 from threatmon import cli
-from threatmon.cli import aws, investigate
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.program import PROJECT_ROOT
+from threatmon.aws import session
+from threatmon.cli import investigate
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.project import PROJECT_ROOT
 
 Json = dict[str, Any]
 Answering = Callable[[Json], Json]
@@ -254,7 +255,7 @@ def built() -> Iterator[Incident]:
 @pytest.fixture
 def incident(built: Incident, monkeypatch: pytest.MonkeyPatch) -> Incident:
     built.begin()
-    monkeypatch.setattr(aws, "new_session", lambda _profile, _region: built.session)
+    monkeypatch.setattr(session, "new_session", lambda _profile, _region: built.session)
     return built
 
 
@@ -570,7 +571,7 @@ def test_credentials_of_another_account_are_refused(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with EmulatedAccount("444455556666", "eu-west-1") as account:
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: account.boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: account.boto3_session())
         code, out, err = command("--event", event_file(tmp_path, recorded("ec2_portscan")["detail"]))
     assert (code, out) == (2, "")
     assert "The credentials are of account 444455556666, but Pulumi.dev.yaml allows 111122223333" in err

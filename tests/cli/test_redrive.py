@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from threatmon import cli
-from threatmon.cli import aws, redrive
+from threatmon.aws import session
+from threatmon.cli import redrive
 from threatmon.cli.redrive import Fate, PostOffice, Queue, send_again
-from threatmon.dead_letters import harmless
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.delivery import deliver
-from threatmon.local.deployment import deployed
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.messages import MESSAGE_QUOTA
-from threatmon.stack_files import load
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.delivery import deliver
+from threatmon.emulator.deployment import deployed
+from threatmon.model.email import MESSAGE_QUOTA
+from threatmon.project import PROJECT_ROOT
+from threatmon.redrive.dead_letters import harmless
+from threatmon.stacks.files import load
 
 ACCOUNT = ("111122223333", "eu-west-1")
 OFTEN = 60  # calls; more than any run here makes
@@ -100,7 +101,7 @@ def no_waiting(account: EmulatedAccount) -> EmulatedAccount:
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     with EmulatedAccount(*ACCOUNT) as account:
         stack = Stack(no_waiting(account))
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: stack.session)
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: stack.session)
         monkeypatch.setattr(redrive, "stack_outputs", lambda _stack: stack.outputs)
         yield stack
 
@@ -521,8 +522,8 @@ def test_what_aws_refuses_is_said_in_one_line_and_nothing_is_lost(
 
 def test_credentials_of_another_account_are_refused(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmulatedAccount("444455556666", "eu-west-1") as other:
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: other.boto3_session())
-        with patch.object(aws.Aws, "client", side_effect=AssertionError):
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: other.boto3_session())
+        with patch.object(session.Aws, "client", side_effect=AssertionError):
             code, out, err = run("--yes")
     assert (code, out) == (2, "")
     assert "but Pulumi.dev.yaml allows 111122223333" in err
@@ -574,7 +575,7 @@ def test_a_finding_that_broke_the_mail_of_a_deployed_stack_arrives_after_all(
     event["detail"]["title"] = 'a "quoted" title'
     with deployed(load(PROJECT_ROOT, "dev")) as (account, program):
         no_waiting(account)
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: account.boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: account.boto3_session())
         monkeypatch.setattr(redrive, "stack_outputs", lambda _stack: program.outputs)
         for arn in account.backend("sns").subscriptions:
             account.confirm_subscription(arn)

@@ -11,15 +11,15 @@ from botocore.exceptions import ClientError
 from botocore.model import StructureShape
 from typer.testing import CliRunner, Result
 
-from threatmon.cli import aws
+from threatmon.aws import session
 from threatmon.cli import simulate as command
-from threatmon.cli.errors import USER_ERRORS, UsageError
-from threatmon.explanation import rules_of
-from threatmon.finding_types import catalogue
-from threatmon.local.deployment import Deployment, deployed
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.settings import parse
-from threatmon.stack_files import StackFile, load
+from threatmon.emulator.deployment import Deployment, deployed
+from threatmon.errors import ThreatmonError, UsageError
+from threatmon.evaluation.explain import rules_of
+from threatmon.model.finding_types import catalogue
+from threatmon.model.settings import parse
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.files import StackFile, load
 
 ACTIVE = [row.name for row in catalogue().values() if not row.retired and not row.custom_detection_rule]
 RETIRED = next(row.name for row in catalogue().values() if row.retired)
@@ -43,16 +43,16 @@ class Simulate:
         self.asked: list[dict[str, Any]] = []
         self.called: list[str] = []
         self.refused: dict[str, tuple[str, str]] = {}
-        session = self.account.boto3_session()
+        boto = self.account.boto3_session()
         self._handlers = {
             "before-parameter-build": self._note,
             "before-call.guardduty.CreateSampleFindings": self._samples,
             "before-call.sts.GetCallerIdentity": self._identity,
         }
-        self._events: Any = session.events
+        self._events: Any = boto.events
         for event, handler in self._handlers.items():
             self._events.register(event, handler)
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: session)
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: boto)
         monkeypatch.setattr(command, "stack_outputs", lambda _stack: self.outputs)
         monkeypatch.setattr(command, "load", lambda _folder, stack: StackFile(stack, self.config))
 
@@ -107,15 +107,15 @@ def simulate(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def said_to_the_user(result: Result) -> str:
-    assert isinstance(result.exception, USER_ERRORS)
+    assert isinstance(result.exception, ThreatmonError)
     assert result.stdout == ""
     return str(result.exception)
 
 
 def explained(result: Result) -> str:
     assert isinstance(result.exception, ClientError)
-    assert "\n" not in aws.explained(result.exception)
-    return aws.explained(result.exception)
+    assert "\n" not in session.explained(result.exception)
+    return session.explained(result.exception)
 
 
 # -- what is created --------------------------------------------------------------------------------------------------

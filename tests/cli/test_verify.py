@@ -17,19 +17,21 @@ from botocore.compat import HTTPHeaders
 from botocore.session import get_session
 from typer.testing import CliRunner
 
-from threatmon import names
-from threatmon.checks import Verdict
-from threatmon.cli import aws, verify, verify_send
-from threatmon.cli.errors import UsageError
-from threatmon.documents import topic_policy
-from threatmon.event_patterns import compact
-from threatmon.explanation import rules_of
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.deployment import deployed
-from threatmon.messages import mail
-from threatmon.settings import parse
-from threatmon.severity import BANDS
-from threatmon.stack_files import load
+from threatmon.aws import session
+from threatmon.cli import verify
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.deployment import deployed
+from threatmon.errors import UsageError
+from threatmon.evaluation.explain import rules_of
+from threatmon.model import names
+from threatmon.model.email import mail
+from threatmon.model.event_patterns import compact
+from threatmon.model.policies import topic_policy
+from threatmon.model.settings import parse
+from threatmon.model.severity import BANDS
+from threatmon.stacks.files import load
+from threatmon.verify import delivery_test
+from threatmon.verify.checks import Verdict
 
 SUBNET = "subnet-0123456789abcdef0"
 ACCOUNT = "111122223333"
@@ -54,7 +56,7 @@ class World:
 
     def __init__(self, account: EmulatedAccount, outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self.account, self.outputs = account, outputs
-        monkeypatch.setattr(aws, "new_session", lambda _profile, _region: account.boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda _profile, _region: account.boto3_session())
         monkeypatch.setattr(verify, "stack_outputs", lambda _stack: self.outputs)
         monkeypatch.setenv("COLUMNS", "100")
         self.events = account.boto3_session().events
@@ -771,8 +773,8 @@ def test_expired_credentials_end_the_command_before_a_line(deploy: Deploy) -> No
     world = deploy()
     with world.answering("sts.GetCallerIdentity", "ExpiredToken"):
         result = world.run()
-    assert isinstance(result.exception, aws.ClientError)
-    assert "have expired" in aws.explained(result.exception)
+    assert isinstance(result.exception, session.ClientError)
+    assert "have expired" in session.explained(result.exception)
     assert result.stdout == ""
 
 
@@ -859,7 +861,7 @@ class Sending:
         self.world, self.time = world, Time(world)
         self.types: list[str] = []
         self.refused: set[str] = set()
-        monkeypatch.setattr(verify_send, "CLOCK", verify_send.Clock(lambda: self.time.now, self.time.sleep))
+        monkeypatch.setattr(delivery_test, "CLOCK", delivery_test.Clock(lambda: self.time.now, self.time.sleep))
         create: Any = self.create  # botocore types what a handler may not return
         world.events.register("before-call.guardduty.CreateSampleFindings", create)
 
@@ -988,7 +990,7 @@ def test_what_was_counted_before_the_samples_does_not_count(sending: Send) -> No
 
 def test_a_type_guardduty_makes_no_sample_of_is_said_and_the_others_are_followed(sending: Send) -> None:
     it = sending()
-    critical = verify_send.plan(parse(SETTINGS)[0]).types["critical"]
+    critical = delivery_test.plan(parse(SETTINGS)[0]).types["critical"]
     it.refused = {critical}
     for metric in ("TriggeredRules", "Invocations"):
         it.time.rule("high", 15, metric)

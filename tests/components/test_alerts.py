@@ -23,10 +23,10 @@ from harness import (
 )
 
 from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
-from threatmon.event_patterns import PATTERN_QUOTA
-from threatmon.finding_types import catalogue
-from threatmon.local.program import ProgramRun
-from threatmon.severity import BANDS
+from threatmon.emulator.program import ProgramRun
+from threatmon.model.event_patterns import PATTERN_QUOTA
+from threatmon.model.finding_types import catalogue
+from threatmon.model.severity import BANDS
 
 MAIL = "security@example.com"
 RAW = AlertSubscriber("sqs", f"arn:aws:sqs:eu-west-1:{ACCOUNT}:siem", "raw")

@@ -7,9 +7,9 @@ from harness import DETECTOR, DETECTOR_ID, FEATURE, AwsMocks, custom, made, run_
 from pulumi.runtime import MockCallArgs
 
 from components.detection import ThreatDetection, ThreatDetectionArgs
-from threatmon.local.program import ProgramRun
-from threatmon.protection_plans import FEATURES
-from threatmon.settings import DEFAULT_PLANS, PlanName
+from threatmon.emulator.program import ProgramRun
+from threatmon.model.protection_plans import FEATURES
+from threatmon.model.settings import DEFAULT_PLANS, PlanName
 
 ALL_OFF = dict.fromkeys(DEFAULT_PLANS, False)
 

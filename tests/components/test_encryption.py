@@ -5,7 +5,7 @@ import pytest
 from harness import ACCOUNT, ALIAS, KEY, AwsMocks, custom, made, run_component, the
 
 from components.encryption import EncryptionKey, EncryptionKeyArgs
-from threatmon.local.program import ProgramRun
+from threatmon.emulator.program import ProgramRun
 
 
 def deploy(mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:

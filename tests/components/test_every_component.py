@@ -13,8 +13,8 @@ from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.investigation import Investigation, InvestigationArgs
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
-from threatmon.protection_plans import FEATURES
-from threatmon.settings import parse
+from threatmon.model.protection_plans import FEATURES
+from threatmon.model.settings import parse
 
 Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]
 

@@ -21,7 +21,7 @@ from harness import (
 )
 
 from components.flow_logs import FlowLogs, FlowLogsArgs
-from threatmon.local.program import ProgramRun
+from threatmon.emulator.program import ProgramRun
 
 GROUP_ARN = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/logs/flow"
 

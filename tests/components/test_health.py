@@ -5,8 +5,8 @@ import pytest
 from harness import ACCOUNT, AwsMocks, made, run, run_component
 
 from components.health import PipelineHealth, PipelineHealthArgs
-from threatmon import alarms
-from threatmon.local.program import ProgramRun, Registration
+from threatmon.emulator.program import ProgramRun, Registration
+from threatmon.model import alarms
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 KEY, TOPIC, TOPIC_POLICY, SUBSCRIPTION = (

@@ -5,8 +5,8 @@ import pytest
 from harness import ACCOUNT, DASHBOARD, QUERY, AwsMocks, custom, run_component, the
 
 from components.investigation import Investigation, InvestigationArgs
-from threatmon.local.program import ProgramRun
-from threatmon.queries import FIELDS, saved_queries
+from threatmon.emulator.program import ProgramRun
+from threatmon.model.queries import FIELDS, saved_queries
 
 TOPIC_ARN = f"arn:aws:sns:eu-west-1:{ACCOUNT}:page-topic-1a2b3c4"
 QUEUE_URL = f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/page-dead-letters-1a2b3c4"

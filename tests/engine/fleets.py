@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 from engine.endpoint import serving_aws
+from engine.provider import EmulatedProvider, serving
 from engine.stacks import CONFIG, PROGRAM, REGION, ROOT, inventory
 
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.provider import EmulatedProvider, serving
+from threatmon.emulator.account import EmulatedAccount
 
 _ACCOUNTS = itertools.count(222233334444)  # what several fleets make at a time must not meet
 # Waits for its end, so that the engine does not take the provider for dead.

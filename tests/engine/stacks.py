@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from engine.provider import EmulatedProvider, serving
 
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.provider import EmulatedProvider, serving
+from threatmon.emulator.account import EmulatedAccount
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "threatmon")

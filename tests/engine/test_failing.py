@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from engine.stacks import SUBNETS, Stack, inventory
 
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.emulated import Emulated, Properties
-from threatmon.local.resources import emulated
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.emulated import Emulated, Properties
+from threatmon.emulator.resources import emulated
 
 DETECTOR_ID = "0123456789abcdef0123456789abcdef"
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
@@ -136,7 +136,7 @@ def _killed_while_it_makes_a_flow_log(stack: Stack, monkeypatch: pytest.MonkeyPa
 
             return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
 
-        monkeypatch.setattr("threatmon.local.provider.emulated", stopping)
+        monkeypatch.setattr("engine.provider.emulated", stopping)
         engine.wait()
     monkeypatch.undo()
 

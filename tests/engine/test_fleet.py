@@ -14,9 +14,9 @@ import yaml
 from engine.fleets import Fleet, new_fleet
 from engine.stacks import inventory
 
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.emulated import Emulated, Properties
-from threatmon.local.resources import emulated
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.emulated import Emulated, Properties
+from threatmon.emulator.resources import emulated
 
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 RULE = "aws:cloudwatch/eventRule:EventRule"
@@ -220,7 +220,7 @@ def when_made(monkeypatch: pytest.MonkeyPatch, subnet: str, action: Callable[[],
 
         return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
 
-    monkeypatch.setattr("threatmon.local.provider.emulated", with_action)
+    monkeypatch.setattr("engine.provider.emulated", with_action)
 
 
 def engines_of(pid: int) -> list[int]:

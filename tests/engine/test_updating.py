@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from engine.stacks import SUBNETS, VPC, Stack, inventory
 
-from threatmon.local.emulated import Properties
+from threatmon.emulator.emulated import Properties
 
 FLOW_LOGS = [f"FlowLog flow-logs-{subnet}" for subnet in SUBNETS]
 RULES = ["EventRule alerts-high", "EventRule alerts-critical"]

@@ -7,10 +7,10 @@ from harness import CONFIG, AwsMocks, custom
 from pulumi.output import Unknown
 from pulumi.runtime.mocks import MockResourceArgs
 
+from threatmon.emulator.emulated import same
+from threatmon.emulator.program import ProgramRun, Registration, plain, run_project
+from threatmon.emulator.resources import emulated
 from threatmon.fleet.changes import UNKNOWN, Change, Op
-from threatmon.local.emulated import same
-from threatmon.local.program import ProgramRun, Registration, plain, run_project
-from threatmon.local.resources import emulated
 
 Inputs = Mapping[str, Any]
 

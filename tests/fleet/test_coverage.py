@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.explanation import rules_of
+from threatmon.evaluation.explain import rules_of
 from threatmon.fleet.coverage import (
     ALERTS,
     LEVEL_OF,
@@ -23,9 +23,9 @@ from threatmon.fleet.coverage import (
     nothing,
 )
 from threatmon.fleet.targets import Target
-from threatmon.protection_plans import FEATURES
-from threatmon.settings import parse
-from threatmon.stack_files import StackFile
+from threatmon.model.protection_plans import FEATURES
+from threatmon.model.settings import parse
+from threatmon.stacks.files import StackFile
 
 AT = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 ACCOUNT = "111122223333"

@@ -8,12 +8,12 @@ from findings import RECORDED, recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.event_patterns import alert_rules, compact
-from threatmon.finding_types import catalogue, covers
 from threatmon.fleet import lost_alerts
 from threatmon.fleet.changes import UNKNOWN, Change, Op
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
-from threatmon.severity import BANDS, SeverityName, bands_from
+from threatmon.model.event_patterns import alert_rules, compact
+from threatmon.model.finding_types import catalogue, covers
+from threatmon.model.severity import BANDS, SeverityName, bands_from
 
 RULE = "aws:cloudwatch/eventRule:EventRule"
 TARGET = "aws:cloudwatch/eventTarget:EventTarget"

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from threatmon.fleet.changes import Change, Preview
-from threatmon.fleet.folding import fold
+from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_comment import LIMIT, code, markdown
 from threatmon.fleet.preview_report import DRIFT, PREVIEW, headline
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.fleet.changes import Preview
-from threatmon.fleet.folding import fold, status
+from threatmon.fleet.grouping import fold, status
 from threatmon.fleet.preview_document import document, read_document
 
 

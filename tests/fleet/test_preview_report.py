@@ -6,7 +6,7 @@ from fleet.previews import FLOW_LOG, RULE, TOPIC, create, fleets, hostile, previ
 from hypothesis import given
 
 from threatmon.fleet.changes import Change, Preview
-from threatmon.fleet.folding import fold
+from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_report import DRIFT, first_few, headline, short, short_type, text
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.targets import PROGRAM_FILES, FleetFaults, Target, read, select
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.settings import Settings
-from threatmon.stack_files import StackFile
+from threatmon.fleet.targets import FleetFaults, Target, is_program, read, select
+from threatmon.model.settings import Settings
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.files import StackFile
 
 ACCOUNT = "111122223333"
 
@@ -246,8 +246,8 @@ def test_a_changed_stack_file_affects_its_own_stack() -> None:
         "requirements.txt",
         "components/alerts.py",
         "components/deeper/new.json",
-        "threatmon/settings.py",
-        "threatmon/finding_types.json",
+        "threatmon/model/settings.py",
+        "threatmon/model/finding_types.json",
     ],
 )
 def test_a_change_to_the_program_affects_every_stack(path: str) -> None:
@@ -264,9 +264,9 @@ def test_a_change_to_the_program_affects_every_stack(path: str) -> None:
         "tests/test_settings.py",
         "tests/components/test_alerts.py",
         "threatmon/cli/verify.py",
-        "threatmon/local/account.py",
+        "threatmon/emulator/account.py",
         "threatmon/fleet/targets.py",
-        "threatmon/exposure.py",
+        "threatmon/investigate/exposure.py",
         "requirements-dev.txt",
         "Pulumi.gone.yaml",
         "other/Pulumi.dev.yaml",
@@ -288,7 +288,8 @@ def imported(file: Path) -> Iterator[Path]:
         names = [it.name for it in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}", *(f"{node.module}.{name}" for name in names)]
-        for name in names:
+        packages = {name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}
+        for name in packages:
             module = PROJECT_ROOT.joinpath(*name.split("."))
             yield from (it for it in (module.with_suffix(".py"), module / "__init__.py") if it.is_file())
 
@@ -302,9 +303,13 @@ def program_modules() -> set[str]:
     return {file.relative_to(PROJECT_ROOT).as_posix() for file in found}
 
 
-def test_the_programs_files_are_exactly_what_it_imports_and_reads() -> None:
-    modules = {file for file in program_modules() if not file.startswith("components/")}
-    assert modules | {"Pulumi.yaml", "requirements.txt", "threatmon/finding_types.json"} == PROGRAM_FILES
+def test_the_program_is_exactly_what_it_imports_and_reads() -> None:
+    tracked = [
+        path.relative_to(PROJECT_ROOT).as_posix() for path in PROJECT_ROOT.rglob("*.py") if ".venv" not in path.parts
+    ]
+    read_too = {"Pulumi.yaml", "requirements.txt", "threatmon/model/finding_types.json"}
+    assert {file for file in tracked if is_program(file)} == program_modules()
+    assert all(map(is_program, read_too))
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9.-]{0,5}", fullmatch=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from threatmon.evaluation.policy_evaluator import Principal, allows
 from threatmon.fleet.widening import widened
-from threatmon.policy_evaluation import Principal, allows
 
 Statement = dict[str, Any]
 

@@ -8,9 +8,9 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.cli import cost, demo, engine, explain, fleet, init, investigate, redrive, simulate, verify
-from threatmon.cli.aws import explained
-from threatmon.cli.errors import CHECK_FAILED, USER_ERRORS, WRONG_USE
+from threatmon.aws.session import explained
+from threatmon.cli import cost, demo, explain, fleet, init, investigate, pulumi, redrive, simulate, verify
+from threatmon.errors import CHECK_FAILED, ThreatmonError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("demo")(demo.demo)
@@ -24,7 +24,7 @@ app.command("init")(init.init)
 app.add_typer(fleet.app, name="fleet")
 # The engine's own options, --help among them, are for the engine.
 _FOR_THE_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-app.command("pulumi", context_settings=_FOR_THE_ENGINE)(engine.pulumi)
+app.command("pulumi", context_settings=_FOR_THE_ENGINE)(pulumi.pulumi)
 
 
 @app.callback()
@@ -33,12 +33,12 @@ def root() -> None:
 
 
 def main() -> None:
-    """Runs the command line; what a user can mend is said without a traceback."""
+    """Runs the command line; prints what a person can fix, without a traceback."""
     try:
         app()
-    except USER_ERRORS as error:
+    except ThreatmonError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(WRONG_USE)
+        sys.exit(error.exit_code)
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"{explained(error)}\n")
         sys.exit(CHECK_FAILED)

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon import costs, names
-from threatmon.cli.aws import Aws, connect
-from threatmon.cli.errors import UsageError
-from threatmon.cli.stack_facts import settings_of
-from threatmon.costs import Change, Item, Measurement, Resources
-from threatmon.local.deployment import deployed
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.stack_files import StackFile, load
+from threatmon.aws.session import Aws, connect
+from threatmon.emulator.deployment import deployed
+from threatmon.errors import UsageError
+from threatmon.model import names
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks import monthly_cost
+from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.monthly_cost import Change, Item, Measurement, Resources
 
 PERMISSIONS = ("cloudwatch:GetMetricStatistics",)
 
@@ -47,8 +48,8 @@ def cost(
     measured = _measured(connect(stack_file), stack) if gb_per_day is None else None
     volume = measured.gb_per_day if measured else gb_per_day or 0
     resources = _resources(stack_file)
-    items = costs.estimate(volume, flow_logs, resources)
-    changes = costs.changes(volume, flow_logs, resources)
+    items = monthly_cost.estimate(volume, flow_logs, resources)
+    changes = monthly_cost.changes(volume, flow_logs, resources)
     if as_json:
         typer.echo(json.dumps(_document(stack_file, volume, measured, items, changes), indent=2))
     else:
@@ -69,7 +70,7 @@ def _measured(aws: Aws, stack: str) -> Measurement:
         Statistics=["Sum"],
     )
     hourly = {point["Timestamp"].timestamp(): point["Sum"] for point in answer["Datapoints"]}
-    found = costs.measurement(hourly, now.timestamp())
+    found = monthly_cost.measurement(hourly, now.timestamp())
     if found is None:
         raise UsageError(
             f"{group} in {aws.region} has received nothing for {_MEASURED_DAYS} days, so there is nothing to measure: "
@@ -81,20 +82,20 @@ def _measured(aws: Aws, stack: str) -> Measurement:
 def _resources(stack: StackFile) -> Resources:
     """What the program makes of the stack file, by running it against an emulated account."""
     with deployed(stack) as (_, run):
-        return costs.resources_of((it.type, it.inputs) for it in run.resources.values())
+        return monthly_cost.resources_of((it.type, it.inputs) for it in run.resources.values())
 
 
 # -- output -----------------------------------------------------------------------------------------------------------
 
 
 def _notes(stack: StackFile, measured: Measurement | None) -> list[str]:
-    notes = [f"Prices: {costs.REGION}, {costs.DATED}, {costs.SOURCE} ({costs.CAVEAT})."]
-    if stack.region != costs.REGION:
+    notes = [f"Prices: {monthly_cost.REGION}, {monthly_cost.DATED}, {monthly_cost.SOURCE} ({monthly_cost.CAVEAT})."]
+    if stack.region != monthly_cost.REGION:
         notes.append(f"This stack is in {stack.region}, where prices differ; by how much is not known here.")
     if measured and measured.days < _MEASURED_DAYS - 0.1:
         notes.append(f"Records go back only {measured.days:.1f} days, and the rest is extrapolated from them.")
-    notes += [f"Assumed: {it}." for it in costs.ASSUMPTIONS]
-    return notes + [f"Not estimated: {it}" for it in costs.NOT_ESTIMATED]
+    notes += [f"Assumed: {it}." for it in monthly_cost.ASSUMPTIONS]
+    return notes + [f"Not estimated: {it}" for it in monthly_cost.NOT_ESTIMATED]
 
 
 def _show(
@@ -107,7 +108,7 @@ def _show(
 ) -> None:
     source = f"measured over {measured.days:.1f} days" if measured else "as given"
     console.print(f"[bold]Stack {stack.name}[/], {volume:,.2f} GB of flow logs a day, {source}\n", highlight=False)
-    bill, free = costs.total(items), sum(item.free for item in items)
+    bill, free = monthly_cost.total(items), sum(item.free for item in items)
     table = _table("what", "how much", "USD a month")
     for item in items:
         table.add_row(item.what, Text(item.basis), _usd(item.usd))
@@ -138,13 +139,18 @@ def _usd(amount: float) -> str:
 def _document(
     stack: StackFile, volume: float, measured: Measurement | None, items: Sequence[Item], changes: Sequence[Change]
 ) -> dict[str, Any]:
-    bill = costs.total(items)
+    bill = monthly_cost.total(items)
     return {
         "stack": stack.name,
         "region": stack.region,
         "gbPerDay": volume,
         "measuredDays": measured.days if measured else None,
-        "prices": {"region": costs.REGION, "dated": costs.DATED, "source": costs.SOURCE, "caveat": costs.CAVEAT},
+        "prices": {
+            "region": monthly_cost.REGION,
+            "dated": monthly_cost.DATED,
+            "source": monthly_cost.SOURCE,
+            "caveat": monthly_cost.CAVEAT,
+        },
         "items": [
             {"what": it.what, "basis": it.basis, "usd": round(it.usd, 2), "freeTierUsd": round(it.free, 2)}
             for it in items

@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 from rich.tree import Tree
 
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.delivery import Journey, deliver
-from threatmon.local.deployment import Deployment, deployed
-from threatmon.local.program import PROJECT_ROOT, ProgramRun
-from threatmon.stack_files import load
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.delivery import Journey, deliver
+from threatmon.emulator.deployment import Deployment, deployed
+from threatmon.emulator.program import ProgramRun
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.files import load
 
 Event = Mapping[str, Any]
 
@@ -70,7 +71,7 @@ def _confirm_subscriptions(account: EmulatedAccount) -> None:
 
 def _recorded(name: str, account: EmulatedAccount) -> dict[str, Any]:
     """A recorded event, as it would have come from this account and Region."""
-    text = files("threatmon.local").joinpath("events", f"{name}.json").read_text(encoding="utf-8")
+    text = files("threatmon.emulator").joinpath("events", f"{name}.json").read_text(encoding="utf-8")
     return json.loads(text.replace("111122223333", account.account_id).replace("eu-west-1", account.region))
 
 

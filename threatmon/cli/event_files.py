@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from threatmon import findings
-from threatmon.cli.errors import UsageError
+from threatmon.errors import UsageError
+from threatmon.evaluation import findings
 
 
 def read_events(path: Path) -> list[findings.Event]:
-    """The events of a file, in any form :func:`threatmon.findings.read` knows; ``-`` is the standard input.
+    """The events of a file, in any form :func:`threatmon.evaluation.findings.read` knows; ``-`` is the standard input.
 
     Raises :class:`UsageError` with each fault on a line of its own.
     """

@@ -8,13 +8,13 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from threatmon import names
-from threatmon.cli.errors import CHECK_FAILED
 from threatmon.cli.event_files import read_events
-from threatmon.cli.stack_facts import place_of, settings_of
-from threatmon.explanation import Verdict, alerts, verdicts
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.stack_files import StackFile, load
+from threatmon.errors import CHECK_FAILED
+from threatmon.evaluation.explain import Verdict, alerts, verdicts
+from threatmon.model import names
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.facts import place_of, settings_of
+from threatmon.stacks.files import StackFile, load
 
 PERMISSIONS: tuple[str, ...] = ()
 

@@ -15,19 +15,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon import stack_template
-from threatmon.cli import aws, init_account
-from threatmon.cli.aws import Aws
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.init_account import Survey
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.names import is_stack_name
+from threatmon.aws import session
+from threatmon.aws.session import Aws
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.model.names import is_stack_name
+from threatmon.model.settings import ConfigFaults, parse
+from threatmon.project import PROJECT_ROOT
 from threatmon.reports import plain
-from threatmon.settings import ConfigFaults, parse
-from threatmon.stack_files import StackFile, load
-from threatmon.stack_template import Choice, Network
+from threatmon.stacks import survey, template
+from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.survey import Survey
+from threatmon.stacks.template import Choice, Network
 
-PERMISSIONS = init_account.PERMISSIONS
+PERMISSIONS = survey.PERMISSIONS
 
 # Which option gives which key, and a value that has no fault.
 _OPTIONS = {
@@ -70,7 +70,7 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
         _refuse_gaps(before, region, given, yes=yes)
     connection = _connect(before, profile, region or typer.prompt("Region"))
     with Console(stderr=True).status(f"Reading account {connection.account_id}, {connection.region}"):
-        found = init_account.survey(connection, stack)
+        found = survey.survey(connection, stack)
     choice = Choice(
         stack,
         connection.account_id,
@@ -81,7 +81,7 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
         finding_type or (),
     )
     _show(choice, found)
-    text = stack_template.text(choice, stack_template.kept_of(before.text))
+    text = template.text(choice, template.kept_of(before.text))
     if text == before.text:
         typer.echo(f"{before.path.name} says all this already.")
         return
@@ -158,7 +158,7 @@ def _refuse_gaps(before: Before, region: str | None, given: Mapping[str, Sequenc
 
 def _default_region(profile: str | None) -> str | None:
     try:
-        return aws.new_session(profile, None).region_name
+        return session.new_session(profile, None).region_name
     except UsageError as error:
         raise UsageError(str(error).replace("aws:profile", "--profile")) from None
 
@@ -167,9 +167,9 @@ def _connect(before: Before, profile: str | None, region: str) -> Aws:
     """The account; of a stack that has a file, only one that it may touch."""
     config = {"aws:profile": profile, "aws:region": region, "aws:allowedAccountIds": before.file.account_ids}
     try:
-        return aws.connect(StackFile(before.file.name, config))
+        return session.connect(StackFile(before.file.name, config))
     except (EndpointConnectionError, InvalidRegionError, UnknownRegionError):
-        known = aws.new_session(profile, region).get_available_regions("guardduty")
+        known = session.new_session(profile, region).get_available_regions("guardduty")
         if region in known:
             raise
         near = "".join(f"; did you mean {it}?" for it in difflib.get_close_matches(region, known, n=1))
@@ -207,11 +207,11 @@ def _asked_networks(console: Console, connection: Aws, found: Survey) -> list[Ne
     console.print(_table(networks))
     unlogged = [index for index, it in enumerate(networks) if not it.is_vpc and not it.logged_to]
     # Where nobody can tell what is logged already, nothing is the default: a second flow log costs as much again.
-    default = stack_template.as_numbers(unlogged) if "flow logs" not in found.unread else ""
+    default = template.as_numbers(unlogged) if "flow logs" not in found.unread else ""
     while True:
         answer = typer.prompt("Which to log (such as 2,4-6)", default=default or None)
         try:
-            chosen = stack_template.numbered(answer, len(networks))
+            chosen = template.numbered(answer, len(networks))
         except ValueError as error:
             typer.echo(str(error))
             continue

@@ -14,21 +14,31 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from threatmon import findings, names, traffic
-from threatmon.cli import insights, surroundings
-from threatmon.cli.aws import Aws, connect
-from threatmon.cli.errors import CHECK_FAILED, UsageError
+from threatmon.aws.session import Aws, connect
 from threatmon.cli.event_files import read_events
-from threatmon.cli.stack_facts import settings_of
-from threatmon.cli.surroundings import attempt, find_instance, look_around
-from threatmon.exposure import Exposure, Surroundings, exposure
-from threatmon.investigation import Found, Subject, Traffic, Window, endpoint, recorded_instance, subject, window
-from threatmon.investigation_report import document, report
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.queries import FormatName
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.evaluation import findings
+from threatmon.investigate import insights, network_context, traffic
+from threatmon.investigate.exposure import Exposure, Surroundings, exposure
+from threatmon.investigate.investigation import (
+    Found,
+    Subject,
+    Traffic,
+    Window,
+    endpoint,
+    recorded_instance,
+    subject,
+    window,
+)
+from threatmon.investigate.network_context import attempt, find_instance, look_around
+from threatmon.investigate.report import document, report
+from threatmon.model import names
+from threatmon.model.queries import FormatName
+from threatmon.model.settings import Settings
+from threatmon.project import PROJECT_ROOT
 from threatmon.reports import Block, Drawing, Facts, Report, Table, markdown, plain, size
-from threatmon.settings import Settings
-from threatmon.stack_files import load
+from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import load
 
 PERMISSIONS: tuple[str, ...] = tuple(
     sorted(
@@ -37,7 +47,7 @@ PERMISSIONS: tuple[str, ...] = tuple(
             "guardduty:ListDetectors",
             "guardduty:ListFindings",
             *insights.PERMISSIONS,
-            *surroundings.PERMISSIONS,
+            *network_context.PERMISSIONS,
         }
     )
 )

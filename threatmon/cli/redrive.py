@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon import names
-from threatmon.cli.aws import Aws, connect, explained
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.outputs import stack_outputs
-from threatmon.cli.stack_facts import settings_of
-from threatmon.dead_letters import DeadLetter, plain_text, raw_event, read
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.messages import MESSAGE_QUOTA
-from threatmon.stack_files import StackFile, load
+from threatmon.aws.session import Aws, connect, explained
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.model import names
+from threatmon.model.email import MESSAGE_QUOTA
+from threatmon.project import PROJECT_ROOT
+from threatmon.redrive.dead_letters import DeadLetter, plain_text, raw_event, read
+from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.outputs import stack_outputs
 
 # The key of the topics and of the queue is used on the caller's behalf; kms itself is not called.
 PERMISSIONS = (

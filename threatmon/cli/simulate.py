@@ -10,16 +10,17 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import track
 
-from threatmon import finding_types, port_scan_plan
-from threatmon.cli.aws import Aws, connect
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.outputs import stack_outputs
-from threatmon.cli.stack_facts import place_of, settings_of
-from threatmon.explanation import rules_of
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.sample_findings import Expectation, Selection, batches, expectation, select
-from threatmon.settings import Settings
-from threatmon.stack_files import StackFile, load
+from threatmon.aws.session import Aws, connect
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.evaluation.explain import rules_of
+from threatmon.model import finding_types
+from threatmon.model.settings import Settings
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.facts import place_of, settings_of
+from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.outputs import stack_outputs
+from threatmon.verify import port_scan_plan
+from threatmon.verify.sample_findings import Expectation, Selection, batches, expectation, select
 
 PERMISSIONS = ("guardduty:CreateSampleFindings",)
 

@@ -13,20 +13,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from threatmon import checks
-from threatmon.checks import Channel, Verdict
-from threatmon.cli import verify_send
-from threatmon.cli.aws import Aws, connect, explained
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.outputs import stack_outputs
-from threatmon.cli.stack_facts import settings_of
-from threatmon.cli.verify_account import Account, NotDeployedError, Rule
-from threatmon.event_patterns import AlertRule
-from threatmon.explanation import rules_of
-from threatmon.local.program import PROJECT_ROOT
-from threatmon.messages import mail
-from threatmon.severity import bands_from
-from threatmon.stack_files import load
+from threatmon.aws.session import Aws, connect, explained
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.evaluation.explain import rules_of
+from threatmon.model.email import mail
+from threatmon.model.event_patterns import AlertRule
+from threatmon.model.severity import bands_from
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import load
+from threatmon.stacks.outputs import stack_outputs
+from threatmon.verify import checks, delivery_test
+from threatmon.verify.checks import Channel, Verdict
+from threatmon.verify.deployed_stack import Account, NotDeployedError, Rule
 
 # What the command asks of AWS; guardduty:CreateSampleFindings and cloudwatch:GetMetricData for --send alone.
 PERMISSIONS = (
@@ -86,7 +85,7 @@ def verify(
     """
     stack_file = load(PROJECT_ROOT, stack)
     settings = settings_of(stack_file)
-    plan = verify_send.plan(settings) if send else None
+    plan = delivery_test.plan(settings) if send else None
     outputs = stack_outputs(stack)
     aws = connect(stack_file)
     _refuse_another_place(stack, aws, outputs)
@@ -98,7 +97,7 @@ def verify(
     passed = all(check.verdict.state in ("ok", "warning") for check in results)
     if not as_json:
         _show(Console(), stack, aws, results, seconds)
-    sent = verify_send.send(account, plan, 60 * timeout, quiet=as_json) if plan else None
+    sent = delivery_test.send(account, plan, 60 * timeout, quiet=as_json) if plan else None
     if as_json:
         document = _document(stack, aws, results, passed=passed) | ({"sent": sent.document()} if sent else {})
         typer.echo(json.dumps(document, indent=2))

@@ -10,11 +10,12 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, Literal, NamedTuple
 
-from threatmon import checks, names
-from threatmon.checks import Answer, Subscriber
-from threatmon.explanation import rules_of
+from threatmon.evaluation.explain import rules_of
 from threatmon.fleet.targets import Target
-from threatmon.protection_plans import FEATURES
+from threatmon.model import names
+from threatmon.model.protection_plans import FEATURES
+from threatmon.verify import checks
+from threatmon.verify.checks import Answer, Subscriber
 
 Level = Literal["gap", "unknown", "note", "ok"]
 LEVELS: tuple[Level, ...] = ("gap", "unknown", "note", "ok")  # the worst first

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from threatmon.fleet.changes import Change
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
-from threatmon.fleet.policies import widened_policies
-from threatmon.protection_plans import FEATURES
+from threatmon.fleet.widened_policies import widened_policies
+from threatmon.model.protection_plans import FEATURES
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,7 +45,7 @@ def dangers(changes: Sequence[Change]) -> list[Danger]:
 
     ``changes`` includes the resources that stay the same. To delete a resource that is retained only forgets it, and is
     no danger; to replace one is, since what takes its place starts empty. A new resource is none either, save for
-    policies (:func:`threatmon.fleet.policies.widened_policies`).
+    policies (:func:`threatmon.fleet.widened_policies.widened_policies`).
     """
     changes = [it._replace(op="same", new=it.old) if it.op == "delete" and it.retained else it for it in changes]
     if all(it.op in ("same", "read", "refresh") for it in changes):

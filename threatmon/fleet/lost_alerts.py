@@ -7,11 +7,11 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from threatmon.event_patterns import Pattern
-from threatmon.finding_types import catalogue, is_known
+from threatmon.evaluation.event_matcher import matches
 from threatmon.fleet.changes import UNKNOWN, Change
-from threatmon.pattern_matching import matches
-from threatmon.severity import BANDS
+from threatmon.model.event_patterns import Pattern
+from threatmon.model.finding_types import catalogue, is_known
+from threatmon.model.severity import BANDS
 
 _TOPIC = "aws:sns/topic:Topic"
 _SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"

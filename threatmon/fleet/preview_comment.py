@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from threatmon.fleet.folding import Folded
+from threatmon.fleet.grouping import Folded
 from threatmon.fleet.preview_report import (
     FULL,
     PREVIEW,

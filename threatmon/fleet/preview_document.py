@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from threatmon.fleet.changes import Preview
 from threatmon.fleet.differences import without_secrets
-from threatmon.fleet.folding import fold, status
+from threatmon.fleet.grouping import fold, status
 from threatmon.fleet.preview_report import PREVIEW, Wording, headline
 
 VERSION = 1

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from threatmon.fleet.changes import Op
 from threatmon.fleet.dangers import KINDS
 from threatmon.fleet.differences import Difference
-from threatmon.fleet.folding import Failure, Folded, FoldedChange, FoldedDanger, Group, NewStacks
+from threatmon.fleet.grouping import Failure, Folded, FoldedChange, FoldedDanger, Group, NewStacks
 from threatmon.reports import plain
 
 Noun = Literal["dangerous change", "failure", "change", "new stack", "unchanged stack", "note"]

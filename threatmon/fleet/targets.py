@@ -9,38 +9,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from threatmon import settings, stack_files
-from threatmon.names import is_stack_name
-from threatmon.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
-from threatmon.stack_files import PROJECT_FILE, StackFile, StackFileError
+from threatmon.errors import ThreatmonError
+from threatmon.model import settings
+from threatmon.model.names import is_stack_name
+from threatmon.model.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
+from threatmon.project import PROJECT_FILE
+from threatmon.stacks import files as stack_files
+from threatmon.stacks.files import StackFile, StackFileError
 
-# What the program imports, besides components/; a test compares it with the imports.
-_MODULES = (
-    "__init__",
-    "alarms",
-    "console",
-    "dashboards",
-    "documents",
-    "event_patterns",
-    "finding_types",
-    "garbage",
-    "messages",
-    "names",
-    "next_steps",
-    "protection_plans",
-    "queries",
-    "settings",
-    "severity",
+# What the program consists of, besides its own stack file; a test compares it with what the program imports.
+_PROGRAM_FILES = frozenset(
+    {PROJECT_FILE, "__main__.py", "requirements.txt", "threatmon/__init__.py", "threatmon/errors.py"}
 )
-PROGRAM_FILES = frozenset(
-    {
-        PROJECT_FILE,
-        "__main__.py",
-        "requirements.txt",
-        "threatmon/finding_types.json",
-        *(f"threatmon/{module}.py" for module in _MODULES),
-    }
-)
+_PROGRAM_FOLDERS = ("components/", "threatmon/model/")
 
 _ACCOUNTS, _REGION = "aws:allowedAccountIds", "aws:region"
 _NAMED_AT_MOST = 3  # files in one fault
@@ -60,7 +41,7 @@ class Target(NamedTuple):
         return self.file.name
 
 
-class FleetFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
+class FleetFaults(ThreatmonError):  # noqa: N818 - it carries any number of faults and reads as what it reports
     """The stack files have faults, or the choice of stacks has; ``str()`` of it is the whole message for the user."""
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -118,13 +99,14 @@ def select(
     if unmatched:
         raise FleetFaults([f"{json.dumps(glob)} matches no stack{_suggestion(glob, names)}" for glob in unmatched])
     chosen = [target for target in targets if any(fnmatchcase(target.stack, glob) for glob in globs)]
-    if changed_files is None or any(map(_is_program, changed_files)):
+    if changed_files is None or any(map(is_program, changed_files)):
         return chosen
     return [target for target in chosen if _file_name(target.stack) in changed_files]
 
 
-def _is_program(path: str) -> bool:
-    return path in PROGRAM_FILES or (path.startswith("components/") and not path.endswith(".md"))
+def is_program(path: str) -> bool:
+    """Say whether a changed file, a POSIX path relative to the project, can change what every stack deploys."""
+    return path in _PROGRAM_FILES or (path.startswith(_PROGRAM_FOLDERS) and not path.endswith(".md"))
 
 
 def _suggestion(glob: str, names: Sequence[str]) -> str:

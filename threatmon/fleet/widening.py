@@ -13,7 +13,7 @@ from functools import cache
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-from threatmon.policy_evaluation import listed, statements
+from threatmon.evaluation.policy_evaluator import listed, statements
 
 Effect = Literal["Allow", "Deny"]
 

@@ -20,15 +20,15 @@ from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 from typer.testing import CliRunner
 
-from threatmon.cli import aws
-from threatmon.cli.errors import UsageError
+from threatmon.aws import session
 from threatmon.cli.fleet import coverage as command
 from threatmon.cli.fleet import selection
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.deployment import deployed
+from threatmon.errors import UsageError
 from threatmon.fleet.coverage import Coverage, coverage
 from threatmon.fleet.targets import FleetFaults, Target, read
-from threatmon.local.account import EmulatedAccount
-from threatmon.local.deployment import deployed
-from threatmon.stack_files import load
+from threatmon.stacks.files import load
 
 ACCOUNTS = {"dev": "111122223333", "prod": "444455556666"}
 SUBNETS = {"dev": "subnet-0123456789abcdef0", "prod": "subnet-0fedcba9876543210"}
@@ -52,7 +52,7 @@ class World:
         self.folder = folder
         self.accounts: dict[str, EmulatedAccount] = {}
         monkeypatch.setattr(selection, "PROJECT_ROOT", folder)
-        monkeypatch.setattr(aws, "new_session", lambda profile, _region: self.accounts[profile].boto3_session())
+        monkeypatch.setattr(session, "new_session", lambda profile, _region: self.accounts[profile].boto3_session())
 
     def write(self, stack: str, account: str | None = None, **changes: Any) -> None:
         settings = {"subnetIds": [SUBNETS[stack]], "alertEmails": ["soc@example.com"], **changes}
@@ -82,7 +82,7 @@ class World:
     @property
     def found(self) -> Coverage:
         now = datetime.now(UTC)
-        return coverage(command.ask(self.targets, aws.connect, now, 2), now)
+        return coverage(command.ask(self.targets, session.connect, now, 2), now)
 
     def run(self, *arguments: str) -> Result:
         result = CliRunner().invoke(APP, list(arguments))
@@ -422,12 +422,12 @@ def test_every_answer_is_read_to_its_last_page(deploy: Deploy) -> None:
 
     world.client("ec2").create_subnet(VpcId="vpc-0000000000000feed", CidrBlock="10.0.9.0/24")
     now = datetime.now(UTC)
-    whole = command.gather(aws.connect(world.targets[0].file), now)
+    whole = command.gather(session.connect(world.targets[0].file), now)
     assert [len(entries) for entries in whole[1:5] if isinstance(entries, Sized)] == [2, 1, 3, 2]
     with ExitStack() as hooks:
         for operation in LISTS:
             hooks.enter_context(world.hooked("dev", f"before-call.{operation}", one_at_a_time(operation)))
-        paged = command.gather(aws.connect(world.targets[0].file), now)
+        paged = command.gather(session.connect(world.targets[0].file), now)
     assert paged[1:] == whole[1:]
     assert isinstance(paged.detector, dict)
     assert all(pages[operation] > 1 for operation in LISTS)

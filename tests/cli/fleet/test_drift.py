@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli.fleet.fake_engine import (
+from fleet.fake_engine import (
     LOG_GROUP,
     TOPIC,
     FakeEngine,

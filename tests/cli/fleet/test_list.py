@@ -7,10 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from threatmon.cli import engine
 from threatmon.cli.fleet import list as listing
 from threatmon.cli.fleet import selection
 from threatmon.fleet.targets import FleetFaults
+from threatmon.stacks import engine
 
 app = typer.Typer()
 app.command()(listing.list_stacks)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet import selection
 from threatmon.cli.fleet.matrix import groups, matrix
+from threatmon.errors import UsageError
 from threatmon.fleet.targets import FleetFaults
 
 app = typer.Typer()

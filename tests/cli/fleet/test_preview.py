@@ -6,11 +6,11 @@ from typing import Any
 
 import boto3
 import pytest
-from cli.fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, pre, prepared, project, ran, says
+from fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, Ran, pre, prepared, project, ran, says
 from moto import mock_aws
 
-from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.preview import preview
+from threatmon.errors import UsageError
 from threatmon.fleet.targets import FleetFaults
 
 STACKS = ("dev", "prod", "test")

@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
-from cli.fleet.fake_engine import (
+from fleet.fake_engine import (
     LOG_GROUP,
     TOPIC,
     Asked,
@@ -28,9 +28,9 @@ from cli.fleet.fake_engine import (
 )
 from moto import mock_aws
 
-from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet import up as command
 from threatmon.cli.fleet.up import up
+from threatmon.errors import UsageError
 from threatmon.fleet.dangers import KINDS
 from threatmon.fleet.targets import FleetFaults
 

@@ -15,13 +15,11 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from threatmon.checks import Answer
-from threatmon.cli.aws import Aws, explained
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.fleet import roles
+from threatmon.aws.session import Aws, explained
 from threatmon.cli.fleet.previews import Role
 from threatmon.cli.fleet.selection import Stacks, selected
-from threatmon.fleet import coverage_report
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.fleet import coverage_report, roles
 from threatmon.fleet.coverage import (
     ALERTS,
     DAYS,
@@ -36,7 +34,8 @@ from threatmon.fleet.coverage import (
 from threatmon.fleet.coverage import coverage as folded
 from threatmon.fleet.targets import Target
 from threatmon.reports import Table, markdown, plain
-from threatmon.stack_files import StackFile
+from threatmon.stacks.files import StackFile
+from threatmon.verify.checks import Answer
 
 PERMISSIONS = (
     "cloudwatch:GetMetricData",

@@ -2,9 +2,9 @@
 
 import typer
 
-from threatmon.cli.errors import CHECK_FAILED
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import Format, Stacks, selected
+from threatmon.errors import CHECK_FAILED
 from threatmon.fleet.changes import Preview
 from threatmon.fleet.preview_report import DRIFT
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.cli.engine import find_engine, reason
-from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
+from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target
-from threatmon.local.program import PROJECT_ROOT
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.engine import find_engine, reason
 
 _PATIENCE = 60  # seconds for the backend to answer
 _COLUMNS = ("Stack", "Account", "Region", "Subnets", "VPCs", "Addresses", "Detector", "Last update")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from threatmon.cli.errors import UsageError
 from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
+from threatmon.errors import UsageError
 
 # https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/run-job-variations
 _MOST_JOBS = 256

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from threatmon.cli.errors import CHECK_FAILED, UsageError
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
+from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet.changes import Preview
 from threatmon.fleet.preview_document import read_document
 

@@ -11,19 +11,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from threatmon.cli.errors import UsageError
-from threatmon.cli.fleet import recovery, roles
-from threatmon.cli.fleet.automation import Fleet
-from threatmon.cli.fleet.crew import interruptible, side_by_side
-from threatmon.cli.fleet.engine import Engine
 from threatmon.cli.fleet.selection import Output
+from threatmon.errors import UsageError
+from threatmon.fleet import recovery, roles
+from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import Preview
-from threatmon.fleet.folding import fold
+from threatmon.fleet.engine import Engine
+from threatmon.fleet.grouping import fold
 from threatmon.fleet.interruptions import Interrupted
 from threatmon.fleet.preview_comment import markdown
 from threatmon.fleet.preview_document import document
 from threatmon.fleet.preview_report import PREVIEW, Wording, text
 from threatmon.fleet.targets import Target
+from threatmon.fleet.workers import interruptible, side_by_side
 
 Parallel = Annotated[int, typer.Option("--parallel", min=1, max=64, metavar="N", help="Stacks under way at a time.")]
 Role = Annotated[

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from threatmon.cli.errors import UsageError
+from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target, read, select
-from threatmon.local.program import PROJECT_ROOT
+from threatmon.project import PROJECT_ROOT
 
 Stacks = Annotated[
     list[str] | None,

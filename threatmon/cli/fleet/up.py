@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.cli.errors import CHECK_FAILED, UsageError
-from threatmon.cli.fleet import recovery
-from threatmon.cli.fleet.automation import Fleet
-from threatmon.cli.fleet.crew import interruptible, side_by_side
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
 from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
+from threatmon.errors import CHECK_FAILED, UsageError
+from threatmon.fleet import recovery
+from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import Preview
 from threatmon.fleet.dangers import KINDS, dangers
-from threatmon.fleet.folding import fold
+from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_report import text
+from threatmon.fleet.rollout import Outcome, roll_out, waves
 from threatmon.fleet.targets import Target
-from threatmon.fleet.waves import Outcome, roll_out, waves
+from threatmon.fleet.workers import interruptible, side_by_side
 
 PERMISSIONS = recovery.PERMISSIONS
 

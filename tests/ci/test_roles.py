@@ -1,0 +1,561 @@
+"""The roles of CI: who may assume them, and that they allow what deploying asks of AWS, and nothing else."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import pytest
+import role_policies
+import yaml
+from botocore.client import BaseClient
+from emulator.test_resources import CASES
+from harness import ACCOUNT
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi.runtime import MockResourceArgs
+from role_policies import Home, deploy_policy, github, gitlab, grants, preview_policy, state_policy, trust
+
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.mocks import EmulatedMocks
+from threatmon.emulator.program import plain, run_project
+from threatmon.emulator.resources import emulated
+from threatmon.evaluation.policy_evaluator import allows, statements
+from threatmon.fleet import recovery
+from threatmon.project import PROJECT_ROOT
+
+HOME = Home(ACCOUNT)
+PREVIEW, DEPLOY = preview_policy(HOME), deploy_policy(HOME)
+SUBNET, VPC = "subnet-0123456789abcdef0", "vpc-0123456789abcdef0"
+TAGS = {"project": "threat-monitor", "stack": "prod"}
+READS = re.compile(r"(Get|List|Describe)[A-Z]\w*")
+# What reads settings, but also what must stay unread: logs, messages, findings, what is encrypted.
+CONTENTS = [
+    "guardduty:GetFindings",
+    "kms:Decrypt",
+    "logs:FilterLogEvents",
+    "logs:GetLogEvents",
+    "logs:GetQueryResults",
+    "logs:StartQuery",
+    "logs:Unmask",
+    "sns:ListSubscriptionsByTopic",
+    "sqs:ReceiveMessage",
+    "ssm:GetParameter",
+    "secretsmanager:GetSecretValue",
+    "s3:GetObject",
+]
+# botocore's signing names, where they are not what IAM calls the service.
+SERVICES = {"monitoring": "cloudwatch"}
+# The emulated account finds a target among all rules and asks for a flow log's tags, where the provider knows the rule
+# and has the tags: https://github.com/hashicorp/terraform-provider-aws
+EMULATION_ALONE = {"ec2:DescribeTags", "events:ListRules"}
+# Nobody needs a permission for it: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+FREE = {"sts:GetCallerIdentity"}
+# What switches something off again, which no change of the emulated account's own tests does.
+SWITCHED_OFF: Mapping[str, Mapping[str, Any]] = {
+    "aws:kms/key:Key": {"enableKeyRotation": False},
+    "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": 0},
+}
+# Allowed, though the emulated account never asks.
+PROVIDER_ASKS = {
+    "iam:ListAttachedRolePolicies": "a refresh reads the managed policies of a role (internal/service/iam/role.go)",
+    "iam:ListInstanceProfilesForRole": "before deleting a role the provider looks for instance profiles (the same)",
+    "iam:UpdateRoleDescription": "the provider changes a description by it (the same)",
+    "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role)",
+    "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
+}
+
+
+class Call(NamedTuple):
+    action: str
+    parameters: Mapping[str, Any]
+
+
+def recording(calls: list[Call]) -> Any:
+    """Notes every call of botocore's clients down."""
+    carry_out: Callable[..., Any] = BaseClient._make_api_call  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+    def note(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
+        service = client.meta.service_model.signing_name
+        calls.append(Call(f"{SERVICES.get(service, service)}:{operation}", dict(parameters)))
+        return carry_out(client, operation, parameters)
+
+    return patch.object(BaseClient, "_make_api_call", note)
+
+
+class Phases(NamedTuple):
+    """Calls by what they were for."""
+
+    reads: list[Call]
+    changes: list[Call]
+
+
+@pytest.fixture(scope="module")
+def by_type() -> Phases:
+    """Every resource type, created, read, updated and deleted."""
+    phases = Phases([], [])
+    for case in CASES:
+        with EmulatedAccount(ACCOUNT, "eu-west-1", TAGS) as account:
+            entry, inputs = emulated(case.type), case.inputs(account)
+            with recording(phases.changes):
+                physical_id, _ = entry.create(account, "logical", inputs)
+            with recording(phases.reads):
+                entry.read(account, physical_id)
+            with recording(phases.changes):
+                entry.update(account, physical_id, {**inputs, "tags": {"team": "a"}} if entry.tagging else inputs)
+                outputs = entry.update(account, physical_id, {**inputs, **case.changes})
+                account.default_tags = {}
+                entry.update(account, physical_id, {**inputs, **SWITCHED_OFF.get(case.type, {})})
+                entry.delete(account, physical_id, outputs)
+    return phases
+
+
+class Remembering(EmulatedMocks):
+    """Keeps what was made: type, id, inputs and properties."""
+
+    def __init__(self, account: EmulatedAccount) -> None:
+        super().__init__(account)
+        self.made: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        id_, state = super().new_resource(args)
+        if id_:
+            self.made.append((args.typ, id_, plain(args.inputs), plain(state)))
+        return id_, state
+
+
+@pytest.fixture(scope="module")
+def by_stack() -> Phases:
+    """A stack with everything, under the names that its resources have: deployed, read, updated and destroyed."""
+    phases = Phases([], [])
+    subscriber = {"protocol": "sqs", "endpoint": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:siem", "format": "raw"}
+    config = {
+        "threat-monitor:subnetIds": [SUBNET],
+        "threat-monitor:vpcIds": [VPC],
+        "threat-monitor:alertEmails": ["a@example.com"],
+        "threat-monitor:alerts": {"subscribers": [subscriber]},
+        "threat-monitor:health": {"enabled": True},
+    }
+    with EmulatedAccount(ACCOUNT, "eu-west-1", TAGS) as account:
+        account.seed_vpc(VPC)
+        account.seed_subnet(SUBNET)
+        mocks = Remembering(account)
+        with recording(phases.changes):
+            run_project(config, mocks, stack="prod")
+        with recording(phases.reads):
+            for type_, id_, _, _ in mocks.made:
+                emulated(type_).read(account, id_)
+        with recording(phases.changes):
+            for type_, id_, inputs, _ in mocks.made:
+                emulated(type_).update(account, id_, inputs)
+            for type_, id_, _, outputs in reversed(mocks.made):
+                emulated(type_).delete(account, id_, outputs)
+    return phases
+
+
+def actions(document: Mapping[str, Any]) -> set[str]:
+    return {action for statement in statements(document) for action in statement["Action"]}
+
+
+def asked(phases: Phases) -> set[str]:
+    return {call.action for calls in phases for call in calls} - EMULATION_ALONE - FREE
+
+
+# Parameter -> the ARN of what it names: service, Region, resource.
+_RULE, _KEY, _ALARM = (
+    ("events", "eu-west-1", "rule/{}"),
+    ("kms", "eu-west-1", "key/{}"),
+    ("cloudwatch", "eu-west-1", "alarm:{}"),
+)
+_DASHBOARD, _QUEUE = ("cloudwatch", "", "dashboard/{}"), ("sqs", "eu-west-1", "{}")
+_FLOW_LOG, _TOPIC = ("ec2", "eu-west-1", "vpc-flow-log/{}"), ("sns", "eu-west-1", "{}")
+NAMED_BY: Mapping[str, tuple[str, str, str]] = {
+    "cloudwatch AlarmName": _ALARM,
+    "cloudwatch AlarmNames": _ALARM,
+    "cloudwatch DashboardName": _DASHBOARD,
+    "cloudwatch DashboardNames": _DASHBOARD,
+    "cloudwatch ResourceARN": _ALARM,
+    "ec2 FlowLogIds": _FLOW_LOG,
+    "ec2 ResourceIds": ("ec2", "eu-west-1", "{kind}/{}"),
+    "ec2 Resources": _FLOW_LOG,
+    "events Name": _RULE,
+    "events ResourceARN": _RULE,
+    "events Rule": _RULE,
+    "guardduty DetectorId": ("guardduty", "eu-west-1", "detector/{}"),
+    "guardduty ResourceArn": ("guardduty", "eu-west-1", "{}"),
+    "iam RoleName": ("iam", "", "role/{}"),
+    "kms AliasName": ("kms", "eu-west-1", "{}"),
+    "kms KeyId": _KEY,
+    "kms TargetKeyId": _KEY,
+    "logs logGroupName": ("logs", "eu-west-1", "log-group:{}"),
+    "logs resourceArn": ("logs", "eu-west-1", "{}"),
+    "sns Name": _TOPIC,
+    "sns ResourceArn": _TOPIC,
+    "sns SubscriptionArn": _TOPIC,
+    "sns TopicArn": _TOPIC,
+    "sqs QueueName": _QUEUE,
+    "sqs QueueUrl": _QUEUE,
+}
+
+
+def resources(call: Call) -> Iterator[str]:
+    """ARNs of what a call is about, as IAM sees them."""
+    for parameter, value in call.parameters.items():
+        place = NAMED_BY.get(f"{call.action.partition(':')[0]} {parameter}")
+        for text in (value if isinstance(value, list) else [value]) if place else []:
+            service, region, pattern = place or ("", "", "")
+            name = text.rpartition("/")[2] if text.startswith("https:") else text
+            yield (
+                name
+                if name.startswith("arn:")
+                else HOME.arn(service, pattern.format(name, kind=name.partition("-")[0]), region)
+            )
+
+
+def refused(policy: Mapping[str, Any], calls: list[Call]) -> list[str]:
+    """The calls that the policy does not allow, on what they are about."""
+    text, tagged = json.dumps(policy), {"aws:ResourceTag/project": "threat-monitor"}
+    return sorted(
+        {
+            f"{call.action} on {arn}"
+            for call in calls
+            if call.action not in EMULATION_ALONE | FREE
+            for arn in (list(resources(call)) or ["*"])
+            if not allows(text, call.action, arn, context=tagged)
+        }
+    )
+
+
+# -- what they allow ---------------------------------------------------------------------------------------------------
+
+
+def test_whoever_deploys_may_do_all_that_every_resource_type_asks(by_type: Phases) -> None:
+    assert asked(by_type) - actions(DEPLOY) == set()
+
+
+def test_whoever_previews_may_read_every_resource_type(by_type: Phases) -> None:
+    assert {call.action for call in by_type.reads} - EMULATION_ALONE - actions(PREVIEW) == set()
+
+
+def test_a_whole_stack_can_be_deployed_updated_and_destroyed_under_its_own_names(by_stack: Phases) -> None:
+    assert len(by_stack.changes) > 200
+    assert refused(DEPLOY, by_stack.changes) == []
+
+
+def test_a_whole_stack_can_be_read_under_its_own_names(by_stack: Phases) -> None:
+    assert len(by_stack.reads) > 50
+    assert refused(PREVIEW, by_stack.reads) == []
+
+
+def test_whoever_deploys_may_look_for_what_an_interrupted_run_has_made() -> None:
+    assert set(recovery.PERMISSIONS) <= actions(DEPLOY)
+
+
+def test_what_is_allowed_is_asked_or_has_a_reason(by_type: Phases, by_stack: Phases) -> None:
+    unasked = actions(DEPLOY) - asked(by_type) - asked(by_stack)
+    assert unasked == PROVIDER_ASKS.keys()
+
+
+def test_what_the_emulation_alone_asks_is_not_allowed(by_type: Phases) -> None:
+    assert {call.action for calls in by_type for call in calls} >= EMULATION_ALONE
+    assert not EMULATION_ALONE & actions(DEPLOY)
+
+
+# -- and nothing else --------------------------------------------------------------------------------------------------
+
+
+def test_whoever_previews_changes_nothing() -> None:
+    assert [it for it in actions(PREVIEW) if not READS.fullmatch(it.partition(":")[2])] == []
+    assert actions(PREVIEW) < actions(DEPLOY)
+
+
+@pytest.mark.parametrize("action", CONTENTS)
+@pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
+def test_neither_reads_logs_messages_findings_or_secrets(policy: dict[str, Any], action: str) -> None:
+    assert action not in actions(policy)
+
+
+@pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
+def test_every_action_is_named_in_full(policy: dict[str, Any]) -> None:
+    assert [it for it in actions(policy) if "*" in it or "?" in it] == []
+
+
+@pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
+def test_a_statement_is_for_everything_only_where_iam_leaves_no_choice(policy: dict[str, Any]) -> None:
+    for statement in statements(policy):
+        assert (statement["Resource"] == ["*"]) is (statement["Sid"] == "NoResourceToNarrowTo")
+        assert all(it == "*" or f":{ACCOUNT}:" in it for it in statement["Resource"])
+
+
+def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
+    whole = {arn.split(":", 5)[5] for it in statements(DEPLOY) for arn in it["Resource"] if arn.endswith("/*")}
+    assert whole == {
+        "detector/*",
+        "key/*",
+        "log-group:/threat-monitor/*",
+        "role/aws-service-role/guardduty.amazonaws.com/*",
+        "role/aws-service-role/malware-protection.guardduty.amazonaws.com/*",
+        "subnet/*",
+        "vpc-flow-log/*",
+        "vpc/*",
+    }
+
+
+@pytest.mark.parametrize(
+    ("action", "service", "resource"),
+    [
+        ("sns:DeleteTopic", "sns", "orders"),
+        ("sqs:DeleteQueue", "sqs", "orders"),
+        ("events:DeleteRule", "events", "rule/orders"),
+        ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/orders"),
+        ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:orders"),
+        ("kms:DeleteAlias", "kms", "alias/orders"),
+        ("kms:ScheduleKeyDeletion", "kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab"),
+        ("ec2:CreateTags", "ec2", "instance/i-0123456789abcdef0"),
+        ("ec2:CreateFlowLogs", "ec2", "network-interface/eni-0123456789abcdef0"),
+    ],
+)
+def test_what_belongs_to_others_is_out_of_reach(action: str, service: str, resource: str) -> None:
+    assert not allows(json.dumps(DEPLOY), action, HOME.arn(service, resource, "eu-west-1"))
+
+
+@pytest.mark.parametrize(
+    "role", [role_policies.DEPLOY_ROLE, role_policies.PREVIEW_ROLE, role_policies.STATE_WRITE_ROLE, "admin"]
+)
+def test_the_roles_of_ci_are_out_of_reach_too(role: str) -> None:
+    arn = HOME.arn("iam", f"role/{role}", "")
+    assert [it for it in actions(DEPLOY) if it.startswith("iam:") and allows(json.dumps(DEPLOY), it, arn)] == []
+
+
+def test_another_account_is_out_of_reach() -> None:
+    others = [arn.replace(ACCOUNT, "444455556666") for it in statements(DEPLOY) for arn in it["Resource"] if arn != "*"]
+    narrow = actions(DEPLOY) - set(statements(DEPLOY)[0]["Action"])
+    assert [(it, arn) for it in narrow for arn in others if allows(json.dumps(DEPLOY), it, arn)] == []
+
+
+def test_a_key_is_deleted_only_with_the_projects_tag() -> None:
+    key, text = HOME.arn("kms", "key/1234abcd", "eu-west-1"), json.dumps(DEPLOY)
+    found = {
+        project: allows(text, "kms:ScheduleKeyDeletion", key, context={"aws:ResourceTag/project": project})
+        for project in ("threat-monitor", "payments")
+    }
+    assert found == {"threat-monitor": True, "payments": False}
+
+
+def test_the_role_is_passed_to_flow_logs_alone() -> None:
+    role, text = HOME.arn("iam", "role/threat-monitor-flow-logs-role-0f6ea24", ""), json.dumps(DEPLOY)
+    found = {
+        service: allows(text, "iam:PassRole", role, context={"iam:PassedToService": service})
+        for service in ("vpc-flow-logs.amazonaws.com", "ec2.amazonaws.com", "lambda.amazonaws.com")
+    }
+    assert found == {"vpc-flow-logs.amazonaws.com": True, "ec2.amazonaws.com": False, "lambda.amazonaws.com": False}
+    assert not allows(text, "iam:PassRole", role)
+
+
+def test_the_service_linked_roles_are_guarddutys_alone() -> None:
+    text = json.dumps(DEPLOY)
+
+    def made(service: str) -> bool:
+        role = HOME.arn("iam", f"role/aws-service-role/{service}/AWSServiceRoleForIt", "")
+        return allows(text, "iam:CreateServiceLinkedRole", role, context={"iam:AWSServiceName": service})
+
+    assert made("guardduty.amazonaws.com")
+    assert made("malware-protection.guardduty.amazonaws.com")
+    assert not made("spot.amazonaws.com")
+
+
+def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
+    text, role = (
+        json.dumps(deploy_policy(HOME, bounded=True)),
+        HOME.arn("iam", "role/threat-monitor-flow-logs-role-1", ""),
+    )
+    boundary = HOME.arn("iam", f"policy/{role_policies.BOUNDARY}", "")
+    for action in ("iam:CreateRole", "iam:PutRolePolicy"):
+        assert allows(json.dumps(DEPLOY), action, role)
+        assert not allows(text, action, role)
+        assert allows(text, action, role, context={"iam:PermissionsBoundary": boundary})
+        assert not allows(
+            text, action, role, context={"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
+        )
+    assert not {"iam:DeleteRolePermissionsBoundary", "iam:AttachRolePolicy"} & actions(json.loads(text))
+    assert not [it for it in actions(json.loads(text)) if it.startswith("iam:") and allows(text, it, boundary)]
+
+
+def test_the_boundary_allows_what_the_flow_logs_role_has_to_do(by_stack: Phases) -> None:
+    [written] = {
+        json.dumps(call.parameters["PolicyDocument"]) for call in by_stack.changes if call.action == "iam:PutRolePolicy"
+    }
+    boundary = role_policies.boundary_policy(HOME)
+    role = json.loads(json.loads(written))
+    assert actions(role) == actions(boundary)
+    for statement in statements(role):
+        for arn in statement["Resource"]:
+            assert all(allows(json.dumps(boundary), action, arn) for action in statement["Action"])
+    assert not allows(json.dumps(boundary), "logs:PutLogEvents", HOME.arn("logs", "log-group:/aws/x:*", "eu-west-1"))
+
+
+# -- quotas ------------------------------------------------------------------------------------------------------------
+
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of all inline policies of a role together
+# it is 10,240, of which each has one.
+MANAGED_POLICY = 6_144
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-us-gov", "aws-cn"])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_each_policy_fits_a_managed_and_an_inline_one(partition: str, bounded: bool) -> None:
+    home = Home(ACCOUNT, partition)
+    for policy in (preview_policy(home), deploy_policy(home, bounded=bounded), role_policies.boundary_policy(home)):
+        assert len("".join(json.dumps(policy).split())) <= MANAGED_POLICY
+        assert f"arn:{partition}:" in json.dumps(policy)
+
+
+@pytest.mark.parametrize(
+    "policy", [PREVIEW, DEPLOY, deploy_policy(HOME, bounded=True), role_policies.boundary_policy(HOME)]
+)
+def test_each_policy_is_one_that_iam_takes(policy: dict[str, Any]) -> None:
+    with EmulatedAccount(ACCOUNT, "eu-west-1") as account:
+        account.client("iam").create_policy(PolicyName="it", PolicyDocument=json.dumps(policy))
+    sids = [statement["Sid"] for statement in statements(policy)]
+    assert len(sids) == len(set(sids))
+    assert all(sid.isalnum() for sid in sids)
+
+
+def test_the_grants_name_each_action_once_for_each_kind_of_resource() -> None:
+    for grant in grants(HOME):
+        named = [*grant.reads, *grant.writes]
+        assert sorted(named) == sorted(set(named))
+        assert list(grant.reads) == sorted(grant.reads)
+        assert list(grant.writes) == sorted(grant.writes)
+
+
+# -- who ---------------------------------------------------------------------------------------------------------------
+
+ISSUER = "token.actions.githubusercontent.com"
+FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"
+
+
+def assumes(document: dict[str, Any], subject: str, audience: str = "sts.amazonaws.com", issuer: str = ISSUER) -> bool:
+    [statement] = statements(document)
+    assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+    assert statement["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}"}
+    context = {f"{issuer}:aud": audience, f"{issuer}:sub": subject}
+    return allows(json.dumps(document), "sts:AssumeRoleWithWebIdentity", "*", context=context)
+
+
+REPOSITORIES = ["Octo-Org/octo.repo", "octo-org@123456/octo-repo@456789"]
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES)
+def test_pull_requests_and_main_preview_and_the_two_environments_deploy(repository: str) -> None:
+    jobs = github(repository)
+    ends = ["pull_request", "ref:refs/heads/main", "ref:refs/heads/x", "environment:canary", "environment:production"]
+    previews, deploys = trust(HOME, jobs, jobs.previews), trust(HOME, jobs, jobs.deploys)
+    assert [end for end in ends if assumes(previews, f"repo:{repository}:{end}")] == ends[:2]
+    assert [end for end in ends if assumes(deploys, f"repo:{repository}:{end}")] == ends[3:]
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES)
+def test_githubs_subjects_are_compared_exactly(repository: str) -> None:
+    jobs = github(repository)
+    for subjects in (jobs.previews, jobs.deploys):
+        [statement] = statements(trust(HOME, jobs, subjects))
+        assert statement["Condition"].keys() == {"StringEquals"}
+        assert "*" not in json.dumps(statement["Condition"])
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "repo:octo-org/octo-repo-2:pull_request",
+        "repo:octo-org2/octo-repo:pull_request",
+        "repo:Octo-Org/octo-repo:pull_request",
+        "repo:octo-org/octo-repo:pull_request:x",
+        "repo:octo-org@1/octo-repo@2:pull_request",
+    ],
+)
+def test_another_repository_gets_in_nowhere(subject: str) -> None:
+    jobs = github("octo-org/octo-repo")
+    assert not assumes(trust(HOME, jobs, [*jobs.previews, *jobs.deploys]), subject)
+
+
+def test_a_token_that_is_not_meant_for_aws_gets_in_nowhere() -> None:
+    jobs = github("octo-org/octo-repo")
+    document = trust(HOME, jobs, jobs.previews)
+    assert assumes(document, "repo:octo-org/octo-repo:pull_request")
+    assert not assumes(document, "repo:octo-org/octo-repo:pull_request", audience="https://github.com/octo-org")
+
+
+@pytest.mark.parametrize(
+    "repository", ["", "octo-repo", "*/*", "octo-org/*", "octo-org/a:ref", "a/b/c", "o@1/r", "o/r@2"]
+)
+def test_what_is_no_repository_is_refused(repository: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f'repository: "{repository}" is neither OWNER/NAME nor')):
+        github(repository)
+
+
+@given(st.text())
+def test_no_repository_brings_a_wildcard_or_a_second_claim_into_a_subject(repository: str) -> None:
+    try:
+        jobs = github(repository)
+    except ValueError:
+        return
+    for subject in (*jobs.previews, *jobs.deploys):
+        assert re.fullmatch(r"repo:[^:*?/]+/[^:*?/]+:(pull_request|ref:refs/heads/main|environment:\w+)", subject)
+
+
+@given(st.text(), st.text())
+def test_no_gitlab_project_brings_a_wildcard_of_its_own(project: str, host: str) -> None:
+    try:
+        jobs = gitlab(project, host)
+    except ValueError:
+        return
+    assert not set("*?:$ ") & {*project, *host}
+    assert jobs.deploys == [f"project_path:{project}:ref_type:branch:ref:main"]
+
+
+def test_a_branch_of_the_gitlab_project_previews_and_main_deploys() -> None:
+    jobs = gitlab("group/sub/project", "gitlab.example.com")
+    previews, deploys = trust(HOME, jobs, jobs.previews), trust(HOME, jobs, jobs.deploys)
+
+    def may(document: dict[str, Any], subject: str) -> bool:
+        return assumes(document, f"project_path:{subject}", "https://gitlab.example.com", "gitlab.example.com")
+
+    assert may(previews, "group/sub/project:ref_type:branch:ref:feature")
+    assert not may(deploys, "group/sub/project:ref_type:branch:ref:feature")
+    assert may(deploys, "group/sub/project:ref_type:branch:ref:main")
+    assert not may(deploys, "group/sub/project:ref_type:branch:ref:main2")
+    assert not may(previews, "group/sub/project2:ref_type:branch:ref:main")
+    assert not may(previews, "fork/project:ref_type:branch:ref:feature")
+    assert not may(previews, "group/sub/project:ref_type:tag:ref:v1")
+
+
+# -- state -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_reads_the_state_and_cannot_change_it() -> None:
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
+    assert actions(state_policy(HOME, "state", key)) == {"s3:ListBucket", "s3:GetObject", "kms:Decrypt", "kms:Encrypt"}
+    assert actions(state_policy(HOME, "state")) == {"s3:ListBucket", "s3:GetObject"}
+    added = actions(state_policy(HOME, "state", key, write=True)) - actions(state_policy(HOME, "state", key))
+    assert added == {"s3:DeleteObject", "s3:PutObject"}
+
+
+def test_the_state_is_one_bucket_and_one_key() -> None:
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
+    text = json.dumps(state_policy(Home(ACCOUNT, "aws-cn"), "state", key, write=True))
+    assert allows(text, "s3:PutObject", "arn:aws-cn:s3:::state/.pulumi/stacks/threat-monitor/prod.json")
+    assert not allows(text, "s3:PutObject", "arn:aws-cn:s3:::state2/.pulumi/stacks/threat-monitor/prod.json")
+    assert not allows(text, "s3:PutObject", "arn:aws-cn:s3:::state/other")
+    assert not allows(text, "kms:Decrypt", f"{key}9")
+
+
+def test_the_stack_files_give_keys_the_tag_by_which_ci_knows_them() -> None:
+    files = sorted(PROJECT_ROOT.glob("Pulumi.*.yaml"))
+    assert files
+    key, value = role_policies.KEY_TAG
+    for file in files:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]
+        assert config["aws:defaultTags"]["tags"][key] == value, file.name

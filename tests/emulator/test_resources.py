@@ -1,0 +1,558 @@
+"""Each resource type, created, read back through boto3, updated and deleted."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.constraints import ConstraintError
+from threatmon.emulator.emulated import UnknownPropertyError, same
+from threatmon.emulator.resources import RESOURCES, UnknownResourceTypeError, emulated
+
+ACCOUNT = "111122223333"
+DETECTOR_ID = "0123456789abcdef0123456789abcdef"
+SUBNET = "subnet-0123456789abcdef0"
+Properties = dict[str, Any]
+
+
+def _policy(**statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
+
+
+ROOT = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+KEY_POLICY = _policy(Principal=ROOT, Action="kms:*", Resource="*")
+TRUST = _policy(Principal={"Service": "vpc-flow-logs.amazonaws.com"}, Action="sts:AssumeRole")
+WRITE = _policy(Action=["logs:CreateLogStream", "logs:PutLogEvents"], Resource="*")
+PATTERN = '{"source":["aws.guardduty"]}'
+TEMPLATE = '"<type> in <account>"'
+PATHS = {"type": "$.detail.type", "account": "$.account"}
+
+
+@pytest.fixture
+def account() -> Iterator[EmulatedAccount]:
+    with EmulatedAccount(ACCOUNT, "eu-west-1") as account:
+        yield account
+
+
+def make(account: EmulatedAccount, type_: str, **inputs: Any) -> Properties:
+    """Create a resource that another one needs; its outputs."""
+    return emulated(type_).create(account, "needed", inputs)[1]
+
+
+def a_key(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:kms/key:Key", policy=KEY_POLICY)
+
+
+def a_topic(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:sns/topic:Topic")
+
+
+def a_queue(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:sqs/queue:Queue")
+
+
+def a_role(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:iam/role:Role", assumeRolePolicy=TRUST)
+
+
+def a_log_group(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:cloudwatch/logGroup:LogGroup", name="/flow-logs")
+
+
+def a_rule(account: EmulatedAccount) -> Properties:
+    return make(account, "aws:cloudwatch/eventRule:EventRule", eventPattern=PATTERN)
+
+
+def a_flow_log(account: EmulatedAccount) -> Properties:
+    account.seed_subnet(SUBNET)
+    return {
+        "subnetId": SUBNET,
+        "trafficType": "ALL",
+        "iamRoleArn": a_role(account)["arn"],
+        "logDestination": a_log_group(account)["arn"],
+        "maxAggregationInterval": 60.0,
+    }
+
+
+def a_feature(account: EmulatedAccount) -> Properties:
+    account.seed_detector(DETECTOR_ID)
+    return {"detectorId": DETECTOR_ID, "name": "S3_DATA_EVENTS", "status": "ENABLED"}
+
+
+def a_target(account: EmulatedAccount) -> Properties:
+    return {
+        "rule": a_rule(account)["name"],
+        "targetId": "mail",
+        "arn": a_topic(account)["arn"],
+        "deadLetterConfig": {"arn": a_queue(account)["arn"]},
+        "inputTransformer": {"inputPaths": PATHS, "inputTemplate": TEMPLATE},
+    }
+
+
+def an_alarm(_: EmulatedAccount) -> Properties:
+    return {
+        "namespace": "AWS/SQS",
+        "metricName": "ApproximateNumberOfMessagesVisible",
+        "dimensions": {"QueueName": "lost"},
+        "statistic": "Maximum",
+        "comparisonOperator": "GreaterThanThreshold",
+        "evaluationPeriods": 1.0,
+        "period": 300.0,
+        "threshold": 0.0,
+    }
+
+
+def _alarm(account: EmulatedAccount, name: str) -> Properties:
+    return account.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+
+
+def _targets(account: EmulatedAccount, _: str) -> Properties:
+    events = account.client("events")
+    [rule] = events.list_rules()["Rules"]
+    return events.list_targets_by_rule(Rule=rule["Name"])["Targets"][0]
+
+
+def _alias(account: EmulatedAccount, name: str) -> Properties:
+    aliases = account.client("kms").list_aliases()["Aliases"]
+    return next(alias for alias in aliases if alias["AliasName"] == name)
+
+
+def _feature(account: EmulatedAccount, physical_id: str) -> Properties:
+    detector_id, name = physical_id.split("/")
+    features = account.client("guardduty").get_detector(DetectorId=detector_id)["Features"]
+    return next(feature for feature in features if feature["Name"] == name)
+
+
+def _flow_log(account: EmulatedAccount, physical_id: str) -> Properties:
+    return account.client("ec2").describe_flow_logs(FlowLogIds=[physical_id])["FlowLogs"][0]
+
+
+def _query(account: EmulatedAccount, physical_id: str) -> Properties:
+    definitions = account.client("logs").describe_query_definitions()["queryDefinitions"]
+    return next(definition for definition in definitions if definition["queryDefinitionId"] == physical_id)
+
+
+def _role_policy(account: EmulatedAccount, physical_id: str) -> Properties:
+    role, name = physical_id.split(":")
+    return account.client("iam").get_role_policy(RoleName=role, PolicyName=name)
+
+
+def _queue(account: EmulatedAccount, url: str) -> Properties:
+    return account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+
+def _topic(account: EmulatedAccount, arn: str) -> Properties:
+    return account.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A type with inputs, what AWS then says, new inputs, and what AWS says after the update."""
+
+    type: str
+    inputs: Callable[[EmulatedAccount], Properties]
+    read: Callable[[EmulatedAccount, str], Properties]
+    created: Properties
+    changes: Properties = field(default_factory=dict[str, Any])
+    updated: Properties = field(default_factory=dict[str, Any])
+    survives: bool = False
+
+
+CASES = [
+    Case(
+        "aws:kms/key:Key",
+        lambda _: {"description": "old", "enableKeyRotation": True, "policy": KEY_POLICY},
+        lambda account, key: account.client("kms").describe_key(KeyId=key)["KeyMetadata"],
+        {"Description": "old", "KeyState": "Enabled"},
+        {"description": "new", "isEnabled": False},
+        {"Description": "new", "KeyState": "Disabled"},
+    ),
+    Case(
+        "aws:kms/alias:Alias",
+        lambda account: {"name": "alias/logs", "targetKeyId": a_key(account)["keyId"]},
+        _alias,
+        {"AliasName": "alias/logs"},
+    ),
+    Case(
+        "aws:cloudwatch/logGroup:LogGroup",
+        lambda _: {"name": "/logs", "retentionInDays": 365.0, "logGroupClass": "INFREQUENT_ACCESS"},
+        lambda account, name: account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"][0],
+        {"logGroupName": "/logs", "retentionInDays": 365, "logGroupClass": "INFREQUENT_ACCESS"},
+        {"retentionInDays": 30},
+        {"retentionInDays": 30},
+    ),
+    Case(
+        "aws:cloudwatch/queryDefinition:QueryDefinition",
+        lambda _: {"name": "talkers", "queryString": "fields @message", "logGroupNames": ["/logs"]},
+        _query,
+        {"name": "talkers", "logGroupNames": ["/logs"]},
+        {"queryString": "fields @timestamp"},
+        {"queryString": "fields @timestamp"},
+    ),
+    Case(
+        "aws:cloudwatch/eventRule:EventRule",
+        lambda _: {"name": "high", "eventPattern": PATTERN},
+        lambda account, name: account.client("events").describe_rule(Name=name),
+        {"Name": "high", "EventPattern": PATTERN, "State": "ENABLED"},
+        {"description": "High", "state": "DISABLED"},
+        {"Description": "High", "State": "DISABLED"},
+    ),
+    Case(
+        "aws:cloudwatch/eventTarget:EventTarget",
+        a_target,
+        _targets,
+        {"Id": "mail", "InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": TEMPLATE}},
+        {"retryPolicy": {"maximumEventAgeInSeconds": 3600.0, "maximumRetryAttempts": 5.0}},
+        {"RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}},
+    ),
+    Case(
+        "aws:cloudwatch/dashboard:Dashboard",
+        lambda _: {"dashboardName": "threats", "dashboardBody": '{"widgets":[]}'},
+        lambda account, name: account.client("cloudwatch").get_dashboard(DashboardName=name),
+        {"DashboardName": "threats", "DashboardBody": '{"widgets":[]}'},
+        {"dashboardBody": '{"widgets":[],"start":"-PT3H"}'},
+        {"DashboardBody": '{"widgets":[],"start":"-PT3H"}'},
+    ),
+    Case(
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        an_alarm,
+        _alarm,
+        {"Threshold": 0.0, "Dimensions": [{"Name": "QueueName", "Value": "lost"}]},
+        {"threshold": 5.0},
+        {"Threshold": 5.0},
+    ),
+    Case(
+        "aws:iam/role:Role",
+        lambda _: {"name": "writer", "assumeRolePolicy": TRUST},
+        lambda account, name: account.client("iam").get_role(RoleName=name)["Role"],
+        {"RoleName": "writer", "AssumeRolePolicyDocument": json.loads(TRUST)},
+        {"description": "Writes"},
+        {"Description": "Writes"},
+    ),
+    Case(
+        "aws:iam/rolePolicy:RolePolicy",
+        lambda account: {"name": "write", "role": a_role(account)["name"], "policy": WRITE},
+        _role_policy,
+        {"PolicyName": "write", "PolicyDocument": json.loads(WRITE)},
+        {"policy": WRITE.replace("PutLogEvents", "DescribeLogStreams")},
+        {"PolicyDocument": json.loads(WRITE.replace("PutLogEvents", "DescribeLogStreams"))},
+    ),
+    Case(
+        "aws:ec2/flowLog:FlowLog",
+        a_flow_log,
+        _flow_log,
+        {"ResourceId": SUBNET, "TrafficType": "ALL", "MaxAggregationInterval": 60, "LogGroupName": "/flow-logs"},
+        {"tags": {"team": "security"}},
+        {"Tags": [{"Key": "team", "Value": "security"}]},
+    ),
+    Case(
+        "aws:guardduty/detector:Detector",
+        lambda _: {"enable": True, "findingPublishingFrequency": "SIX_HOURS"},
+        lambda account, detector: account.client("guardduty").get_detector(DetectorId=detector),
+        {"Status": "ENABLED", "FindingPublishingFrequency": "SIX_HOURS"},
+        {"enable": False, "tags": {"team": "security"}},
+        {"Status": "DISABLED", "Tags": {"team": "security"}},
+    ),
+    Case(
+        "aws:guardduty/detectorFeature:DetectorFeature",
+        a_feature,
+        _feature,
+        {"Name": "S3_DATA_EVENTS", "Status": "ENABLED"},
+        {"status": "DISABLED", "additionalConfigurations": [{"name": "EC2_AGENT_MANAGEMENT", "status": "ENABLED"}]},
+        {"Status": "DISABLED", "AdditionalConfiguration": [{"Name": "EC2_AGENT_MANAGEMENT", "Status": "ENABLED"}]},
+        survives=True,
+    ),
+    Case(
+        "aws:sns/topic:Topic",
+        lambda account: {"name": "alerts", "kmsMasterKeyId": a_key(account)["arn"]},
+        _topic,
+        {"TopicArn": f"arn:aws:sns:eu-west-1:{ACCOUNT}:alerts", "Owner": ACCOUNT},
+        {"displayName": "Threats"},
+        {"DisplayName": "Threats"},
+    ),
+    Case(
+        "aws:sns/topicPolicy:TopicPolicy",
+        lambda account: {
+            "arn": a_topic(account)["arn"],
+            "policy": _policy(Principal=ROOT, Action="sns:Publish", Resource="*"),
+        },
+        lambda account, arn: json.loads(_topic(account, arn)["Policy"])["Statement"][0],
+        {"Action": "sns:Publish", "Principal": ROOT},
+        {"policy": _policy(Principal=ROOT, Action="sns:Subscribe", Resource="*")},
+        {"Action": "sns:Subscribe"},
+        survives=True,
+    ),
+    Case(
+        "aws:sns/topicSubscription:TopicSubscription",
+        lambda account: {"topic": a_topic(account)["arn"], "protocol": "email", "endpoint": "a@example.com"},
+        lambda account, arn: account.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"],
+        {"Protocol": "email", "Endpoint": "a@example.com"},
+        {"filterPolicy": '{"severity":["high"]}'},
+        {"FilterPolicy": '{"severity":["high"]}'},
+    ),
+    Case(
+        "aws:sqs/queue:Queue",
+        lambda account: {
+            "name": "lost",
+            "messageRetentionSeconds": 1209600.0,
+            "kmsMasterKeyId": a_key(account)["arn"],
+        },
+        _queue,
+        {"QueueArn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:lost", "MessageRetentionPeriod": "1209600"},
+        {"messageRetentionSeconds": 345600},
+        {"MessageRetentionPeriod": "345600"},
+    ),
+    Case(
+        "aws:sqs/queuePolicy:QueuePolicy",
+        lambda account: {
+            "queueUrl": a_queue(account)["url"],
+            "policy": _policy(Principal=ROOT, Action="sqs:SendMessage", Resource="*"),
+        },
+        lambda account, url: json.loads(_queue(account, url)["Policy"])["Statement"][0],
+        {"Action": "sqs:SendMessage"},
+        {"policy": _policy(Principal=ROOT, Action="sqs:ReceiveMessage", Resource="*")},
+        {"Action": "sqs:ReceiveMessage"},
+    ),
+]
+
+
+def _subset(wanted: Properties, answer: Properties) -> Properties:
+    return {key: answer[key] for key in wanted}
+
+
+def test_every_emulated_type_has_a_case() -> None:
+    assert {case.type for case in CASES} == RESOURCES.keys()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.type)
+def test_a_resource_is_created_read_updated_and_deleted(case: Case, account: EmulatedAccount) -> None:
+    entry = emulated(case.type)
+    inputs = case.inputs(account)
+    physical_id, outputs = entry.create(account, "logical", inputs)
+    assert _subset(case.created, case.read(account, physical_id)) == case.created
+    assert outputs["id"] == physical_id
+    assert entry.computed <= outputs.keys()
+    assert _subset(inputs, outputs) == inputs
+    found = entry.read(account, physical_id) or {}
+    assert [name for name, value in found.items() if not same(value, outputs[name])] == []
+
+    outputs = entry.update(account, physical_id, {**inputs, **case.changes})
+    assert _subset(case.updated, case.read(account, physical_id)) == case.updated
+
+    entry.delete(account, physical_id, outputs)
+    assert entry.exists(account, physical_id) is case.survives
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.type)
+def test_a_resource_already_gone_is_deleted_without_complaint(case: Case, account: EmulatedAccount) -> None:
+    entry = emulated(case.type)
+    physical_id, outputs = entry.create(account, "logical", case.inputs(account))
+    entry.delete(account, physical_id, outputs)
+    entry.delete(account, physical_id, outputs)
+    assert entry.exists(account, physical_id) is case.survives
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if emulated(case.type).tagging], ids=lambda case: case.type)
+def test_the_default_tags_are_under_the_tags_of_a_resource(case: Case) -> None:
+    with EmulatedAccount(ACCOUNT, "eu-west-1", {"project": "p", "team": "none"}) as account:
+        entry = emulated(case.type)
+        inputs = {**case.inputs(account), "tags": {"team": "security", "extra": "1"}}
+        physical_id, outputs = entry.create(account, "logical", inputs)
+        assert outputs["tagsAll"] == {"project": "p", "team": "security", "extra": "1"}
+
+        entry.update(account, physical_id, {**inputs, "tags": {"team": "operations"}})
+        assert (entry.read(account, physical_id) or {})["tags"] == {"project": "p", "team": "operations"}
+
+
+@pytest.mark.parametrize(
+    "type_", [entry.type for entry in RESOURCES.values() if entry.named and entry.type != "aws:kms/alias:Alias"]
+)
+def test_a_resource_without_a_name_is_named_after_its_logical_name_and_seven_digits(
+    type_: str, account: EmulatedAccount
+) -> None:
+    case = next(case for case in CASES if case.type == type_)
+    entry = emulated(type_)
+    named = str(entry.named)
+    inputs = {key: value for key, value in case.inputs(account).items() if key != named}
+    names = [entry.create(account, "logical", inputs)[1][named] for _ in range(2)]
+    assert all(name.startswith("logical-") and len(name) == len("logical-") + 7 for name in names)
+    assert len(set(names)) == 2
+
+
+def test_an_alias_without_a_name_gets_the_prefix_kms_demands(account: EmulatedAccount) -> None:
+    alias, _ = emulated("aws:kms/alias:Alias").create(account, "logs", {"targetKeyId": a_key(account)["keyId"]})
+    assert alias.startswith("alias/logs-")
+
+
+def test_an_unknown_type_is_named_with_what_to_add() -> None:
+    with pytest.raises(UnknownResourceTypeError, match="aws:s3/bucket:Bucket: not emulated; add an Emulated entry"):
+        emulated("aws:s3/bucket:Bucket")
+
+
+def test_a_property_that_would_be_ignored_is_refused(account: EmulatedAccount) -> None:
+    with pytest.raises(UnknownPropertyError, match="aws:sns/topic:Topic: tracingConfig not emulated"):
+        emulated("aws:sns/topic:Topic").create(account, "t", {"tracingConfig": "Active"})
+
+
+# What AWS does and moto alone would not
+
+
+def test_a_second_detector_is_refused(account: EmulatedAccount) -> None:
+    account.seed_detector(DETECTOR_ID)
+    with pytest.raises(ConstraintError, match="a detector already exists for the current account"):
+        make(account, "aws:guardduty/detector:Detector")
+    assert account.client("guardduty").list_detectors()["DetectorIds"] == [DETECTOR_ID]
+
+
+def test_a_new_detector_has_every_plan_on_but_runtime_monitoring(account: EmulatedAccount) -> None:
+    detector_id = make(account, "aws:guardduty/detector:Detector")["id"]
+    features = account.client("guardduty").get_detector(DetectorId=detector_id)["Features"]
+    off = {feature["Name"] for feature in features if feature["Status"] == "DISABLED"}
+    assert off == {"RUNTIME_MONITORING", "EKS_RUNTIME_MONITORING"}
+
+
+def test_one_feature_leaves_the_others_as_they_are(account: EmulatedAccount) -> None:
+    detector_id = make(account, "aws:guardduty/detector:Detector")["id"]
+    feature = {"detectorId": detector_id, "name": "AI_PROTECTION", "status": "ENABLED"}
+    make(account, "aws:guardduty/detectorFeature:DetectorFeature", **feature)
+    assert _feature(account, f"{detector_id}/AI_PROTECTION")["Status"] == "ENABLED"
+    assert _feature(account, f"{detector_id}/S3_DATA_EVENTS")["Status"] == "ENABLED"
+
+
+def test_deleting_a_feature_does_not_switch_it_off(account: EmulatedAccount) -> None:
+    entry = emulated("aws:guardduty/detectorFeature:DetectorFeature")
+    physical_id, outputs = entry.create(account, "s3", a_feature(account))
+    entry.delete(account, physical_id, outputs)
+    assert _feature(account, physical_id)["Status"] == "ENABLED"
+
+
+def test_a_mail_subscription_waits_for_its_reader(account: EmulatedAccount) -> None:
+    sns = account.client("sns")
+    topic = a_topic(account)["arn"]
+    outputs = make(
+        account, "aws:sns/topicSubscription:TopicSubscription", topic=topic, protocol="email", endpoint="a@example.com"
+    )
+    assert outputs["pendingConfirmation"] is True
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]["SubscriptionArn"] == (
+        "PendingConfirmation"
+    )
+
+    account.confirm_subscription(outputs["arn"])
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]["SubscriptionArn"] == outputs["arn"]
+
+
+def test_a_queue_subscription_waits_for_nobody(account: EmulatedAccount) -> None:
+    outputs = make(
+        account,
+        "aws:sns/topicSubscription:TopicSubscription",
+        topic=a_topic(account)["arn"],
+        protocol="sqs",
+        endpoint=a_queue(account)["arn"],
+        rawMessageDelivery=True,
+    )
+    assert outputs["pendingConfirmation"] is False
+    assert outputs["rawMessageDelivery"] is True
+
+
+def test_a_kept_log_group_survives_its_deletion(account: EmulatedAccount) -> None:
+    entry = emulated("aws:cloudwatch/logGroup:LogGroup")
+    name, outputs = entry.create(account, "logs", {"name": "/kept", "skipDestroy": True})
+    entry.delete(account, name, outputs)
+    assert entry.exists(account, name)
+
+
+def test_a_deleted_key_is_pending_for_the_days_it_was_given(account: EmulatedAccount) -> None:
+    entry = emulated("aws:kms/key:Key")
+    key_id, outputs = entry.create(account, "key", {"deletionWindowInDays": 7.0})
+    entry.delete(account, key_id, outputs)
+    assert account.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
+def test_a_flow_log_may_stand_beside_one_that_differs_in_traffic_alone(account: EmulatedAccount) -> None:
+    entry = emulated("aws:ec2/flowLog:FlowLog")
+    inputs = a_flow_log(account)
+    entry.create(account, "all", inputs)
+    entry.create(account, "rejected", {**inputs, "trafficType": "REJECT"})
+    assert [log["TrafficType"] for log in account.client("ec2").describe_flow_logs()["FlowLogs"]] == ["ALL", "REJECT"]
+
+
+def test_the_same_flow_log_twice_is_refused(account: EmulatedAccount) -> None:
+    entry = emulated("aws:ec2/flowLog:FlowLog")
+    inputs = a_flow_log(account)
+    entry.create(account, "one", inputs)
+    with pytest.raises(ConstraintError, match="FlowLogAlreadyExists"):
+        entry.create(account, "two", inputs)
+
+
+def test_a_flow_log_of_an_unknown_subnet_is_refused(account: EmulatedAccount) -> None:
+    inputs = {**a_flow_log(account), "subnetId": "subnet-ffffffff"}
+    with pytest.raises(ClientError, match=r"InvalidSubnetID\.NotFound"):
+        emulated("aws:ec2/flowLog:FlowLog").create(account, "logs", inputs)
+
+
+def test_a_flow_log_delivers_once_its_role_may_write(account: EmulatedAccount) -> None:
+    inputs = a_flow_log(account)
+    flow_log, _ = emulated("aws:ec2/flowLog:FlowLog").create(account, "logs", inputs)
+    assert _flow_log(account, flow_log)["DeliverLogsStatus"] == "FAILED"
+
+    role = inputs["iamRoleArn"].rpartition("/")[2]
+    make(account, "aws:iam/rolePolicy:RolePolicy", role=role, policy=WRITE)
+    assert _flow_log(account, flow_log)["DeliverLogsStatus"] == "SUCCESS"
+    assert "DeliverLogsErrorMessage" not in _flow_log(account, flow_log)
+
+
+def test_a_flow_log_needs_a_role_the_service_may_assume(account: EmulatedAccount) -> None:
+    trust = TRUST.replace("vpc-flow-logs", "ec2")
+    role = make(account, "aws:iam/role:Role", assumeRolePolicy=trust)
+    with pytest.raises(ConstraintError, match="Unable to assume given IAM role"):
+        make(account, "aws:ec2/flowLog:FlowLog", **{**a_flow_log(account), "iamRoleArn": role["arn"]})
+
+
+def test_a_log_group_is_refused_a_key_that_does_not_serve_it(account: EmulatedAccount) -> None:
+    with pytest.raises(ConstraintError, match="does not exist or is not allowed to be used"):
+        make(account, "aws:cloudwatch/logGroup:LogGroup", name="/logs", kmsKeyId=a_key(account)["arn"])
+    assert account.client("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_a_log_group_is_refused_a_key_that_does_not_exist(account: EmulatedAccount) -> None:
+    key = account.arn("kms", "key/00000000-0000-0000-0000-000000000000")
+    with pytest.raises(ConstraintError, match="does not exist or is not allowed to be used"):
+        make(account, "aws:cloudwatch/logGroup:LogGroup", name="/logs", kmsKeyId=key)
+
+
+def test_an_alarm_over_several_metrics_comes_back_as_it_was_given(account: EmulatedAccount) -> None:
+    metric = {
+        "metricName": "Invocations",
+        "namespace": "AWS/Events",
+        "period": 300,
+        "stat": "Sum",
+        "dimensions": {"RuleName": "high"},
+    }
+    queries = [
+        {"id": "all", "expression": "a+b", "label": "All", "returnData": True},
+        {"id": "a", "metric": metric, "returnData": False},
+    ]
+    outputs = make(
+        account,
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        metricQueries=queries,
+        comparisonOperator="GreaterThanThreshold",
+        evaluationPeriods=1,
+        threshold=0,
+    )
+    assert outputs["metricQueries"] == queries
+
+
+def test_a_boundary_of_a_role_is_set_changed_and_taken_away(account: EmulatedAccount) -> None:
+    role, boundary = emulated("aws:iam/role:Role"), f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    inputs = {"assumeRolePolicy": TRUST, "permissionsBoundary": boundary}
+    name, outputs = role.create(account, "bounded", inputs)
+    assert outputs["permissionsBoundary"] == boundary
+    role.update(account, name, {**inputs, "permissionsBoundary": f"{boundary}-2"})
+    assert (role.read(account, name) or {})["permissionsBoundary"] == f"{boundary}-2"
+    role.update(account, name, {"assumeRolePolicy": TRUST})
+    assert "permissionsBoundary" not in (role.read(account, name) or {})

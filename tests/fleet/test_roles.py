@@ -1,0 +1,258 @@
+"""Against moto's STS, which takes any identity, and a server that gives tokens as GitHub's does."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError, NoCredentialsError
+from moto import mock_aws
+
+from threatmon.errors import UsageError
+from threatmon.fleet import roles
+from threatmon.fleet.targets import Target
+from threatmon.model.settings import Settings
+from threatmon.stacks.files import StackFile
+
+ACCOUNT = "111122223333"
+REFUSAL = """<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>
+<Message>User: a is not authorized to perform: sts:AssumeRole on resource: b</Message></Error></ErrorResponse>"""
+
+
+def target(region: str = "eu-west-1") -> Target:
+    config = {"aws:region": region, "aws:allowedAccountIds": [ACCOUNT]}
+    return Target(StackFile("dev", config), Settings(), ACCOUNT, region)
+
+
+class Sts:
+    """What STS was asked, in the order of the requests."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.hosts: list[str] = []
+        self.signed: list[bool] = []
+        self.refuses = False
+
+    def heard(self, request: Any, **_: object) -> Any:
+        self.asked.append({key: value for key, [value] in parse_qs(request.body).items()})
+        self.hosts.append(str(urlsplit(request.url).hostname))
+        self.signed.append("Authorization" in request.headers)
+        answer: Any = SimpleNamespace(stream=lambda: [REFUSAL.encode()])
+        return AWSResponse(request.url, 403, HTTPHeaders(), answer) if self.refuses else None
+
+
+@pytest.fixture
+def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sts]:
+    """An STS, and credentials to ask it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ambient")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ambient")
+    sts = Sts()
+
+    class Heard(boto3.Session):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.events.register("before-send.sts", sts.heard)
+
+    monkeypatch.setattr(boto3, "Session", Heard)
+    with mock_aws():
+        yield sts
+
+
+class GitHub(ThreadingHTTPServer):
+    """Gives tokens, a new one each time; with a ``status`` of its own, it gives none."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
+        self.asked: list[tuple[str, dict[str, list[str]], str | None]] = []
+        self.status = 200
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/token?api-version=2.0"
+
+
+class _Answering(BaseHTTPRequestHandler):
+    server: GitHub  # pyright: ignore[reportIncompatibleVariableOverride] - the one that made it
+
+    def do_GET(self) -> None:
+        """The next token."""
+        asked = urlsplit(self.path)
+        self.server.asked.append((asked.path, parse_qs(asked.query), self.headers["Authorization"]))
+        body = json.dumps({"value": f"token-{len(self.server.asked)}"}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class has it so
+        """Says nothing."""
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """A job on GitHub that may ask for tokens."""
+    with GitHub() as server:
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", server.url)
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t0k3n")
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def variables(github: GitHub) -> dict[str, str]:
+    return {"ACTIONS_ID_TOKEN_REQUEST_URL": github.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t0k3n"}
+
+
+# -- the identity -----------------------------------------------------------------------------------------------------
+
+
+def test_github_is_asked_for_a_new_token_each_time(github: GitHub) -> None:
+    assert [roles.identity_token(variables(github)) for _ in range(3)] == ["token-1", "token-2", "token-3"]
+    query = {"api-version": ["2.0"], "audience": ["sts.amazonaws.com"]}
+    assert github.asked == [("/token", query, "bearer t0k3n")] * 3
+
+
+def test_a_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    found: list[str | None] = []
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n", encoding="utf-8")
+        found.append(roles.identity_token({"AWS_WEB_IDENTITY_TOKEN_FILE": str(file), "AWS_ID_TOKEN": "unused"}))
+    assert found == ["first", "second"]
+
+
+def test_a_token_may_be_a_variable() -> None:
+    assert roles.identity_token({"AWS_ID_TOKEN": "given", "ID_TOKEN": "another"}) == "given"
+
+
+def test_without_ci_there_is_no_token() -> None:
+    assert roles.identity_token({"HOME": "/"}) is None
+
+
+def test_where_github_gives_no_token_the_message_says_so_without_the_one_that_asks(github: GitHub) -> None:
+    github.status = 403
+    with pytest.raises(UsageError, match=r"identity token.*HTTP Error 403") as error:
+        roles.identity_token(variables(github))
+    assert "t0k3n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token"}, "/nowhere/token"),
+        ({"ACTIONS_ID_TOKEN_REQUEST_URL": "http://localhost/?"}, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        ({"ACTIONS_ID_TOKEN_REQUEST_URL": "nonsense", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t0k3n"}, "nonsense"),
+    ],
+)
+def test_what_is_missing_for_a_token_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(UsageError, match="identity token") as error:
+        roles.identity_token(given)
+    assert named in str(error.value)
+    assert "t0k3n" not in str(error.value)
+
+
+# -- the role ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_run_s_own_credentials_assume_the_role_in_the_stack_s_account(sts: Sts) -> None:
+    given = roles.environment(target(), "deployer")
+    [asked] = sts.asked
+    assert {key: asked[key] for key in ("Action", "RoleArn", "RoleSessionName")} == {
+        "Action": "AssumeRole",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer",
+        "RoleSessionName": "threatmon",
+    }
+    assert "WebIdentityToken" not in asked
+    assert sts.signed == [True]
+    assert given.keys() == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
+    assert given["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+    assert given["AWS_SECRET_ACCESS_KEY"] != "ambient"
+    assert given["AWS_SESSION_TOKEN"]
+
+
+def test_ci_s_identity_assumes_the_role_unsigned_and_without_credentials(
+    sts: Sts, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    given = [roles.environment(target(), "preview") for _ in range(2)]
+    assert sts.asked[0] | {"Version": ""} == {
+        "Action": "AssumeRoleWithWebIdentity",
+        "Version": "",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/preview",
+        "RoleSessionName": "threatmon",
+        "WebIdentityToken": "token-1",
+    }
+    assert [it["WebIdentityToken"] for it in sts.asked] == ["token-1", "token-2"]
+    assert sts.signed == [False, False]
+    assert len(github.asked) == 2
+    assert all(it["AWS_ACCESS_KEY_ID"].startswith("ASIA") for it in given)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "host"),
+    [
+        ("eu-west-1", "aws", "sts.eu-west-1.amazonaws.com"),
+        ("cn-north-1", "aws-cn", "sts.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "sts.us-gov-west-1.amazonaws.com"),
+    ],
+)
+def test_the_role_is_of_the_partition_that_the_region_is_in(sts: Sts, region: str, partition: str, host: str) -> None:
+    roles.environment(target(region), "deployer")
+    assert [it["RoleArn"] for it in sts.asked] == [f"arn:{partition}:iam::{ACCOUNT}:role/deployer"]
+    assert sts.hosts == [host]
+
+
+def test_no_profile_wins_over_the_role_s_credentials(sts: Sts) -> None:
+    assert roles.environment(target(), "deployer")["AWS_PROFILE"] == ""
+    assert len(sts.asked) == 1
+
+
+def test_a_session_has_the_role_s_credentials_and_the_stack_s_region(sts: Sts) -> None:
+    session = roles.session(target("eu-central-1"), "deployer")
+    credentials = session.get_credentials()
+    assert credentials is not None
+    assert str(credentials.access_key).startswith("ASIA")
+    assert credentials.token
+    assert session.region_name == "eu-central-1"
+    identity = session.client("sts").get_caller_identity()
+    assert (identity["Account"], identity["Arn"]) == (
+        ACCOUNT,
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/threatmon",
+    )
+    assert len(sts.asked) == 2
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_any_credentials_the_role_cannot_be_assumed(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(NoCredentialsError):
+        roles.environment(target(), "deployer")
+    assert sts.asked == []
+
+
+def test_where_aws_refuses_its_error_is_raised(sts: Sts) -> None:
+    sts.refuses = True
+    with pytest.raises(ClientError, match="not authorized to perform: sts:AssumeRole") as error:
+        roles.environment(target(), "deployer")
+    assert error.value.response["Error"]["Code"] == "AccessDenied"  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    assert len(sts.asked) == 1
+
+
+def test_a_region_that_aws_does_not_have_is_named() -> None:
+    with pytest.raises(UsageError, match=r"Pulumi\.dev\.yaml: aws:region: nowhere is not a Region of AWS"):
+        roles.environment(target("nowhere"), "deployer")

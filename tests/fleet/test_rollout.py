@@ -1,0 +1,125 @@
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from threatmon.fleet.rollout import Outcome, roll_out, waves
+
+STACKS = st.sets(st.from_regex(r"[a-z]{1,3}", fullmatch=True), max_size=40)
+
+
+def test_the_waves_double_after_the_canary() -> None:
+    stacks = [f"s{number:02}" for number in range(20)]
+    assert [len(wave) for wave in waves(stacks)] == [1, 2, 4, 8, 5]
+    assert waves(stacks)[0] == ("s00",)
+
+
+def test_a_canary_goes_first_and_only_once() -> None:
+    assert waves("abcdef", ["e"]) == [("e",), ("a", "b"), ("c", "d", "f")]
+
+
+def test_two_canaries_are_followed_by_twice_as_many() -> None:
+    assert waves("abcdefg", ["e", "b", "e"]) == [("e", "b"), ("a", "c", "d", "f"), ("g",)]
+
+
+def test_waves_may_stay_of_one_size() -> None:
+    assert waves("abc", growth=1) == [("a",), ("b",), ("c",)]
+
+
+def test_no_stacks_make_no_waves() -> None:
+    assert waves([]) == []
+
+
+def test_a_canary_that_is_not_to_be_updated_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^x: not among the stacks to update \(a, b\)$"):
+        waves("ab", ["x"])
+
+
+def test_waves_that_never_grow_past_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        waves("ab", growth=0)
+
+
+@given(STACKS, st.integers(1, 4), st.data())
+def test_every_stack_is_in_one_wave_and_no_wave_is_smaller_than_the_one_before_but_the_last(
+    stacks: set[str], growth: int, data: st.DataObject
+) -> None:
+    canaries = data.draw(st.lists(st.sampled_from(sorted(stacks)), unique=True)) if stacks else []
+    planned = waves(stacks, canaries, growth)
+    assert sorted(stack for wave in planned for stack in wave) == sorted(stacks)
+    assert all(planned)
+    if canaries:
+        assert planned[0] == tuple(canaries)
+    sizes = [len(wave) for wave in planned]
+    assert all(later == earlier * growth for earlier, later in pairwise(sizes[:-1]))
+    assert all(size <= sizes[0] * growth**wave for wave, size in enumerate(sizes))
+
+
+class Deploying:
+    """Deploys, but for the stacks that fail, after which it starts none."""
+
+    def __init__(self, failing: Sequence[str] = ()) -> None:
+        self.failing = failing
+        self.waves: list[list[str]] = []
+
+    def __call__(self, wave: Sequence[str]) -> Iterator[Outcome]:
+        self.waves.append(list(wave))
+        for stack in wave:
+            yield Outcome(stack, "failed" if stack in self.failing else "updated", changed=1)
+            if stack in self.failing:
+                return
+
+
+def states(planned: Sequence[Sequence[str]], deploy: Deploying) -> dict[str, str]:
+    outcomes = list(roll_out(planned, deploy))
+    assert len({it.stack for it in outcomes}) == len(outcomes)
+    assert all(it.stack in planned[it.wave] for it in outcomes)
+    return {it.stack: it.state for it in outcomes}
+
+
+PLANNED = [["a"], ["b", "c"], ["d", "e", "f", "g"]]
+
+
+def test_a_rollout_that_succeeds_updates_every_stack_in_the_order_of_the_waves() -> None:
+    deploy = Deploying()
+    assert states(PLANNED, deploy) == dict.fromkeys("abcdefg", "updated")
+    assert deploy.waves == PLANNED
+
+
+def test_a_failing_canary_stops_everything() -> None:
+    deploy = Deploying(["a"])
+    assert states(PLANNED, deploy) == {"a": "failed"} | dict.fromkeys("bcdefg", "not started")
+    assert deploy.waves == [["a"]]
+
+
+def test_a_failure_leaves_the_rest_of_its_wave_and_the_next_ones_alone() -> None:
+    deploy = Deploying(["b"])
+    assert states(PLANNED, deploy) == {"a": "updated", "b": "failed"} | dict.fromkeys("cdefg", "not started")
+    assert deploy.waves == [["a"], ["b", "c"]]
+
+
+def test_after_an_interruption_nothing_more_is_started() -> None:
+    started: list[str] = []
+
+    def interrupted(wave: Sequence[str]) -> Iterator[Outcome]:
+        started.extend(wave[:1])
+        yield Outcome(wave[0], "updated")
+
+    outcomes = {it.stack: it.state for it in roll_out(PLANNED, interrupted)}
+    assert started == ["a", "b"]
+    assert outcomes == dict.fromkeys("ab", "updated") | dict.fromkeys("cdefg", "not started")
+
+
+@given(STACKS, st.data())
+def test_running_it_again_until_nothing_fails_updates_every_stack_once(stacks: set[str], data: st.DataObject) -> None:
+    failing = data.draw(st.lists(st.sampled_from(sorted(stacks)), unique=True)) if stacks else []
+    done: list[str] = []
+    for _ in range(len(failing) + 1):
+        remaining = stacks - set(done)
+        outcomes = list(roll_out(waves(remaining), Deploying(failing)))
+        assert len(outcomes) == len(remaining)
+        done += [it.stack for it in outcomes if it.state == "updated"]
+        failing = [stack for stack in failing if stack not in {it.stack for it in outcomes if it.state == "failed"}]
+    assert sorted(done) == sorted(stacks)

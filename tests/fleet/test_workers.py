@@ -1,0 +1,139 @@
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from threatmon.fleet.workers import interruptible, side_by_side
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 30  # seconds; only a failing test takes as long
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Fails the test that leaves a handler behind, and puts it right for the others."""
+    before = [signal.getsignal(it) for it in SIGNALS]
+    yield
+    left = [signal.getsignal(it) for it in SIGNALS]
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
+    assert left == before
+
+
+def never() -> bool:
+    return False
+
+
+def nothing() -> None:
+    """What is not to be called does nothing."""
+
+
+def test_each_result_comes_when_it_is_there() -> None:
+    first_was_seen = threading.Event()
+
+    def work(item: str) -> str:
+        assert item == "quick" or first_was_seen.wait(PATIENCE)
+        return item.upper()
+
+    results = side_by_side(work, ["slow", "quick"], 2, never)
+    assert next(results) == "QUICK"
+    first_was_seen.set()
+    assert list(results) == ["SLOW"]
+
+
+def test_as_many_as_allowed_are_under_way_at_a_time_and_no_more() -> None:
+    together = threading.Barrier(3)
+    threads: set[int] = set()
+
+    def work(item: int) -> int:
+        threads.add(threading.get_ident())
+        together.wait(PATIENCE)
+        return item
+
+    assert sorted(side_by_side(work, range(6), 3, never)) == list(range(6))
+    assert len(threads) == 3
+
+
+def test_what_is_not_begun_when_it_stops_is_left_out() -> None:
+    stopping = threading.Event()
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            stopping.set()
+        return item
+
+    assert list(side_by_side(work, range(5), 1, stopping.is_set)) == [0, 1]
+    assert begun == [0, 1]
+
+
+def test_of_nothing_there_are_no_results() -> None:
+    assert list(side_by_side(str, list[int](), 4, never)) == []
+
+
+def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = threading.Event()
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 0:
+            raise ValueError("broken")
+        assert raised.wait(PATIENCE)
+        return item
+
+    join = threading.Thread.join
+
+    def noticed(thread: threading.Thread, timeout: float | None = None) -> None:
+        raised.set()  # the error is known when the threads are waited for
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", noticed)
+    with pytest.raises(ValueError, match="broken"):
+        list(side_by_side(work, range(50), 2, never))
+    assert set(begun) <= {0, 1, 2}  # the thread of the broken one may take one more before the error is heard of
+
+
+def test_the_first_signal_stops_and_the_second_interrupts() -> None:
+    stopping = threading.Event()
+    said: list[str] = []
+    interrupted: list[bool] = []
+    for number in SIGNALS:
+        stopping.clear()
+        said.clear()
+        interrupted.clear()
+        with interruptible(stopping, said.append, lambda: interrupted.append(True)):
+            assert not stopping.is_set()
+            signal.raise_signal(number)
+            assert stopping.is_set()
+            assert said == ["Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it."]
+            assert interrupted == []
+            signal.raise_signal(signal.SIGINT)
+            assert said[1:] == ["Interrupting what is under way; each stack's state is saved."]
+            assert interrupted == [True]
+            signal.raise_signal(signal.SIGINT)
+            assert interrupted == [True, True]
+
+
+def test_afterwards_ctrl_c_means_what_it_meant_before() -> None:
+    stopping = threading.Event()
+    with interruptible(stopping, print, nothing):
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert not stopping.is_set()
+
+
+def test_after_an_error_too() -> None:
+    before = [signal.getsignal(it) for it in SIGNALS]
+
+    def fail() -> None:
+        with interruptible(threading.Event(), print, nothing):
+            assert [signal.getsignal(it) for it in SIGNALS] != before
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert [signal.getsignal(it) for it in SIGNALS] == before

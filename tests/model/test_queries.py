@@ -1,0 +1,159 @@
+import re
+
+import pytest
+
+from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, parse_line, saved_queries
+
+# https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html, the default format and its order
+DEFAULT = (
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+)
+VERSIONS_3_TO_5 = (
+    "vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr region az-id sublocation-type sublocation-id"
+    " pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path"
+)
+FORMATS: list[FormatName] = ["default", "extended"]
+INTERFACE = "eni-0123456789abcdef0"
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
+COMMANDS = {"parse", "filter", "stats", "sort", "limit"}
+FUNCTIONS = {"count", "count_distinct", "sum", "bin", "isIpv4InSubnet"}
+WORDS = {"as", "by", "and", "or", "not", "desc", "asc", "in"}
+
+QUERIES: dict[str, tuple[FormatName, str]] = {
+    **{f"{title} ({name})": (name, query) for name in FORMATS for title, query in saved_queries(name).items()},
+    **{f"one interface ({name})": (name, by_destination_port(INTERFACE)) for name in FORMATS},
+}
+
+
+def parsed_aliases(query: str) -> tuple[int, list[str]]:
+    """How many ``*`` the query's parse command has, and its aliases."""
+    match = re.match(r'parse @message "([^"]*)" as (.+)\n', query)
+    assert match
+    return match[1].split().count("*"), re.split(r",\s*", match[2])
+
+
+def test_the_formats_are_those_of_the_contract() -> None:
+    assert list(FIELDS) == FORMATS
+
+
+def test_the_extended_format_starts_with_the_default_fields_and_has_known_ones() -> None:
+    assert " ".join(FIELDS["default"]) == DEFAULT
+    assert FIELDS["extended"][: len(FIELDS["default"])] == FIELDS["default"]
+    added = FIELDS["extended"][len(FIELDS["default"]) :]
+    assert set(added) <= set(VERSIONS_3_TO_5.split())
+    assert len(set(FIELDS["extended"])) == len(FIELDS["extended"]) == 27
+
+
+def test_an_investigation_finds_instance_flags_direction_and_the_packets_addresses() -> None:
+    wanted = {"instance-id", "subnet-id", "vpc-id", "tcp-flags", "flow-direction", "pkt-srcaddr", "pkt-dstaddr"}
+    assert wanted <= set(FIELDS["extended"])
+
+
+def test_the_default_format_is_left_to_aws() -> None:
+    assert log_format("default") is None
+
+
+def test_the_log_format_has_each_field_in_braces_after_a_single_dollar() -> None:
+    text = log_format("extended")
+    assert text is not None
+    assert text == "${" + "} ${".join(FIELDS["extended"]) + "}"
+    assert "$$" not in text
+    assert text.count("$") == len(FIELDS["extended"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_parse_command_has_one_star_for_each_field_and_each_alias(name: FormatName) -> None:
+    stars, aliases = parsed_aliases(parse_line(name) + "\n")
+    assert stars == len(aliases) == len(FIELDS[name])
+    assert aliases == [field.replace("-", "_") for field in FIELDS[name]]
+    assert not any("-" in alias for alias in aliases)
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_a_query_has_one_star_per_alias_and_no_hyphen_in_one(title: str) -> None:
+    _, query = QUERIES[title]
+    stars, aliases = parsed_aliases(query)
+    assert stars == len(aliases) == len(set(aliases))
+    assert all(re.fullmatch(r"[a-z][a-z_]*", alias) for alias in aliases)
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_a_query_splits_a_record_of_its_format_as_it_is_written(title: str) -> None:
+    name, query = QUERIES[title]
+    stars, aliases = parsed_aliases(query)
+    record = " ".join(f"value-of-{field}" for field in FIELDS[name])
+    values = record.split(" ", maxsplit=stars - 1)  # the last star takes the rest
+    for alias, value, field in zip(aliases, values, FIELDS[name], strict=False):
+        assert alias in {field.replace("-", "_"), "rest"}
+        assert value == f"value-of-{field}" or alias == "rest"
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_every_name_a_query_uses_is_a_field_of_its_format_or_made_before(title: str) -> None:
+    _, query = QUERIES[title]
+    _, aliases = parsed_aliases(query)
+    first, *commands = query.split("\n")
+    assert first.startswith("parse ")
+    known = set(aliases) | {"@timestamp", "@message"}
+    for command in commands:
+        assert command.startswith("| ")
+        verb, _, rest = command.removeprefix("| ").partition(" ")
+        assert verb in COMMANDS
+        text = re.sub(r'"[^"]*"', "", rest)
+        made = set(re.findall(r"\bas (\w+)", text))
+        called = set(re.findall(r"(\w+)\(", text))
+        used = set(re.findall(r"@?[A-Za-z_]\w*", re.sub(r"\bbin\([^)]*\)", "", text))) - made - called - WORDS
+        assert used <= known, command
+        assert called <= FUNCTIONS
+        # After stats only what it made and what it grouped by is left.
+        known = made | (used & set(re.findall(r"\w+", text.partition(" by ")[2]))) if verb == "stats" else known
+        assert text.count("(") == text.count(")")
+    assert query.count('"') % 2 == 0
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_a_query_fits_and_is_plain_text(title: str) -> None:
+    _, query = QUERIES[title]
+    assert (
+        len(query) <= 10_000
+    )  # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html
+    assert query.isascii()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_saved_queries_answer_an_investigators_questions(name: FormatName) -> None:
+    saved = saved_queries(name)
+    assert list(saved) == [
+        "top talkers",
+        "by destination port",
+        "port scans",
+        "port sweeps",
+        "rejected",
+        "bytes out",
+        "gaps in the record",
+    ]
+    assert all(query.startswith(parse_line(name) + "\n| filter ") for query in saved.values())
+    assert all(re.search(r"\n\| limit \d+\Z", query) for query in saved.values())
+
+
+def test_a_port_scan_is_many_ports_of_one_host_and_a_sweep_many_hosts_on_one_port() -> None:
+    saved = saved_queries("extended")
+    assert "count_distinct(dstport) as ports" in saved["port scans"]
+    assert "by srcaddr, dstaddr, bin(5m)" in saved["port scans"]
+    assert "count_distinct(dstaddr) as hosts" in saved["port sweeps"]
+    assert "by srcaddr, dstport, bin(5m)" in saved["port sweeps"]
+
+
+def test_bytes_out_leaves_out_every_private_network() -> None:
+    query = saved_queries("default")["bytes out"]
+    assert re.findall(r'not isIpv4InSubnet\(dstaddr, "([^"]+)"\)', query) == [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+    ]
+
+
+def test_the_linked_query_asks_for_one_interface_alone() -> None:
+    assert f'| filter interface_id="{INTERFACE}"\n' in by_destination_port(INTERFACE)
+    assert "by dstport" in by_destination_port(INTERFACE)

@@ -1,0 +1,1037 @@
+import json
+import re
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from threatmon.model.finding_types import catalogue
+from threatmon.model.settings import (
+    AlertSettings,
+    ConfigFaults,
+    DetectorSettings,
+    FlowLogSettings,
+    HealthSettings,
+    PlanName,
+    Settings,
+    Subscriber,
+    parse,
+)
+from threatmon.model.severity import SeverityName
+
+Config = dict[str, Any]
+
+SUBNET, OTHER_SUBNET, VPC = "subnet-0123456789abcdef0", "subnet-0fedcba9876543210", "vpc-0123456789abcdef0"
+DETECTOR_ID = "12abc34d567e8fa901bc2d34e56789f0"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef"
+BOUNDARY = "arn:aws:iam::111122223333:policy/threat-monitor-boundary"
+HEX = "0123456789abcdef0"
+MINIMAL: Config = {"subnetIds": [SUBNET], "alertEmails": ["soc@example.com"]}
+PLANS: tuple[PlanName, ...] = get_args(PlanName)
+FREQUENCIES = ["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"]
+FLOORS: tuple[SeverityName, ...] = get_args(SeverityName)
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+RETENTION_DAYS = {
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+}
+
+
+def parsed(config: Config) -> Settings:
+    return parse(MINIMAL | config)[0]
+
+
+def warnings(config: Config) -> list[str]:
+    return parse(MINIMAL | config)[1]
+
+
+def faults(config: Config) -> list[str]:
+    """The lines of the message, without the namespace they all begin with."""
+    with pytest.raises(ConfigFaults) as refusal:
+        parse(config, "dev")
+    head, *lines = str(refusal.value).split("\n")
+    assert head == f"Pulumi.dev.yaml has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
+    prefix = "  threat-monitor:"
+    assert all(line.startswith(prefix) for line in lines)
+    return [line.removeprefix(prefix) for line in lines]
+
+
+def faults_beside(config: Config) -> list[str]:
+    """The faults that the values of ``config`` add to a config without any."""
+    return faults(MINIMAL | config)
+
+
+# -- keys and defaults ------------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings, said = parse(MINIMAL)
+    assert settings.model_dump(by_alias=True) == {
+        "subnetIds": (SUBNET,),
+        "vpcIds": (),
+        "alertEmails": ("soc@example.com",),
+        "findingTypes": ("*",),
+        "minimumSeverity": None,
+        "allowUnknownFindingTypes": False,
+        "detector": {"mode": "create", "id": None},
+        "protectionPlans": {},
+        "findingPublishingFrequency": "SIX_HOURS",
+        "flowLogs": {
+            "trafficType": "ALL",
+            "aggregationSeconds": 60,
+            "retentionDays": 365,
+            "format": "extended",
+            "logGroupClass": "STANDARD",
+            "keepOnDestroy": False,
+            "permissionsBoundary": None,
+        },
+        "alerts": {
+            "includeSamples": True,
+            "includeArchived": False,
+            "kmsKeyArn": None,
+            "accountAlias": None,
+            "subscribers": (),
+        },
+        "health": {"enabled": False, "emails": ()},
+        "protect": False,
+    }
+    assert settings.severity_floor == "medium"
+    assert settings.declared_plans == dict.fromkeys(("s3", "eksAudit", "malware", "rds", "lambda", "runtime"), False)
+    assert said == []
+
+
+def test_the_alarms_go_to_who_gets_the_alerts_unless_told_otherwise_and_to_nobody_while_off() -> None:
+    assert parse(MINIMAL)[0].health_emails == ()
+    assert parse(MINIMAL | {"health": {"enabled": True}})[0].health_emails == ("soc@example.com",)
+    told = {"enabled": True, "emails": ["watch@example.com"]}
+    assert parse(MINIMAL | {"health": told})[0].health_emails == ("watch@example.com",)
+
+
+def test_an_address_of_the_alarms_listed_twice_is_one_fault() -> None:
+    assert faults_beside({"health": {"emails": ["a@example.com", "A@example.com"]}}) == [
+        'health.emails[1]: "a@example.com" is listed 2 times; once is enough'
+    ]
+
+
+def test_a_subscriber_cannot_ask_for_less_than_the_stack_lets_through() -> None:
+    pager = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSeverity": "low"}
+    assert faults_beside({"minimumSeverity": "high", "alerts": {"subscribers": [pager]}}) == [
+        'alerts.subscribers[0].minimumSeverity: "low" is below threat-monitor:minimumSeverity high, '
+        "which nothing passes"
+    ]
+
+
+def test_more_topics_than_eventbridge_allows_targets_are_a_fault() -> None:
+    subscribers = [
+        {"protocol": "https", "endpoint": f"https://example.com/{f}/{s}", "format": f, "minimumSeverity": s}
+        for f in ("text", "raw")
+        for s in ("medium", "high", "critical")
+    ]
+    assert faults_beside({"alerts": {"subscribers": subscribers}}) == [
+        "alerts.subscribers: need 6 topics, one for each format and severity; EventBridge allows 5"
+    ]
+    assert parse(MINIMAL | {"alerts": {"subscribers": subscribers[:5]}})[0].alerts.subscribers
+
+
+def test_every_key_takes_a_value() -> None:
+    config: Config = {
+        "subnetIds": [SUBNET, "subnet-1234abcd"],
+        "vpcIds": [VPC, "vpc-1234abcd"],
+        "alertEmails": ["soc@example.com", "oncall@example.org"],
+        "findingTypes": ["Recon:EC2/Portscan", "Backdoor:*"],
+        "minimumSeverity": "high",
+        "allowUnknownFindingTypes": True,
+        "detector": {"mode": "import", "id": DETECTOR_ID},
+        "protectionPlans": dict.fromkeys(PLANS, True),
+        "findingPublishingFrequency": "FIFTEEN_MINUTES",
+        "flowLogs": {
+            "trafficType": "REJECT",
+            "aggregationSeconds": 600,
+            "retentionDays": 30,
+            "format": "default",
+            "logGroupClass": "INFREQUENT_ACCESS",
+            "keepOnDestroy": True,
+            "permissionsBoundary": BOUNDARY,
+        },
+        "alerts": {
+            "includeSamples": False,
+            "includeArchived": True,
+            "kmsKeyArn": KEY,
+            "accountAlias": "example prod",
+            "subscribers": [
+                {
+                    "protocol": "https",
+                    "endpoint": "https://example.com/hook",
+                    "format": "raw",
+                    "minimumSeverity": "critical",
+                }
+            ],
+        },
+        "health": {"enabled": True, "emails": ["watch@example.com"]},
+        "protect": True,
+    }
+    expected = Settings.model_construct(
+        subnet_ids=(SUBNET, "subnet-1234abcd"),
+        vpc_ids=(VPC, "vpc-1234abcd"),
+        alert_emails=("soc@example.com", "oncall@example.org"),
+        finding_types=("Recon:EC2/Portscan", "Backdoor:*"),
+        minimum_severity="high",
+        allow_unknown_finding_types=True,
+        detector=DetectorSettings.model_construct(mode="import", id=DETECTOR_ID),
+        protection_plans=dict.fromkeys(PLANS, True),
+        finding_publishing_frequency="FIFTEEN_MINUTES",
+        flow_logs=FlowLogSettings.model_construct(
+            traffic_type="REJECT",
+            aggregation_seconds=600,
+            retention_days=30,
+            format="default",
+            log_group_class="INFREQUENT_ACCESS",
+            keep_on_destroy=True,
+            permissions_boundary=BOUNDARY,
+        ),
+        alerts=AlertSettings.model_construct(
+            include_samples=False,
+            include_archived=True,
+            kms_key_arn=KEY,
+            account_alias="example prod",
+            subscribers=(
+                Subscriber.model_construct(
+                    protocol="https", endpoint="https://example.com/hook", format="raw", minimum_severity="critical"
+                ),
+            ),
+        ),
+        health=HealthSettings.model_construct(enabled=True, emails=("watch@example.com",)),
+        protect=True,
+    )
+    assert parse(config)[0] == expected
+    assert set(config) == {field.alias for field in Settings.model_fields.values()}
+    as_the_engine_hands_it_over = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
+    assert parse(as_the_engine_hands_it_over)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "attribute"),
+    [
+        ("minimumSeverity", list(FLOORS), lambda s: s.minimum_severity),
+        ("findingPublishingFrequency", FREQUENCIES, lambda s: s.finding_publishing_frequency),
+        ("flowLogs.trafficType", ["ALL", "ACCEPT", "REJECT"], lambda s: s.flow_logs.traffic_type),
+        ("flowLogs.aggregationSeconds", [60, 600], lambda s: s.flow_logs.aggregation_seconds),
+        ("flowLogs.retentionDays", sorted(RETENTION_DAYS), lambda s: s.flow_logs.retention_days),
+        ("flowLogs.format", ["default", "extended"], lambda s: s.flow_logs.format),
+        ("flowLogs.logGroupClass", ["STANDARD", "INFREQUENT_ACCESS"], lambda s: s.flow_logs.log_group_class),
+    ],
+)
+def test_each_value_of_a_choice_is_accepted(key: str, values: list[Any], attribute: Callable[[Settings], Any]) -> None:
+    assert [attribute(parsed(nested(key, value))) for value in values] == values
+
+
+def nested(key: str, value: Any) -> Config:
+    """``value`` under a dotted key."""
+    first, *rest = key.split(".")
+    return {first: nested(".".join(rest), value) if rest else value}
+
+
+@pytest.mark.parametrize("emails", ["absent", [], "[]"])
+def test_one_address_may_be_given_as_alert_email(emails: Any) -> None:
+    config: Config = {"subnetIds": [SUBNET], "alertEmail": "a@example.com"}
+    if emails != "absent":
+        config["alertEmails"] = emails
+    assert parse(config)[0].alert_emails == ("a@example.com",)
+
+
+@pytest.mark.parametrize("key", ["subnetIds", "vpcIds"])
+def test_subnets_or_vpcs_are_enough(key: str) -> None:
+    value = {"subnetIds": [SUBNET], "vpcIds": [VPC]}
+    other = {"subnetIds": "vpcIds", "vpcIds": "subnetIds"}[key]
+    settings, _ = parse({key: value[key], other: [], "alertEmail": "a@example.com"})
+    assert (settings.subnet_ids, settings.vpc_ids) == (((SUBNET,), ()) if key == "subnetIds" else ((), (VPC,)))
+
+
+@pytest.mark.parametrize(
+    ("config", "floor"),
+    [
+        ({}, "medium"),
+        ({"findingTypes": ["*"]}, "low"),
+        ({"findingTypes": ["Recon:EC2/Portscan"]}, "low"),
+        *(({"minimumSeverity": floor}, floor) for floor in FLOORS),
+        *(({"minimumSeverity": floor, "findingTypes": ["Backdoor:*"]}, floor) for floor in FLOORS),
+    ],
+)
+def test_the_floor_is_low_where_types_are_chosen_and_medium_where_not(config: Config, floor: str) -> None:
+    assert parsed(config).severity_floor == floor
+
+
+def test_each_plan_is_stated_and_ai_only_where_set() -> None:
+    assert parsed({"protectionPlans": {"s3": True}}).declared_plans == {
+        "s3": True,
+        "eksAudit": False,
+        "malware": False,
+        "rds": False,
+        "lambda": False,
+        "runtime": False,
+    }
+    assert parsed({"protectionPlans": {"ai": False}}).declared_plans["ai"] is False
+    assert "ai" not in parsed({}).declared_plans
+
+
+def test_keeping_the_logs_on_destroy_needs_no_protection() -> None:
+    settings = parsed({"flowLogs": {"keepOnDestroy": True}, "protect": False})
+    assert settings.flow_logs.keep_on_destroy
+    assert not settings.protect
+
+
+# -- the message ------------------------------------------------------------------------------------------------------
+
+
+def test_two_faults_are_reported_together_as_a_short_message() -> None:
+    config = {
+        "subnetIds": [SUBNET, "subnet-12xyz"],
+        "alertEmails": ["security@example.com"],
+        "findingTypes": ["Recon:EC2/PortScan"],
+    }
+    with pytest.raises(ConfigFaults) as refusal:
+        parse(config, "dev")
+    assert str(refusal.value) == (
+        "Pulumi.dev.yaml has 2 faults:\n"
+        '  threat-monitor:subnetIds[1]: "subnet-12xyz" is not a subnet id (expected subnet- and 8 or 17 hex digits)\n'
+        '  threat-monitor:findingTypes[0]: "Recon:EC2/PortScan" is not a GuardDuty finding type;'
+        ' did you mean "Recon:EC2/Portscan"?'
+    )
+    assert refusal.value.__context__ is None
+
+
+def test_one_fault_is_counted_as_one() -> None:
+    with pytest.raises(ConfigFaults, match=r"\APulumi\.prod\.yaml has 1 fault:\n  threat-monitor:protect: "):
+        parse(MINIMAL | {"protect": "perhaps"}, "prod")
+
+
+def test_every_fault_of_a_config_is_reported_in_the_order_of_the_settings() -> None:
+    config = {
+        "protect": 3,
+        "allerts": {},
+        "alerts": {"accountAlias": "<b>", "includeSample": True},
+        "flowLogs": {"retentionDays": 366, "format": "long"},
+        "protectionPlans": {"S3": True, "rds": "on"},
+        "detector": {"mode": "import"},
+        "minimumSeverity": "hihg",
+        "findingTypes": ["Recon:EC2/Portscan", "Recon:EC2/Portscan", "Nonsense", "Zz*"],
+        "alertEmails": ["nobody"],
+        "vpcIds": "vpc",
+        "subnetIds": [],
+    }
+    assert faults(config) == [
+        'vpcIds: "vpc" is not a list',
+        'alertEmails[0]: "nobody" is not an e-mail address (expected name@example.com)',
+        'findingTypes[1]: "Recon:EC2/Portscan" is listed 2 times; once is enough',
+        'findingTypes[2]: "Nonsense" is not a GuardDuty finding type',
+        'findingTypes[3]: "Zz*" matches no GuardDuty finding type',
+        'minimumSeverity: "hihg" is not one of low, medium, high, critical; did you mean "high"?',
+        'detector.id: is required by mode "import" (aws guardduty list-detectors prints it)',
+        'protectionPlans.S3: "S3" is not one of s3, eksAudit, malware, rds, lambda, runtime, ai; did you mean "s3"?',
+        'protectionPlans.rds: "on" is not true or false',
+        "flowLogs.retentionDays: 366 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,"
+        ' 1827, 2192, 2557, 2922, 3288, 3653; did you mean "365"?',
+        'flowLogs.format: "long" is not one of default, extended',
+        'alerts.accountAlias: "<b>" is not an alias (expected 1 to 64 printable characters other than " \\ < >)',
+        'alerts.includeSample: is not a known key; did you mean "includeSamples"?',
+        "protect: 3 is not true or false",
+        'allerts: is not a known key; did you mean "alerts"?',
+    ]
+
+
+def test_an_empty_config_says_what_is_needed() -> None:
+    assert faults({}) == [
+        "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log",
+        'alertEmails: is required, such as ["soc@example.com"]',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("subnetIDs", "subnetIds"),
+        ("subnets", "subnetIds"),
+        ("vpcids", "vpcIds"),
+        ("alertEmial", "alertEmail"),
+        ("alertEmailss", "alertEmails"),
+        ("findingType", "findingTypes"),
+        ("minSeverity", "minimumSeverity"),
+        ("dectector", "detector"),
+        ("protectionPlan", "protectionPlans"),
+        ("flowlogs", "flowLogs"),
+        ("flowLogs.retention", "retentionDays"),
+        ("flowLogs.trafictype", "trafficType"),
+        ("alerts.kmsKey", "kmsKeyArn"),
+        ("alerts.subscriber", "subscribers"),
+        ("detector.mod", "mode"),
+    ],
+)
+def test_a_misspelt_key_is_a_fault_that_names_the_key_meant(key: str, meant: str) -> None:
+    assert faults_beside(nested(key, "x")) == [f'{key}: is not a known key; did you mean "{meant}"?']
+
+
+@pytest.mark.parametrize("key", ["zzz", "flowLogs.zzz", "alerts.zzz", "detector.zzz"])
+def test_an_unknown_key_with_no_known_one_near_is_a_fault(key: str) -> None:
+    assert faults_beside(nested(key, 1)) == [f"{key}: is not a known key"]
+
+
+SNAKE_CASE = [
+    *(name for name, field in Settings.model_fields.items() if name != field.alias),
+    *(f"flowLogs.{name}" for name, field in FlowLogSettings.model_fields.items() if name != field.alias),
+    *(f"alerts.{name}" for name, field in AlertSettings.model_fields.items() if name != field.alias),
+]
+
+
+@pytest.mark.parametrize("key", SNAKE_CASE)
+def test_an_attributes_name_is_no_config_key(key: str) -> None:
+    for value in (None, True, {"bogus": 1}, [SUBNET]):
+        [fault] = faults_beside(nested(key, value))
+        assert fault.startswith(f"{key}: is not a known key")
+
+
+def test_a_misspelt_key_of_a_subscriber_is_a_fault() -> None:
+    subscriber = {"protocol": "https", "endpoint": "https://example.com/hook", "fromat": "raw"}
+    assert faults_beside({"alerts": {"subscribers": [subscriber]}}) == [
+        'alerts.subscribers[0].fromat: is not a known key; did you mean "format"?'
+    ]
+
+
+def test_a_subscriber_needs_a_protocol_and_an_endpoint() -> None:
+    assert faults_beside({"alerts": {"subscribers": [{}]}}) == [
+        "alerts.subscribers[0].protocol: is required",
+        "alerts.subscribers[0].endpoint: is required",
+    ]
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+LISTS = {"subnetIds": SUBNET, "vpcIds": VPC, "alertEmails": "a@example.com", "findingTypes": "Recon:EC2/Portscan"}
+
+
+@pytest.mark.parametrize(("key", "item"), LISTS.items())
+def test_a_json_list_in_a_string_is_a_list(key: str, item: str) -> None:
+    assert parsed({key: f' ["{item}"]'}) == parsed({key: [item]})
+
+
+@pytest.mark.parametrize(("key", "item"), LISTS.items())
+def test_any_other_string_where_a_list_belongs_is_a_fault_and_never_its_characters(key: str, item: str) -> None:
+    for text in (item, f'"{item}"', "", "*", f"{item},{item}", f'["{item}"', '{"a": 1}', "null", "3", "true"):
+        [fault] = faults_beside({key: text})
+        assert fault.startswith(f"{key}: ")
+        assert fault.endswith(" is not a list")
+
+
+def test_a_subnet_listed_twice_is_one_fault() -> None:
+    config = {"subnetIds": [SUBNET, OTHER_SUBNET, SUBNET, SUBNET]}
+    assert faults_beside(config) == [f'subnetIds[2]: "{SUBNET}" is listed 3 times; once is enough']
+
+
+@pytest.mark.parametrize(("key", "item"), LISTS.items())
+def test_an_item_listed_twice_is_a_fault_at_the_second(key: str, item: str) -> None:
+    assert faults_beside({key: [item, item]}) == [f'{key}[1]: "{item}" is listed 2 times; once is enough']
+
+
+def test_an_address_that_differs_in_case_alone_is_listed_twice() -> None:
+    [fault] = faults_beside({"alertEmails": ["SOC@example.com", "soc@example.com"]})
+    assert fault == 'alertEmails[1]: "soc@example.com" is listed 2 times; once is enough'
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (
+            {"subnetIds": []},
+            "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log",
+        ),
+        (
+            {"subnetIds": "[]", "vpcIds": "[]"},
+            "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log",
+        ),
+        ({"alertEmails": []}, 'alertEmails: is required, such as ["soc@example.com"]'),
+        ({"findingTypes": []}, 'findingTypes: is empty; leave it out, or write ["*"], for every type'),
+    ],
+)
+def test_an_empty_list_says_what_to_write(config: Config, fault: str) -> None:
+    assert faults_beside(config) == [fault]
+
+
+# -- single values ----------------------------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[list[Any], str]] = {
+    "subnetIds": ([SUBNET, None, 3, True, {"a": SUBNET}], "is not a list"),
+    "vpcIds": ([VPC, None, 3, True, {}], "is not a list"),
+    "alertEmails": (["a@example.com", None, 3, False, {}], "is not a list"),
+    "findingTypes": (["*", None, 3, True, {}], "is not a list"),
+    "minimumSeverity": (["HIGH", "info", 4, True, ["low"], {}], "is not one of low, medium, high, critical"),
+    "allowUnknownFindingTypes": (["yes", "True", 1, 0, None, [], {}], "is not true or false"),
+    "detector": (["create", DETECTOR_ID, None, 3, True, ["import"]], "is not a map of names to values"),
+    "detector.mode": (["adopt", None, 1, True, []], "is not one of create, import, lookup"),
+    "detector.id": (
+        [DETECTOR_ID[:-1], DETECTOR_ID + "0", DETECTOR_ID.upper(), f"{DETECTOR_ID}\n", ""],
+        "is not a detector id (expected 32 hex digits)",
+    ),
+    "protectionPlans": (["s3", ["s3"], True, None, 3], "is not a map of names to values"),
+    "protectionPlans.s3": (["ENABLED", 1, None, {}, []], "is not true or false"),
+    "findingPublishingFrequency": (
+        ["six_hours", "6h", 6, None, True, []],
+        "is not one of FIFTEEN_MINUTES, ONE_HOUR, SIX_HOURS",
+    ),
+    "flowLogs": (["ALL", ["ALL"], 60, None, False], "is not a map of names to values"),
+    "flowLogs.trafficType": (["all", "ANY", 1, None, True, ["ALL"]], "is not one of ALL, ACCEPT, REJECT"),
+    "flowLogs.aggregationSeconds": (
+        [0, 59, 61, 300, 599, 601, 60.5, "1m", True, None, [60]],
+        "is not one of 60, 600",
+    ),
+    "flowLogs.retentionDays": (
+        [
+            -1,
+            *sorted({day + step for day in RETENTION_DAYS for step in (-1, 1)} - RETENTION_DAYS),
+            "a year",
+            True,  # equals 1 in Python
+            False,
+            None,
+            [365],
+            365.5,
+        ],
+        "is not one of " + ", ".join(map(str, sorted(RETENTION_DAYS))),
+    ),
+    "flowLogs.format": (["custom", "DEFAULT", 1, None, True, []], "is not one of default, extended"),
+    "flowLogs.logGroupClass": (["DELIVERY", "standard", 1, None, []], "is not one of STANDARD, INFREQUENT_ACCESS"),
+    "flowLogs.keepOnDestroy": (["no", 0, None, []], "is not true or false"),
+    "flowLogs.permissionsBoundary": (
+        ["boundary", BOUNDARY.replace(":policy/", ":role/"), BOUNDARY.replace("arn:aws:", "arn:aws-xx:"), ""],
+        "is not the ARN of a policy (expected arn:aws:iam::<account>:policy/<name>)",
+    ),
+    "alerts.includeSamples": (["no", 0, None, []], "is not true or false"),
+    "alerts.includeArchived": (["no", 0, None, []], "is not true or false"),
+    "alerts.kmsKeyArn": (
+        [
+            "alias/mine",
+            KEY.rpartition("/")[2],
+            KEY.replace(":key/", ":alias/"),
+            KEY.replace("arn:aws:", "arn:aws-xx:"),
+            KEY + "\n",
+            "",
+        ],
+        "is not the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
+    ),
+    "alerts.accountAlias": (
+        ["", "a" * 65, 'a"b', "a\\b", "<b", "b>", "a\nb", "a\tb", "a\0b", 1, True, ["a"]],
+        'is not an alias (expected 1 to 64 printable characters other than " \\ < >)',
+    ),
+    "health": (["yes", 1, True, None, []], "is not a map of names to values"),
+    "health.enabled": (["yes", 1, None, [], {}], "is not true or false"),
+    "health.emails": (["a@example.com", 1, None, {}], "is not a list"),
+    "protect": (["yes", 1, None, [], {}], "is not true or false"),
+}
+
+
+def test_every_key_but_the_hidden_ones_has_wrong_values_here() -> None:
+    top = {str(field.alias) for field in Settings.model_fields.values()} - {"alerts"}
+    models: dict[str, Any] = {
+        "detector": DetectorSettings,
+        "flowLogs": FlowLogSettings,
+        "alerts": AlertSettings,
+        "health": HealthSettings,
+    }
+    inner = {f"{key}.{field.alias}" for key, model in models.items() for field in model.model_fields.values()}
+    assert set(WRONG) - {"protectionPlans.s3"} == top | inner - {"alerts.subscribers"}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_wrong_value_is_one_fault_with_key_value_and_what_was_expected(key: str) -> None:
+    values, expected = WRONG[key]
+    for value in values:
+        [fault] = faults_beside(nested(key, value))
+        shown = json.dumps(value, ensure_ascii=False)
+        text, _, suggestion = fault.partition("; did you mean ")
+        assert text == f"{key}: {shown} {expected}"
+        assert not suggestion or suggestion.strip('"?') in expected
+
+
+@pytest.mark.parametrize(
+    ("key", "item", "kind"),
+    [
+        *(
+            (f"{name}Ids", item, f"a {what} id (expected {name}- and 8 or 17 hex digits)")
+            for name, what in (("subnet", "subnet"), ("vpc", "VPC"))
+            for item in (
+                name,
+                f"{name}-",
+                f"{name}-1234567",
+                f"{name}-123456789",
+                f"{name}-{HEX}0",
+                f"{name}-{HEX[:-1]}",
+            )
+        ),
+        *(("subnetIds", item, "a subnet id (expected subnet- and 8 or 17 hex digits)") for item in (VPC, "")),
+        ("subnetIds", SUBNET.upper(), "a subnet id (expected subnet- and 8 or 17 hex digits)"),
+        ("subnetIds", f"{SUBNET}\n", "a subnet id (expected subnet- and 8 or 17 hex digits)"),
+        ("vpcIds", SUBNET, "a VPC id (expected vpc- and 8 or 17 hex digits)"),
+    ],
+)
+def test_an_id_of_another_form_is_a_fault(key: str, item: Any, kind: str) -> None:
+    good = {"subnetIds": SUBNET, "vpcIds": VPC}[key]
+    assert faults_beside({key: [good, item]}) == [f"{key}[1]: {json.dumps(item)} is not {kind}"]
+
+
+@pytest.mark.parametrize("item", [3, None, True, ["a"], {}])
+def test_a_name_or_an_id_is_text(item: Any) -> None:
+    for key in ("subnetIds", "vpcIds", "findingTypes"):
+        assert faults_beside({key: [item]}) == [f"{key}[0]: {json.dumps(item)} is not text"]
+    for key in ("detector.id", "alerts.kmsKeyArn"):
+        config = nested(key, item)
+        if item is None:
+            assert parsed(config) == parsed({})  # as if left out
+        else:
+            assert faults_beside(config) == [f"{key}: {json.dumps(item)} is not text"]
+
+
+@pytest.mark.parametrize("days", [0, -1, 0.5, 364.9, "366", "[365]"])
+def test_retention_is_a_whole_number_of_days_and_never_forever(days: Any) -> None:
+    [fault] = faults_beside({"flowLogs": {"retentionDays": days}})
+    assert fault.startswith("flowLogs.retentionDays: ")
+
+
+@pytest.mark.parametrize("days", sorted(RETENTION_DAYS))
+def test_each_retention_cloudwatch_accepts_is_accepted_also_as_text(days: int) -> None:
+    for value in (days, str(days)):
+        assert parsed({"flowLogs": {"retentionDays": value}}).flow_logs.retention_days == days
+
+
+LONG_DOMAIN = f"{'b' * 63}.{'c' * 63}.{'d' * 57}.com"  # with 64 characters and an @ before it, 254 in all
+
+ADDRESSES = [
+    f"{'a' * 64}@{LONG_DOMAIN}",
+    "a@example.com",
+    "first.last+tag@sub.example.co.uk",
+    "o'neil@example.com",
+    "x_y-z%{}|~!#$&*/=?^`@example.com",
+    "1@2.example",
+    "a@xn--bcher-kva.example",
+    f"{'a' * 64}@example.com",
+]
+NO_ADDRESSES = [
+    f"{'a' * 64}@{LONG_DOMAIN}m",
+    *("", "a", "a@", "@example.com", "a@localhost", "a@b@example.com", "a b@example.com", "a@exam ple.com"),
+    *(".a@example.com", "a.@example.com", "a..b@example.com", "a@example..com", "a@.example.com", "a@example.com."),
+    *("a@-example.com", "a@example-.com", "a@example.com\n", "A <a@example.com>", "a@example.com,b@example.com"),
+    *("ä@example.com", "a@bücher.example", f"{'a' * 65}@example.com", f"a@{'b' * 64}.com", "mailto:a@example.com"),
+    *(f"a@{'b.' * 125}example", "a@example_x.com", '"a b"@example.com', "a@[127.0.0.1]", 3, None, True, ["a@b.io"]),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_accepted(address: str) -> None:
+    assert parsed({"alertEmails": [address]}).alert_emails == (address,)
+    assert parse({"subnetIds": [SUBNET], "alertEmail": address})[0].alert_emails == (address,)
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_what_is_no_address_is_a_fault_in_either_key(address: Any) -> None:
+    [fault] = faults_beside({"alertEmails": ["b@example.com", address]})
+    assert fault.startswith("alertEmails[1]: ")
+    assert fault.endswith(" is not an e-mail address (expected name@example.com)")
+    [fault] = faults({"subnetIds": [SUBNET], "alertEmail": address})
+    assert fault.startswith("alertEmail: ")
+    assert fault.endswith(" is not an e-mail address (expected name@example.com)")
+
+
+def test_a_long_value_is_cut_short() -> None:
+    [fault] = faults_beside({"subnetIds": ["x" * 1000]})
+    assert fault == f'subnetIds[0]: "{"x" * 116}... is not a subnet id (expected subnet- and 8 or 17 hex digits)'
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        KEY,
+        KEY.replace("arn:aws:", "arn:aws-us-gov:"),
+        KEY.replace("arn:aws:", "arn:aws-cn:"),
+        "arn:aws:kms:eu-west-1:111122223333:key/mrk-0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_a_keys_arn_is_accepted_in_every_partition(arn: str) -> None:
+    assert parsed({"alerts": {"kmsKeyArn": arn}}).alerts.kms_key_arn == arn
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000])
+@pytest.mark.parametrize("key", ["subnetIds", "protect", "flowLogs", "alertEmails"])
+def test_text_no_decoder_can_read_is_a_fault_like_any_other(key: str, text: str) -> None:
+    assert len(faults_beside({key: text})) == 1
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\r\n  threat-monitor:x: y", "a\u2028b"])
+def test_a_key_with_a_line_break_makes_no_line_of_its_own(key: str) -> None:
+    for config in ({key: 1}, {"flowLogs": {key: 1}}, {"protectionPlans": {key: True}}):
+        assert len(faults_beside(config)[0].splitlines()) == 1
+
+
+def test_text_that_utf_8_cannot_hold_is_reported_in_a_message_that_it_can() -> None:
+    with pytest.raises(ConfigFaults) as refusal:
+        parse(MINIMAL | {"alertEmails": '["\\ud800@example.com"]', "vpcIds": '["\\udfff"]'})
+    assert len(str(refusal.value).encode().splitlines()) == 3
+
+
+# -- rules between values ---------------------------------------------------------------------------------------------
+
+CONTRADICTS_LOOKUP = 'contradicts detector mode "lookup", which manages nothing; remove it, or use mode "import"'
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (
+            {"alertEmail": "a@example.com"},
+            "alertEmail: is set and so is threat-monitor:alertEmails; keep one of them",
+        ),
+        (
+            {"alertEmail": "a@example.com", "alertEmails": '["b@example.com"]'},
+            "alertEmail: is set and so is threat-monitor:alertEmails; keep one of them",
+        ),
+        (
+            {"detector": {"id": DETECTOR_ID}},
+            f'detector.id: "{DETECTOR_ID}" contradicts mode "create"; use mode "import" or "lookup"',
+        ),
+        (
+            {"detector": {"mode": "import"}},
+            'detector.id: is required by mode "import" (aws guardduty list-detectors prints it)',
+        ),
+        (
+            {"detector": {"mode": "lookup"}, "protectionPlans": {"s3": True}},
+            f"protectionPlans: {CONTRADICTS_LOOKUP}",
+        ),
+        (
+            {"detector": {"mode": "lookup"}, "protectionPlans": {"s3": False}},
+            f"protectionPlans: {CONTRADICTS_LOOKUP}",
+        ),
+        (
+            {"detector": {"mode": "lookup", "id": DETECTOR_ID}, "findingPublishingFrequency": "ONE_HOUR"},
+            f"findingPublishingFrequency: {CONTRADICTS_LOOKUP}",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_a_fault(config: Config, fault: str) -> None:
+    assert faults_beside(config) == [fault]
+
+
+@pytest.mark.parametrize("emails", [False, 0, "", {}, "x"])
+def test_a_wrong_alert_emails_is_a_fault_beside_alert_email_too(emails: Any) -> None:
+    assert faults({"subnetIds": [SUBNET], "alertEmail": "a@example.com", "alertEmails": emails})
+
+
+@pytest.mark.parametrize("detector", [{"mode": "lookup"}, {"mode": "lookup", "id": DETECTOR_ID}])
+def test_a_lookup_with_or_without_id_and_nothing_to_manage_is_fine(detector: Config) -> None:
+    defaults = {"protectionPlans": {}, "findingPublishingFrequency": "SIX_HOURS"}
+    settings = parsed({"detector": detector, **defaults})
+    assert settings.detector == DetectorSettings.model_validate(detector)
+
+
+# -- finding types and warnings ---------------------------------------------------------------------------------------
+
+
+def test_an_unknown_type_is_a_fault_unless_allowed_and_then_a_warning() -> None:
+    unknown = ["New:EC2/Thing", "New:*"]
+    assert faults_beside({"findingTypes": unknown}) == [
+        'findingTypes[0]: "New:EC2/Thing" is not a GuardDuty finding type',
+        'findingTypes[1]: "New:*" matches no GuardDuty finding type',
+    ]
+    text = "is unknown to the catalogue and passed on as it is; if it is mistyped, it matches nothing"
+    assert warnings({"findingTypes": unknown, "allowUnknownFindingTypes": True}) == [
+        f'threat-monitor:findingTypes[0]: "New:EC2/Thing" {text}',
+        f'threat-monitor:findingTypes[1]: "New:*" {text}',
+    ]
+
+
+@pytest.mark.parametrize("entry", ["New EC2", "New:EC2/", "Recon:*/Portscan", "", "New:EC2/" + "x" * 93])
+def test_what_cannot_be_a_type_is_a_fault_even_where_unknown_ones_are_allowed(entry: str) -> None:
+    [fault] = faults_beside({"findingTypes": [entry], "allowUnknownFindingTypes": True})
+    assert fault.startswith("findingTypes[0]: ")
+
+
+RETIRED = next(row for row in catalogue().values() if row.retired)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"findingTypes": [RETIRED.name]}, f'"{RETIRED.name}" is retired: GuardDuty no longer raises it'),
+        (
+            {"findingTypes": ["Recon:EC2/Portscan"], "minimumSeverity": "high"},
+            '"Recon:EC2/Portscan" is usually of medium severity, below threat-monitor:minimumSeverity high, so it will'
+            " seldom or never alert",
+        ),
+        (
+            {"findingTypes": ["Discovery:S3/AnomalousBehavior"]},
+            '"Discovery:S3/AnomalousBehavior" is never raised while threat-monitor:protectionPlans.s3 is off',
+        ),
+        (
+            {"findingTypes": ["Backdoor:Runtime/C&CActivity.B"], "protectionPlans": {"runtime": False}},
+            '"Backdoor:Runtime/C&CActivity.B" is never raised while threat-monitor:protectionPlans.runtime is off',
+        ),
+    ],
+)
+def test_a_type_that_will_not_alert_is_a_warning(config: Config, text: str) -> None:
+    assert warnings(config) == [f"threat-monitor:findingTypes[0]: {text}"]
+
+
+def test_every_type_warns_only_where_it_will_not_alert() -> None:
+    for row in catalogue().values():
+        said = warnings({"findingTypes": [row.name], "minimumSeverity": "medium"})
+        off = row.plan not in {None, "ai"}  # ai is left as it is unless set
+        assert len(said) == (row.retired or row.severity == "Low" or off), row.name
+        assert len(warnings({"findingTypes": [row.name]})) == (row.retired or off), row.name
+        if row.plan:
+            plans = {"protectionPlans": {row.plan: True}}
+            assert warnings({"findingTypes": [row.name], **plans}) == [], row.name
+            plans = {"protectionPlans": {row.plan: False}}
+            assert len(warnings({"findingTypes": [row.name], **plans})) == 1, row.name
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"findingTypes": ["*"], "minimumSeverity": "critical"},
+        {"findingTypes": ["Recon:EC2/*", "Discovery:S3/*"], "minimumSeverity": "critical"},
+        {"findingTypes": ["Recon:EC2/Portscan"], "minimumSeverity": "medium"},
+        {"findingTypes": ["Recon:EC2/Portscan"], "allowUnknownFindingTypes": True},
+        {"findingTypes": ["Discovery:S3/AnomalousBehavior"], "protectionPlans": {"s3": True}},
+        {"findingTypes": ["Discovery:S3/AnomalousBehavior"], "detector": {"mode": "lookup"}},
+        {
+            "findingTypes": [
+                next(row.name for row in catalogue().values() if row.severity == "Variable" and not row.plan)
+            ]
+        },
+    ],
+)
+def test_otherwise_nothing_warns(config: Config) -> None:
+    assert warnings(config) == []
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+TOKEN = "https://hooks.example.com/T0KEN"
+GOOD = {"protocol": "https", "endpoint": TOKEN}
+
+
+@pytest.mark.parametrize(
+    "alerts",
+    [
+        {"subscribers": [GOOD | {"protocol": "slack"}]},
+        {"subscribers": [GOOD | {"format": "html"}]},
+        {"subscribers": [GOOD | {"more": TOKEN}]},
+        {"subscribers": [{"protocol": "https", "endpiont": TOKEN}]},
+        {"subscribers": [{"protocol": "https", "endpoint": [TOKEN]}]},
+        {"subscribers": [{"protocol": "https", "endpoint": {"url": TOKEN}}]},
+        {"subscribers": [{"endpoint": TOKEN}]},
+        {"subscribers": [TOKEN]},
+        {"subscribers": [[TOKEN]]},
+        {"subscribers": TOKEN},
+        {"subscribers": GOOD},
+        {"subscribers": json.dumps(GOOD)},
+        {"subscribers": {"0": GOOD}},
+        {"subscriber": [GOOD]},
+        {"subscribers": [GOOD], "kmsKeyArn": 3},
+        [GOOD],
+        TOKEN,
+        json.dumps({"subscribers": [GOOD]})[:-1],
+        json.dumps([GOOD]),
+    ],
+)
+def test_a_fault_about_a_subscriber_never_shows_its_endpoint(alerts: Any) -> None:
+    for value in (alerts, json.dumps(alerts)):
+        with pytest.raises(ConfigFaults) as refusal:
+            parse(MINIMAL | {"alerts": value})
+        assert "T0KEN" not in str(refusal.value)
+        assert "T0KEN" not in repr(refusal.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "fault"),
+    [
+        (TOKEN, "alerts: the value (hidden, it may hold a token) is not a map of names to values"),
+        ({"subscribers": TOKEN}, "alerts.subscribers: the value (hidden, it may hold a token) is not a list"),
+        (
+            {"subscribers": [{"protocol": "sqs", "endpoint": 3}]},
+            "alerts.subscribers[0].endpoint: the value (hidden, it may hold a token) is not text",
+        ),
+        (
+            {"subscribers": [GOOD | {"protocol": "http"}]},
+            'alerts.subscribers[0].protocol: "http" is not one of email, email-json, https, sqs, lambda, sms;'
+            ' did you mean "https"?',
+        ),
+        ({"subscribers": [GOOD | {"format": "json"}]}, 'alerts.subscribers[0].format: "json" is not one of text, raw'),
+    ],
+)
+def test_a_fault_about_a_subscriber_still_says_what_is_wrong(alerts: Any, fault: str) -> None:
+    assert faults_beside({"alerts": alerts}) == [fault]
+
+
+def test_an_empty_endpoint_is_a_fault() -> None:
+    [fault] = faults_beside({"alerts": {"subscribers": [{"protocol": "sms", "endpoint": ""}]}})
+    assert fault.startswith("alerts.subscribers[0].endpoint: ")
+
+
+# -- any config -------------------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    [
+        *(SUBNET, VPC, "a@example.com", "*", "Recon:EC2/Portscan", "Recon:EC2/*", "import", "lookup", DETECTOR_ID, KEY),
+        *("true", "low", "ALL", "365", "[]", "{}", "null", "[[]]", '["a"]', '{"id": null}', "NaN", "[1e999]"),
+    ]
+)
+KEYS = st.sampled_from(
+    [
+        str(field.alias)
+        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, Subscriber)
+        for field in model.model_fields.values()
+    ]
+    + [*PLANS, "alertEmail", "[key]", "mode ", "flow_logs", "subnet_ids", "kms_key_arn", "0"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS
+JSON_LIKE = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(KEYS | st.text(max_size=8), inner, max_size=4)
+        | inner.map(json.dumps)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(KEYS | st.text(max_size=12), JSON_LIKE, max_size=8), st.booleans())
+@example({"flow_logs": {"bogus": 1}}, True)  # noqa: FBT003 - drawn otherwise
+@limits(max_examples=400)
+def test_any_config_gives_settings_or_faults_by_key(config: Config, on_top_of_a_good_one: bool) -> None:
+    refusal = None
+    try:
+        settings, said = parse(MINIMAL | config if on_top_of_a_good_one else config, "dev")
+        assert isinstance(settings, Settings)
+        assert all(line.startswith("threat-monitor:findingTypes[") for line in said)
+    except ConfigFaults as error:
+        refusal = error
+    if refusal:
+        head, *lines = str(refusal).split("\n")
+        assert head == f"Pulumi.dev.yaml has {len(refusal.faults)} fault{'s' if len(lines) > 1 else ''}:"
+        assert len(lines) == len(refusal.faults) > 0
+        assert all(re.fullmatch(r"  threat-monitor:.*: .+", line) for line in lines), lines
+
+
+def hex_id(prefix: str) -> st.SearchStrategy[str]:
+    return st.from_regex(rf"{prefix}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", fullmatch=True)
+
+
+def unique(items: st.SearchStrategy[str], least: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(items, min_size=least, max_size=5, unique_by=str.lower)
+
+
+VALID_DETECTORS = st.one_of(
+    st.just({"mode": "create"}),
+    st.builds(lambda id_: {"mode": "import", "id": id_}, st.from_regex("[0-9a-f]{32}", fullmatch=True)),
+)
+ENDPOINTS = {
+    "email": r"[a-z]{1,9}@[a-z]{1,9}\.example",
+    "email-json": r"[a-z]{1,9}@[a-z]{1,9}\.example",
+    "https": r"https://[!-~]{1,20}",
+    "sqs": r"arn:aws:sqs:eu-west-1:[0-9]{12}:[a-z]{1,9}",
+    "lambda": r"arn:aws-cn:lambda:cn-north-1:[0-9]{12}:function:[a-z]{1,9}",
+    "sms": r"\+[1-9][0-9]{6,14}",
+}
+VALID_SUBSCRIBERS = st.lists(
+    st.sampled_from(sorted(ENDPOINTS)).flatmap(
+        lambda protocol: st.fixed_dictionaries(
+            {
+                "protocol": st.just(protocol),
+                "endpoint": st.from_regex(re.compile(ENDPOINTS[protocol], re.ASCII), fullmatch=True),
+                "format": st.sampled_from(["text", "raw"]),
+            }
+        )
+    ),
+    max_size=3,
+    unique_by=lambda subscriber: subscriber["endpoint"],
+)
+VALID = st.fixed_dictionaries(
+    {
+        "subnetIds": unique(hex_id("subnet"), least=1),
+        "alertEmails": unique(st.emails().filter(lambda a: re.fullmatch(r"[\w.+-]+@[\w.-]+", a, re.ASCII)), least=1),
+    },
+    optional={
+        "vpcIds": unique(hex_id("vpc"), least=0),
+        "findingTypes": unique(st.sampled_from(["*", "Recon:*", "Recon:EC2/*", *catalogue()]), least=1),
+        "minimumSeverity": st.sampled_from(FLOORS),
+        "allowUnknownFindingTypes": st.booleans(),
+        "detector": VALID_DETECTORS,
+        "protectionPlans": st.dictionaries(st.sampled_from(PLANS), st.booleans()),
+        "findingPublishingFrequency": st.sampled_from(FREQUENCIES),
+        "flowLogs": st.fixed_dictionaries(
+            {},
+            optional={
+                "trafficType": st.sampled_from(["ALL", "ACCEPT", "REJECT"]),
+                "aggregationSeconds": st.sampled_from([60, 600]),
+                "retentionDays": st.sampled_from(sorted(RETENTION_DAYS)),
+                "format": st.sampled_from(["default", "extended"]),
+                "logGroupClass": st.sampled_from(["STANDARD", "INFREQUENT_ACCESS"]),
+                "keepOnDestroy": st.booleans(),
+            },
+        ),
+        "alerts": st.fixed_dictionaries(
+            {},
+            optional={
+                "includeSamples": st.booleans(),
+                "includeArchived": st.booleans(),
+                "kmsKeyArn": st.just(KEY),
+                "accountAlias": st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=64),
+                "subscribers": VALID_SUBSCRIBERS,
+            },
+        ),
+        "protect": st.booleans(),
+    },
+)
+
+
+@given(VALID, st.booleans())
+def test_a_valid_config_round_trips_its_values(config: Config, as_strings: bool) -> None:
+    handed_over = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    settings, _ = parse(handed_over if as_strings else config)
+    assert json.loads(settings.model_dump_json(by_alias=True, exclude_unset=True)) == config
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint", "kind"),
+    [
+        ("email", "not an address", "an e-mail address"),
+        ("email-json", "a@b", "an e-mail address"),
+        ("https", "http://example.com/s3cret", "an https:// URL"),
+        ("sqs", "https://sqs.eu-west-1.amazonaws.com/111122223333/s3cret", "the ARN of a queue"),
+        ("lambda", "arn:aws:sqs:eu-west-1:111122223333:s3cret", "the ARN of a function"),
+        ("sms", "0170 1234567", "a phone number in international form (+49...)"),
+    ],
+)
+def test_an_endpoint_has_the_form_its_protocol_needs(protocol: str, endpoint: str, kind: str) -> None:
+    assert faults_beside({"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}}) == [
+        f"alerts.subscribers[0].endpoint: the value (hidden, it may hold a token) is not {kind}, "
+        f'as protocol "{protocol}" needs'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("email", "a.b+c@example.co.uk"),
+        ("https", "https://example.com/hook?token=1"),
+        ("sqs", "arn:aws-us-gov:sqs:us-gov-west-1:111122223333:queue"),
+        ("lambda", "arn:aws:lambda:eu-west-1:111122223333:function:alert"),
+        ("sms", "+491701234567"),
+        ("https", "secret"),
+    ],
+)
+def test_a_fitting_endpoint_and_an_encrypted_one_are_fine(protocol: str, endpoint: str) -> None:
+    settings, _ = parse(MINIMAL | {"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}})
+    assert [it.endpoint for it in settings.alerts.subscribers] == [endpoint]

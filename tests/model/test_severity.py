@@ -1,0 +1,45 @@
+from typing import get_args
+
+import pytest
+
+from threatmon.model.severity import BANDS, SeverityName, bands_from, is_below
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "name"),
+    [(-1.0, 3.9, "low"), (4, 6.9, "medium"), (7, 8.9, "high"), (9, 10.0, "critical"), (11, 100, "critical")],
+)
+def test_a_severity_belongs_to_the_one_band_aws_names(lowest: float, highest: float, name: str) -> None:
+    for severity in (lowest, highest):
+        assert [band.name for band in BANDS if severity in band] == [name]
+
+
+def test_every_severity_up_to_ten_belongs_to_one_band() -> None:
+    assert {sum(tenths / 10 in band for band in BANDS) for tenths in range(101)} == {1}
+
+
+@pytest.mark.parametrize("value", [None, "5", True, [5]])
+def test_only_a_number_belongs_to_a_band(value: object) -> None:
+    assert not any(value in band for band in BANDS)
+
+
+def test_the_bands_from_a_floor_are_those_at_or_above_it_lowest_first() -> None:
+    names = get_args(SeverityName)
+    assert names == ("low", "medium", "high", "critical")
+    assert [[band.name for band in bands_from(name)] for name in names] == [list(names[index:]) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("severity", "below"),
+    [
+        ("Low", ["medium", "high", "critical"]),
+        ("Medium", ["high", "critical"]),
+        ("High", ["critical"]),
+        ("Critical", []),
+        ("Variable", []),
+    ],
+)
+def test_a_catalogue_severity_lies_below_the_floors_above_it_and_a_variable_one_below_none(
+    severity: str, below: list[str]
+) -> None:
+    assert [floor for floor in get_args(SeverityName) if is_below(severity, floor)] == below

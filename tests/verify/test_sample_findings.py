@@ -1,0 +1,88 @@
+import pytest
+
+from threatmon.model.event_patterns import alert_rules
+from threatmon.model.finding_types import catalogue, covers
+from threatmon.verify.sample_findings import MOST_TYPES, batches, expectation, select
+
+RETIRED = next(row.name for row in catalogue().values() if row.retired)
+CUSTOM = next(row.name for row in catalogue().values() if row.custom_detection_rule)
+ACTIVE = {row.name for row in catalogue().values() if not row.retired and not row.custom_detection_rule}
+VARIABLE = next(row.name for row in catalogue().values() if row.severity == "Variable" and row.name in ACTIVE)
+
+
+def test_everything_means_each_active_type_once() -> None:
+    assert sorted(select(["*", "Recon:EC2/Portscan", "Recon:*"]).types) == sorted(ACTIVE)
+    assert select(["*"]).left_out == {}
+
+
+def test_a_family_means_its_active_types() -> None:
+    wanted = {name for name in ACTIVE if covers("Recon:EC2/*", name)}
+    assert {"Recon:EC2/Portscan", "Recon:EC2/PortProbeUnprotectedPort"} <= wanted
+    assert set(select(["Recon:EC2/*"]).types) == wanted
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (RETIRED, "is retired"),
+        (CUSTOM, "is raised by custom detection rules only"),
+        ("Nothing:*", "has no type that GuardDuty makes samples of"),
+        (f"{CUSTOM.partition('/')[0]}/*", "has no type that GuardDuty makes samples of"),
+    ],
+)
+def test_what_guardduty_cannot_sample_is_left_out_with_the_reason(entry: str, reason: str) -> None:
+    selection = select([entry, "Recon:EC2/Portscan"])
+    assert selection.types == ["Recon:EC2/Portscan"]
+    assert selection.left_out[entry].startswith(reason)
+
+
+def test_a_type_newer_than_the_catalogue_is_tried() -> None:
+    assert select(["Recon:EC2/Brandnew"]) == (["Recon:EC2/Brandnew"], {})
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (50, [50]), (51, [50, 1]), (204, [50, 50, 50, 50, 4])])
+def test_a_call_takes_fifty_types_and_none_is_dropped(count: int, sizes: list[int]) -> None:
+    types = [f"Recon:EC2/{number}" for number in range(count)]
+    parts = batches(types)
+    assert [len(part) for part in parts] == sizes
+    assert [name for part in parts for name in part] == types
+    assert MOST_TYPES == 50
+
+
+def test_each_type_is_expected_by_the_rule_of_its_usual_severity() -> None:
+    types = ["Recon:EC2/Portscan", "Recon:EC2/PortProbeUnprotectedPort", "AttackSequence:EC2/CompromisedInstanceGroup"]
+    expected = expectation(types, alert_rules(["*"], "low"))
+    assert expected.by_rule == {"medium": [types[0]], "low": [types[1]], "critical": [types[2]]}
+    assert expected.varying == []
+    assert expected.silent == {}
+
+
+def test_a_type_of_varying_or_unknown_severity_is_promised_to_no_rule() -> None:
+    expected = expectation([VARIABLE, "Recon:EC2/Brandnew"], alert_rules(["*"], "medium"))
+    assert expected == ({}, [VARIABLE, "Recon:EC2/Brandnew"], {})
+
+
+def test_what_no_rule_lets_through_says_which_condition_stops_it() -> None:
+    types = ["Recon:EC2/Portscan", "Recon:EC2/PortProbeUnprotectedPort", "Policy:S3/BucketPublicAccessGranted"]
+    expected = expectation(types, alert_rules(["Recon:*"], "medium"))
+    assert expected.by_rule == {"medium": ["Recon:EC2/Portscan"]}
+    assert expected.silent == {
+        "Recon:EC2/PortProbeUnprotectedPort": "no rule takes its usual severity, low",
+        "Policy:S3/BucketPublicAccessGranted": (
+            'detail.type: "Policy:S3/BucketPublicAccessGranted" is not prefix "Recon:"'
+        ),
+    }
+
+
+def test_rules_that_drop_samples_let_the_real_finding_through() -> None:
+    rules = alert_rules(["*"], "medium", include_samples=False)
+    assert "sample" in expectation(["Recon:EC2/Portscan"], rules).silent["Recon:EC2/Portscan"]
+    assert expectation(["Recon:EC2/Portscan"], rules, samples=False).by_rule == {"medium": ["Recon:EC2/Portscan"]}
+
+
+def test_a_selection_over_several_patterns_is_found_in_the_second_too() -> None:
+    rules = alert_rules(ACTIVE, "low")
+    assert "high-2" in [rule.key for rule in rules]
+    expected = expectation(ACTIVE, rules)
+    assert expected.silent == {}
+    assert expected.by_rule["high-2"]

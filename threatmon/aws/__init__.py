@@ -1,0 +1,1 @@
+"""Sessions, and the one way to ask AWS."""

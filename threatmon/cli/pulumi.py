@@ -1,0 +1,21 @@
+"""``threatmon pulumi``: the engine with its own options."""
+
+import os
+
+import typer
+
+from threatmon.project import PROJECT_ROOT
+from threatmon.stacks.engine import find_engine
+
+PERMISSIONS = ()
+
+
+def pulumi(context: typer.Context) -> None:
+    """Run the Pulumi engine with these arguments; installs it into the project where it is not on PATH.
+
+    Example: threatmon pulumi preview --stack dev
+    """
+    engine = find_engine()
+    os.chdir(PROJECT_ROOT)
+    environment = os.environ | {"PATH": f"{engine.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    os.execve(engine, [str(engine), *context.args], environment)  # noqa: S606 - the engine takes over the terminal

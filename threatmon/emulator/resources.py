@@ -1,0 +1,35 @@
+"""What a Pulumi resource registration becomes in the emulated account: a table of types.
+
+Property names and which change replaces a resource follow the provider:
+https://www.pulumi.com/registry/packages/aws/api-docs/ and https://github.com/hashicorp/terraform-provider-aws
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from threatmon.emulator.emulated import Emulated
+from threatmon.emulator.services import cloudwatch, ec2, events, guardduty, iam, kms, logs, sns, sqs
+
+RESOURCES: Mapping[str, Emulated] = MappingProxyType(
+    {
+        entry.type: entry
+        for service in (cloudwatch, ec2, events, guardduty, iam, kms, logs, sns, sqs)
+        for entry in service.RESOURCES
+    }
+)
+
+
+class UnknownResourceTypeError(LookupError):
+    """A resource type the emulated account cannot carry out."""
+
+    def __init__(self, type_token: str) -> None:
+        super().__init__(
+            f"{type_token}: not emulated; add an Emulated entry for it to its service in threatmon.emulator.services"
+        )
+
+
+def emulated(type_token: str) -> Emulated:
+    """The entry of a Pulumi type token. Raises `UnknownResourceTypeError`."""
+    if type_token not in RESOURCES:
+        raise UnknownResourceTypeError(type_token)
+    return RESOURCES[type_token]

@@ -1,0 +1,1 @@
+"""How AWS decides: event patterns, IAM policies, and the shape of findings; pure."""

@@ -1,0 +1,1 @@
+"""From a finding to its subject: exposure, topology, traffic."""

@@ -1,0 +1,76 @@
+"""The CloudWatch dashboard of a stack, as the dict CloudWatch takes.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from threatmon.model import queries
+
+Body = dict[str, Any]
+
+_WIDTH = 12
+_HEIGHT = 6
+
+
+def body(
+    region: str,
+    log_group_name: str,
+    log_format: queries.FormatName,
+    *,
+    topic_name: str,
+    queue_name: str,
+    rule_names: Sequence[str],
+) -> Body:
+    """Findings and deliveries above, traffic below."""
+    saved = queries.saved_queries(log_format)
+    widgets = [
+        _metrics(
+            "Findings by rule", region, [["AWS/Events", "TriggeredRules", "RuleName", rule] for rule in rule_names]
+        ),
+        _metrics(
+            "Delivery",
+            region,
+            [
+                ["AWS/SNS", "NumberOfNotificationsDelivered", "TopicName", topic_name],
+                ["AWS/SNS", "NumberOfNotificationsFailed", "TopicName", topic_name],
+                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name, {"stat": "Maximum"}],
+                *[["AWS/Events", "FailedInvocations", "RuleName", rule] for rule in rule_names],
+            ],
+        ),
+        _metrics(
+            "Flow-log volume",
+            region,
+            [
+                ["AWS/Logs", "IncomingBytes", "LogGroupName", log_group_name],
+                ["AWS/Logs", "IncomingLogEvents", "LogGroupName", log_group_name, {"yAxis": "right"}],
+            ],
+        ),
+        *(
+            _log_query(title.capitalize(), region, log_group_name, saved[title])
+            for title in ("by destination port", "rejected", "port scans")
+        ),
+    ]
+    return {"widgets": [widget | _place(index) for index, widget in enumerate(widgets)]}
+
+
+def _place(index: int) -> Body:
+    return {"x": index % 2 * _WIDTH, "y": index // 2 * _HEIGHT, "width": _WIDTH, "height": _HEIGHT}
+
+
+def _metrics(title: str, region: str, metrics: list[list[Any]]) -> Body:
+    properties = {
+        "title": title,
+        "region": region,
+        "stat": "Sum",
+        "period": 300,
+        "view": "timeSeries",
+        "metrics": metrics,
+    }
+    return {"type": "metric", "properties": properties}
+
+
+def _log_query(title: str, region: str, log_group_name: str, query: str) -> Body:
+    properties = {"title": title, "region": region, "view": "table", "query": f"SOURCE '{log_group_name}' | {query}"}
+    return {"type": "log", "properties": properties}

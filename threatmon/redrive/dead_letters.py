@@ -1,0 +1,140 @@
+"""Dead letters: what EventBridge could not deliver, and the plain message that cannot fail in the same way.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from threatmon.model.email import MESSAGE_QUOTA, InvalidMessageError, Transformer, mail, render
+from threatmon.model.severity import BANDS, Band
+
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+SUBJECT_LENGTH = 99  # "less than 100 characters"
+
+_TEXT_BYTES = MESSAGE_QUOTA - 1024  # leaves room for the subject
+_FIELD_LENGTH = 1000  # of one value in the readable part; the event below it is whole
+
+
+class Message(NamedTuple):
+    """What is published: ``subject`` is None where EventBridge would not set one either."""
+
+    subject: str | None
+    body: str
+
+
+class DeadLetter(NamedTuple):
+    """A message of the dead-letter queue. What it does not say is empty."""
+
+    body: str
+    """the event as EventBridge had it; after a stranger's write to the queue, any text"""
+    detail: Mapping[str, Any]
+    """the finding in it"""
+    target_arn: str
+    """the topic it could not be delivered to"""
+    error: str
+    """why, as ``CODE: message`` in one harmless line"""
+
+    def field(self, name: str) -> str:
+        """A scalar of the finding (``type``, ``severity``, ``accountId``...), as harmless text."""
+        value = self.detail.get(name)
+        return harmless(str(value))[:_FIELD_LENGTH] if isinstance(value, str | int | float) else ""
+
+    @property
+    def band(self) -> Band | None:
+        """The finding's severity band."""
+        return next((band for band in BANDS if self.detail.get("severity") in band), None)
+
+
+def read(body: str, attributes: Mapping[str, str]) -> DeadLetter:
+    """A message of the queue: its body, and its message attributes by name."""
+    error = ": ".join(attributes[name] for name in ("ERROR_CODE", "ERROR_MESSAGE") if attributes.get(name))
+    return DeadLetter(body, _finding(body), attributes.get("TARGET_ARN", ""), harmless(error)[:_FIELD_LENGTH])
+
+
+def _finding(body: str) -> Mapping[str, Any]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    detail = event.get("detail") if isinstance(event, dict) else None
+    return detail if isinstance(detail, dict) else {}
+
+
+def harmless(text: str) -> str:
+    """The text on one line: control characters, line breaks, writing directions and half characters are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def plain_text(
+    letter: DeadLetter,
+    partition: str,
+    account_alias: str | None = None,
+    log_group_name: str | None = None,
+    dashboard_name: str | None = None,
+) -> Message:
+    """The mail of the letter's finding as text without a template, and below it the whole event, cut to what SNS takes.
+
+    Possible for any body; one that holds no finding is sent as it is, its control characters escaped.
+    """
+    lines = [
+        f"This could not be delivered ({letter.error or 'no reason given'}). It is sent again as plain text.",
+        "",
+        *_mail_lines(letter, partition, account_alias, log_group_name, dashboard_name),
+        "What could not be delivered:",
+        harmless(letter.body),
+    ]
+    return Message(_subject(letter), _cut("\n".join(lines)))
+
+
+def raw_event(letter: DeadLetter) -> Message | None:
+    """The untouched event, for subscribers that read it; None where SNS would not take it because it is too long."""
+    # Half of a surrogate pair cannot be sent; escaped, it is the same JSON.
+    body = letter.body.encode("utf-8", "backslashreplace")
+    return Message(None, body.decode()) if len(body) <= MESSAGE_QUOTA else None
+
+
+def _subject(letter: DeadLetter) -> str:
+    severity = letter.band.name.upper() if letter.band else ""
+    place = ", ".join(filter(None, [letter.field("accountId"), letter.field("region")]))
+    parts = ["Sent again:", severity, letter.field("type") or "an alert", f"({place})" if place else ""]
+    ascii_only = " ".join(filter(None, parts)).encode("ascii", "replace").decode()
+    return ascii_only[:SUBJECT_LENGTH].rstrip()
+
+
+def _mail_lines(letter: DeadLetter, *mail_args: Any) -> list[str]:
+    """The lines of the usual mail, without its quotes; a line that the finding breaks is left out."""
+    if letter.band is None:
+        return []
+    paths, template = mail(letter.band, *mail_args)
+    try:
+        event = {"detail": _escaped(letter.detail)}
+        lines = [_rendered(Transformer(paths, line), event) for line in template.split("\n")]
+    except RecursionError:
+        return []
+    return [*(line for line in lines if line is not None), ""]
+
+
+def _rendered(line: Transformer, event: Mapping[str, Any]) -> str | None:
+    try:
+        return " ".join(json.loads(render(line, event)).split())
+    except InvalidMessageError:  # a value is no scalar
+        return None
+
+
+def _escaped(value: Any) -> Any:
+    """A JSON value whose texts can stand within quotes as they are."""
+    if isinstance(value, str):
+        return json.dumps(harmless(value[:_FIELD_LENGTH]), ensure_ascii=False)[1:-1]
+    if isinstance(value, dict):
+        return {key: _escaped(entry) for key, entry in value.items()}
+    return [_escaped(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _cut(text: str) -> str:
+    encoded = text.encode()
+    if len(encoded) <= _TEXT_BYTES:
+        return text
+    note = f"\n[cut: the whole message has {len(encoded)} bytes, and SNS takes {MESSAGE_QUOTA}]"
+    return encoded[: _TEXT_BYTES - len(note)].decode(errors="ignore") + note

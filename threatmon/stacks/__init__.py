@@ -1,0 +1,1 @@
+"""One stack: its file, its outputs, its engine, its account."""

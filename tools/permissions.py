@@ -1,0 +1,164 @@
+"""The IAM policy documents of the commands, from the actions each of them names.
+
+Which actions can be limited to resources, and to which:
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from threatmon.model import names
+from threatmon.model.location import Location
+from threatmon.model.policies import Document
+
+
+class UnknownActionError(ValueError):
+    """An action that no scope names; ``str()`` of it says what to do."""
+
+
+class Scope(NamedTuple):
+    """What the actions of one statement are limited to."""
+
+    sid: str
+    actions: Sequence[str]
+    """a trailing ``*`` stands for actions of one kind"""
+    resources: Sequence[str]
+    """ARNs, in which :func:`document` fills in what stands in braces"""
+    why: str = ""
+    """why it is no narrower, where it could be thought to be"""
+    services: Sequence[str] = ()
+    """the key may be used through these services alone"""
+
+
+# Pulumi ends the names it gives in a random suffix, for which the "*" at their end stands:
+# https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
+_ANY_KEY = "arn:{partition}:kms:{region}:{account}:key/*"
+SCOPES = (
+    Scope(
+        "NoResourceToNarrowTo",
+        [
+            "cloudwatch:GetMetricData",
+            "cloudwatch:GetMetricStatistics",
+            "ec2:Describe*",
+            "elasticloadbalancing:Describe*",
+            "events:ListRuleNamesByTarget",
+            "events:ListRules",
+            "guardduty:CreateSampleFindings",
+            "guardduty:GetAdministratorAccount",
+            "guardduty:GetFindings",
+            "guardduty:ListDetectors",
+            "guardduty:ListFindings",
+            "logs:DescribeLogGroups",
+            "logs:StopQuery",
+            "sns:GetSubscriptionAttributes",
+        ],
+        ["*"],
+        "IAM knows no resource for these actions",
+    ),
+    Scope(
+        "Alarms",
+        ["cloudwatch:DescribeAlarms"],
+        ["arn:{partition}:cloudwatch:{region}:{account}:alarm:threat-monitor-health-*"],
+    ),
+    Scope(
+        "AlertKey",
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        [_ANY_KEY],
+        "a key has no name; put its ARN here. Only SNS and SQS can use it on the caller's behalf",
+        ["sns", "sqs"],
+    ),
+    Scope("AlertTopics", ["sns:Publish"], ["arn:{partition}:sns:{region}:{account}:threat-monitor-alerts-topic*"]),
+    Scope(
+        "DeadLetters",
+        ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        ["arn:{partition}:sqs:{region}:{account}:threat-monitor-alerts-dead-letters-*"],
+    ),
+    Scope(
+        "Detector",
+        ["guardduty:GetDetector"],
+        ["arn:{partition}:guardduty:{region}:{account}:detector/*"],
+        "an account has one detector in a Region",
+    ),
+    Scope(
+        "FlowLogs",
+        ["logs:GetQueryResults", "logs:StartQuery"],
+        [
+            "arn:{partition}:logs:{region}:{account}:log-group:{log_group}",
+            "arn:{partition}:logs:{region}:{account}:log-group:{log_group}:*",
+        ],
+    ),
+    Scope(
+        "InstanceProfiles",
+        ["iam:GetInstanceProfile"],
+        ["arn:{partition}:iam::{account}:instance-profile/*"],
+        "a finding may be about any instance",
+    ),
+    Scope(
+        "KeyPolicies",
+        ["kms:DescribeKey", "kms:GetKeyPolicy"],
+        [_ANY_KEY],
+        "keys have no names; put their ARNs here",
+    ),
+    Scope(
+        "PrefixLists",
+        ["ec2:GetManagedPrefixListEntries"],
+        ["arn:{partition}:ec2:{region}:*:prefix-list/*"],
+        "security groups and routes may name any, AWS's own among them",
+    ),
+    Scope(
+        "Rules",
+        ["events:DescribeRule", "events:ListTargetsByRule"],
+        ["arn:{partition}:events:{region}:{account}:rule/threat-monitor-alerts-*"],
+    ),
+    Scope(
+        "Topics",
+        ["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"],
+        ["arn:{partition}:sns:{region}:{account}:threat-monitor-*"],
+    ),
+)
+
+
+def document(actions: Iterable[str], account: Location, stack: str) -> Document:
+    """The policy that allows the actions on what the stack has, and on nothing else where IAM can tell it apart.
+
+    Raises :class:`UnknownActionError`.
+    """
+    place = {
+        "partition": account.partition,
+        "region": account.region,
+        "account": account.id,
+        "log_group": names.log_group(stack),
+    }
+    return {
+        "Version": "2012-10-17",
+        "Statement": [_statement(scope, its_actions, place) for scope, its_actions in scoped(actions)],
+    }
+
+
+def scoped(actions: Iterable[str]) -> list[tuple[Scope, list[str]]]:
+    """The actions by what they are limited to. Raises :class:`UnknownActionError`."""
+    wanted = sorted(set(actions))
+    unknown = [action for action in wanted if not any(_covers(scope, action) for scope in SCOPES)]
+    if unknown:
+        raise UnknownActionError(f"{', '.join(unknown)}: say in {__name__}.SCOPES to what each can be limited")
+    found = [(scope, [action for action in wanted if _covers(scope, action)]) for scope in SCOPES]
+    return [(scope, its_actions) for scope, its_actions in found if its_actions]
+
+
+def _covers(scope: Scope, action: str) -> bool:
+    return any(fnmatchcase(action, pattern) for pattern in scope.actions)
+
+
+def _statement(scope: Scope, actions: Sequence[str], place: Mapping[str, str]) -> Document:
+    statement: Document = {
+        "Sid": scope.sid,
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": [resource.format_map(place) for resource in scope.resources],
+    }
+    if scope.services:
+        # https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+        hosts = [f"{service}.{place['region']}.amazonaws.com" for service in scope.services]
+        statement["Condition"] = {"StringEquals": {"kms:ViaService": hosts}}
+    return statement
