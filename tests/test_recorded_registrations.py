@@ -36,7 +36,7 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
 
 
 def record(name: str) -> Recording:
-    """What the program registers today for a config of ``CONFIGS``."""
+    """Run the program with a config of ``CONFIGS``, and return what it registers."""
     config, region, partition, preview = CONFIGS[name]
     deployed = run(config, mocks=(PreviewMocks if preview else AwsMocks)(region, partition), preview=preview)
     properties = {urn: _properties(registration) for urn, registration in deployed.resources.items()}
@@ -51,7 +51,7 @@ def _properties(registration: Registration) -> dict[str, Any]:
 
 
 def _readable(value: Any) -> Any:
-    """``value`` as JSON, sorted except for lists and for documents, whose order shows in their text."""
+    """Return ``value`` as JSON, sorted except for lists and for documents, whose order shows in their text."""
     match value:
         case Mapping():
             return {key: _readable(item) for key, item in sorted(value.items())}
@@ -75,12 +75,12 @@ def _readable_text(text: str) -> Any:
 
 
 def _shown(value: object) -> str:
-    """A value as its file has it. Values are compared by this text, because the order of a document's keys counts."""
+    """Return a value as its file has it. It is compared as this text, since the order of a document's keys counts."""
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def changes(before: Recording, after: Recording) -> Recording:
-    """The properties of ``after`` that ``before`` has not; None for each that only ``before`` has."""
+    """Return the properties of ``after`` that differ from ``before``; None is one that only ``before`` has."""
     differing = {
         urn: {
             key: after.get(urn, {}).get(key)
@@ -93,7 +93,7 @@ def changes(before: Recording, after: Recording) -> Recording:
 
 
 def recorded(name: str) -> Recording:
-    """The recording that is committed."""
+    """Read the committed recording of a config."""
     own = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     base = recorded(BASE) if name != BASE else {}
     return {
@@ -112,7 +112,8 @@ def test_what_is_registered_is_what_was_recorded(name: str, pytestconfig: pytest
     differences = [
         _difference(urn, key, before, now) for urn, properties in changes(before, now).items() for key in properties
     ]
-    assert not differences, "\n\n".join(["- recorded, + registered now", *differences])
+    if differences:
+        pytest.fail("\n\n".join(["- recorded, + registered now", *differences]), pytrace=False)
 
 
 def _difference(urn: str, key: str, before: Recording, now: Recording) -> str:
