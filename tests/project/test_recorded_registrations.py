@@ -2,7 +2,7 @@
 
 What is deployed changes on purpose: record again, and review the diff:
 
-    pytest tests/test_recorded_registrations.py --record
+    pytest tests/project/test_recorded_registrations.py --record
 
 ``committed-stack.json`` is a whole recording: URN -> property -> value, and the stack's outputs. Each other file has
 what differs from it; null is a property that is absent. Properties that are empty or false are left out. For readable
@@ -21,12 +21,12 @@ from harness import AwsMocks, PreviewMocks, run
 from pulumi.output import Unknown
 from recordings.configs import CONFIGS
 
-from threatmon.local.program import Registration
-from threatmon.settings import Settings
+from threatmon.emulator.program import Registration
+from threatmon.model.settings import Settings
 
 Recording = dict[str, dict[str, Any]]
 
-FOLDER = Path(__file__).parent / "recordings"
+FOLDER = Path(__file__).parents[1] / "recordings"
 BASE = "committed-stack"
 _MAPS = ("inputs", "property_dependencies")
 _WRITERS: Mapping[str, Callable[[Any], str]] = {
