@@ -10,11 +10,11 @@ import yaml
 from botocore.awsrequest import AWSResponse
 
 from threatmon import cli
-from threatmon.aws import session
 from threatmon.cli import cost
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.model.settings import FlowLogSettings
 from threatmon.stacks import monthly_cost
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.monthly_cost import Resources
 
 GROUP = "/threat-monitor/dev/flow-logs"

@@ -16,11 +16,11 @@ from botocore.validate import ParamValidator
 from moto.core.botocore_stubber import MockRawResponse
 from typer.testing import CliRunner, Result
 
-from threatmon.aws import session
 from threatmon.cli import init
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.errors import ThreatmonError, UsageError
 from threatmon.model.settings import Settings, parse
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import load
 
 ACCOUNT, ADMINISTRATOR = "111122223333", "444455556666"

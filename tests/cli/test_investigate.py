@@ -14,10 +14,10 @@ from botocore.validate import ParamValidator
 from findings import finding_shape, recorded
 
 from threatmon import cli
-from threatmon.aws import session
 from threatmon.cli import investigate
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.project import PROJECT_ROOT
+from threatmon.stacks import old_aws as session
 
 Json = dict[str, Any]
 Answering = Callable[[Json], Json]

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from threatmon import cli
-from threatmon.aws import session
 from threatmon.cli import redrive
 from threatmon.cli.redrive import Fate, PostOffice, Queue, send_again
 from threatmon.emulator.account import EmulatedAccount
@@ -22,6 +21,7 @@ from threatmon.emulator.deployment import deployed
 from threatmon.model.email import MESSAGE_QUOTA
 from threatmon.project import PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import load
 
 ACCOUNT = ("111122223333", "eu-west-1")

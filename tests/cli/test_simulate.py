@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 from botocore.model import StructureShape
 from typer.testing import CliRunner, Result
 
-from threatmon.aws import session
 from threatmon.cli import simulate as command
 from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.errors import ThreatmonError, UsageError
@@ -19,6 +18,7 @@ from threatmon.evaluation.explain import rules_of
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import parse
 from threatmon.project import PROJECT_ROOT
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import StackFile, load
 
 ACTIVE = [row.name for row in catalogue().values() if not row.retired and not row.custom_detection_rule]

@@ -17,7 +17,6 @@ from botocore.compat import HTTPHeaders
 from botocore.session import get_session
 from typer.testing import CliRunner
 
-from threatmon.aws import session
 from threatmon.cli import verify
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.deployment import deployed
@@ -29,6 +28,7 @@ from threatmon.model.event_patterns import compact
 from threatmon.model.policies import topic_policy
 from threatmon.model.settings import parse
 from threatmon.model.severity import BANDS
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import load
 from threatmon.verify import delivery_test
 from threatmon.verify.checks import Verdict

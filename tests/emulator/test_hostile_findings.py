@@ -17,7 +17,6 @@ import pytest
 import typer
 from findings import RECORDED, Event, recorded
 
-from threatmon.aws import session
 from threatmon.cli import redrive
 from threatmon.cli.redrive import Queue
 from threatmon.emulator.delivery import Journey, deliver
@@ -30,6 +29,7 @@ from threatmon.model.settings import NAMESPACE, parse
 from threatmon.model.severity import BANDS
 from threatmon.project import PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import StackFile, load
 
 SEED = 20260914

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from threatmon.aws.session import Aws
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.fleet import recovery
 from threatmon.fleet.interruptions import Interrupted
 from threatmon.model import names
+from threatmon.stacks.old_aws import Aws
 
 STACK = "prod"
 SUBNET, VPC = "subnet-0123456789abcdef0", "vpc-0123456789abcdef0"

@@ -8,9 +8,9 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.aws.session import explained
 from threatmon.cli import cost, demo, explain, fleet, init, investigate, pulumi, redrive, simulate, verify
 from threatmon.errors import CHECK_FAILED, ThreatmonError
+from threatmon.stacks.old_aws import explained
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("demo")(demo.demo)

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.aws.session import Aws, connect
 from threatmon.emulator.deployment import deployed
 from threatmon.errors import UsageError
 from threatmon.model import names
@@ -20,6 +19,7 @@ from threatmon.stacks import monthly_cost
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import StackFile, load
 from threatmon.stacks.monthly_cost import Change, Item, Measurement, Resources
+from threatmon.stacks.old_aws import Aws, connect
 
 PERMISSIONS = ("cloudwatch:GetMetricStatistics",)
 

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.aws import session
-from threatmon.aws.session import Aws
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.model.names import is_stack_name
 from threatmon.model.settings import ConfigFaults, parse
 from threatmon.project import PROJECT_ROOT
 from threatmon.reports import plain
+from threatmon.stacks import old_aws as session
 from threatmon.stacks import survey, template
 from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.old_aws import Aws
 from threatmon.stacks.survey import Survey
 from threatmon.stacks.template import Choice, Network
 

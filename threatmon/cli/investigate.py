@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from threatmon.aws.session import Aws, connect
 from threatmon.cli.event_files import read_events
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation import findings
@@ -39,6 +38,7 @@ from threatmon.project import PROJECT_ROOT
 from threatmon.reports import Block, Drawing, Facts, Report, Table, markdown, plain, size
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
+from threatmon.stacks.old_aws import Aws, connect
 
 PERMISSIONS: tuple[str, ...] = tuple(
     sorted(

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from threatmon.aws.session import Aws, connect, explained
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.model import names
 from threatmon.model.email import MESSAGE_QUOTA
@@ -20,6 +19,7 @@ from threatmon.project import PROJECT_ROOT
 from threatmon.redrive.dead_letters import DeadLetter, plain_text, raw_event, read
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.old_aws import Aws, connect, explained
 from threatmon.stacks.outputs import stack_outputs
 
 # The key of the topics and of the queue is used on the caller's behalf; kms itself is not called.

@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import track
 
-from threatmon.aws.session import Aws, connect
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import finding_types
@@ -18,6 +17,7 @@ from threatmon.model.settings import Settings
 from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.facts import place_of, settings_of
 from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.old_aws import Aws, connect
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import port_scan_plan
 from threatmon.verify.sample_findings import Expectation, Selection, batches, expectation, select

@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from threatmon.aws.session import Aws, connect, explained
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model.email import mail
@@ -22,6 +21,7 @@ from threatmon.model.severity import bands_from
 from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
+from threatmon.stacks.old_aws import Aws, connect, explained
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import checks, delivery_test
 from threatmon.verify.checks import Channel, Verdict

@@ -29,7 +29,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import automation
 from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, errors, events
 
-from threatmon.aws.session import explained
 from threatmon.errors import UsageError
 from threatmon.fleet.changes import Change, Op, Preview
 from threatmon.fleet.engine import Engine
@@ -40,6 +39,7 @@ from threatmon.fleet.rollout import Outcome
 from threatmon.fleet.targets import Target
 from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.engine import reason
+from threatmon.stacks.old_aws import explained
 
 # What is only a part of another step, such as the deletion half of a replacement, is left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}

@@ -6,9 +6,9 @@ What AWS allows twice is simply made again; its names are made up anew each time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from threatmon.aws.session import Aws
 from threatmon.fleet.interruptions import Interrupted
 from threatmon.model import names
+from threatmon.stacks.old_aws import Aws
 
 PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListDetectors", "logs:DescribeLogGroups")
 

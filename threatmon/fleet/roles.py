@@ -13,10 +13,10 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from threatmon.aws.session import Aws, connect, session_of
 from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target
 from threatmon.stacks.facts import place_of
+from threatmon.stacks.old_aws import Aws, connect, session_of
 
 _AUDIENCE = "sts.amazonaws.com"
 _SESSION_NAME = "threatmon"

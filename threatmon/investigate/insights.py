@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.aws.session import explained
 from threatmon.reports import size
+from threatmon.stacks.old_aws import explained
 
 PERMISSIONS: tuple[str, ...] = ("logs:GetQueryResults", "logs:StartQuery", "logs:StopQuery")
 

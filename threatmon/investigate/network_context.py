@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from threatmon.aws.session import Aws, explained
 from threatmon.investigate import exposure
 from threatmon.investigate.exposure import Balancer, Surroundings
+from threatmon.stacks.old_aws import Aws, explained
 
 Answer = dict[str, Any]
 _T = TypeVar("_T")

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from threatmon.aws.session import Aws, explained
 from threatmon.stacks import template
+from threatmon.stacks.old_aws import Aws, explained
 from threatmon.stacks.template import Answer, Detector, Network, NotRead
 
 _T = TypeVar("_T")

@@ -8,10 +8,10 @@ from threading import Lock
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import unquote
 
-from threatmon.aws.session import Aws
 from threatmon.errors import UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model.settings import Settings
+from threatmon.stacks.old_aws import Aws
 from threatmon.verify.checks import Answer, Channel, Key, names_of_rules
 
 _SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "kms", "logs", "sns", "sqs")

@@ -20,7 +20,6 @@ from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 from typer.testing import CliRunner
 
-from threatmon.aws import session
 from threatmon.cli.fleet import coverage as command
 from threatmon.cli.fleet import selection
 from threatmon.emulator.account import EmulatedAccount
@@ -28,6 +27,7 @@ from threatmon.emulator.deployment import deployed
 from threatmon.errors import UsageError
 from threatmon.fleet.coverage import Coverage, coverage
 from threatmon.fleet.targets import FleetFaults, Target, read
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import load
 
 ACCOUNTS = {"dev": "111122223333", "prod": "444455556666"}

@@ -15,7 +15,6 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from threatmon.aws.session import Aws, explained
 from threatmon.cli.fleet.previews import Role
 from threatmon.cli.fleet.selection import Stacks, selected
 from threatmon.errors import CHECK_FAILED, UsageError
@@ -35,6 +34,7 @@ from threatmon.fleet.coverage import coverage as folded
 from threatmon.fleet.targets import Target
 from threatmon.reports import Table, markdown, plain
 from threatmon.stacks.files import StackFile
+from threatmon.stacks.old_aws import Aws, explained
 from threatmon.verify.checks import Answer
 
 PERMISSIONS = (

@@ -6,9 +6,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, UnauthorizedSSOTokenError
 
-from threatmon.aws import session
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.errors import UsageError
+from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import StackFile
 
 
