@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from threatmon import finding_types
+from threatmon.errors import ThreatmonError
 from threatmon.severity import SeverityName, is_below
 
 NAMESPACE = "threat-monitor"
@@ -45,7 +46,7 @@ class Fault(NamedTuple):
         return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
-class ConfigFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
+class ConfigFaults(ThreatmonError):  # noqa: N818 - it carries any number of faults and reads as what it reports
     """The stack's config has faults; ``str()`` of it is the whole message for the user."""
 
     def __init__(self, stack: str, faults: Sequence[Fault]) -> None:

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from threatmon.errors import ThreatmonError
 from threatmon.settings import NAMESPACE, SECRET_PLACEHOLDER
 
 PROJECT_FILE = "Pulumi.yaml"
 
 
-class StackFileError(Exception):
+class StackFileError(ThreatmonError):
     """A stack file, or Pulumi.yaml, is missing or is no YAML mapping; ``str()`` of it is the message for the user."""
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from threatmon.cli import cost, demo, engine, explain, fleet, init, investigate, redrive, simulate, verify
 from threatmon.cli.aws import explained
-from threatmon.cli.errors import CHECK_FAILED, USER_ERRORS, WRONG_USE
+from threatmon.errors import CHECK_FAILED, ThreatmonError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("demo")(demo.demo)
@@ -33,12 +33,12 @@ def root() -> None:
 
 
 def main() -> None:
-    """Runs the command line; what a user can mend is said without a traceback."""
+    """Runs the command line; what a user can fix is said without a traceback."""
     try:
         app()
-    except USER_ERRORS as error:
+    except ThreatmonError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(WRONG_USE)
+        sys.exit(error.exit_code)
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"{explained(error)}\n")
         sys.exit(CHECK_FAILED)

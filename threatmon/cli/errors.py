@@ -1,16 +1,7 @@
-"""What a user can mend, and how a command says so."""
+"""Re-exports :mod:`threatmon.errors`."""
 
-from threatmon.fleet.targets import FleetFaults
-from threatmon.local.constraints import ConstraintError
-from threatmon.settings import ConfigFaults
-from threatmon.stack_files import StackFileError
+from threatmon.errors import CHECK_FAILED, WRONG_USE, ThreatmonError, UsageError
 
-CHECK_FAILED = 1
-WRONG_USE = 2
+__all__ = ["CHECK_FAILED", "USER_ERRORS", "WRONG_USE", "UsageError"]
 
-
-class UsageError(Exception):
-    """A command was asked for something it cannot do; ``str()`` of it says what to do instead."""
-
-
-USER_ERRORS = (ConfigFaults, ConstraintError, FleetFaults, StackFileError, UsageError)
+USER_ERRORS = ThreatmonError

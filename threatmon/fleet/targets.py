@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from threatmon import settings, stack_files
+from threatmon.errors import ThreatmonError
 from threatmon.names import is_stack_name
 from threatmon.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
 from threatmon.stack_files import PROJECT_FILE, StackFile, StackFileError
@@ -21,6 +22,7 @@ _MODULES = (
     "console",
     "dashboards",
     "documents",
+    "errors",
     "event_patterns",
     "finding_types",
     "garbage",
@@ -60,7 +62,7 @@ class Target(NamedTuple):
         return self.file.name
 
 
-class FleetFaults(Exception):  # noqa: N818 - it carries any number of faults and reads as what it reports
+class FleetFaults(ThreatmonError):  # noqa: N818 - it carries any number of faults and reads as what it reports
     """The stack files have faults, or the choice of stacks has; ``str()`` of it is the whole message for the user."""
 
     def __init__(self, faults: Sequence[str]) -> None:

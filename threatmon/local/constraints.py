@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from threatmon.errors import ThreatmonError
 from threatmon.event_patterns import PATTERN_QUOTA
 from threatmon.messages import TEMPLATE_QUOTA
 from threatmon.policy_evaluation import CONDITION_OPERATORS, Principal, allows, listed, source, statements
@@ -64,7 +65,7 @@ _POLICY_ERRORS: Mapping[PolicyKind, str] = {
 _ACTION_SERVICES: Mapping[PolicyKind, str] = {"trust": "sts", "key": "kms", "topic": "sns", "queue": "sqs"}
 
 
-class ConstraintError(Exception):
+class ConstraintError(ThreatmonError):
     """AWS would refuse this."""
 
 
