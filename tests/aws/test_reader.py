@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import OperationNotPageableError
 from scripted_account import ScriptedAccount
 
-from threatmon.aws.errors import NotThereError, RefusedError, ThrottledError
+from threatmon.aws.errors import AwsError, NotThereError, RefusedError, ThrottledError
 from threatmon.aws.reader import attempt, batches, side_by_side
 
 RECORDS = [{"Data": b"x"}]
@@ -77,6 +77,11 @@ def test_a_call_is_not_remembered(scripted: ScriptedAccount) -> None:
     before = scripted.aws.call("sns", "list_topics")["Topics"]
     arn = scripted.aws.call("sns", "create_topic", Name="alerts")["TopicArn"]
     assert (before, scripted.aws.call("sns", "list_topics")["Topics"]) == ([], [{"TopicArn": arn}])
+    for code in ("Throttling", "AccessDenied"):
+        scripted.refuse("sns:ListTopics", code)
+        with pytest.raises(AwsError) as error:
+            scripted.aws.call_all("sns", "list_topics")
+        assert error.value.code == code
 
 
 def test_all_pages_are_read_once(scripted: ScriptedAccount) -> None:

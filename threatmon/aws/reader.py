@@ -53,25 +53,26 @@ class Aws:
         return self._once(["one", service, operation, parameters], lambda: self.call(service, operation, **parameters))
 
     def read_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
-        """Returns the entries of all pages, with :meth:`read`'s memory.
-
-        An operation with several lists gives that of its paginator's first result key (DescribeAlarms: MetricAlarms).
-        One without a paginator raises botocore's ``OperationNotPageableError``.
-        """
-
-        def entries() -> list[Any]:
-            client = self._client(service)
-            pages = client.get_paginator(operation).paginate(**parameters)
-            with translated(_action(client, operation)):
-                return [entry for page in pages for entry in pages.result_keys[0].search(page) or ()]
-
-        return list(self._once(["all", service, operation, parameters], entries))
+        """Returns the entries of all pages, as :meth:`call_all`; asked once, like :meth:`read`."""
+        question = ["all", service, operation, parameters]
+        return list(self._once(question, lambda: self.call_all(service, operation, **parameters)))
 
     def call(self, service: str, operation: str, **parameters: Any) -> Answer:
         """Makes a call and remembers nothing: for writes, polls and queues."""
         client = self._client(service)
         with translated(_action(client, operation)):
             return getattr(client, operation)(**parameters)
+
+    def call_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
+        """Returns the entries of all pages and remembers nothing.
+
+        An operation with several lists gives that of its paginator's first result key (DescribeAlarms: MetricAlarms).
+        One without a paginator raises botocore's ``OperationNotPageableError``.
+        """
+        client = self._client(service)
+        pages = client.get_paginator(operation).paginate(**parameters)
+        with translated(_action(client, operation)):
+            return [entry for page in pages for entry in pages.result_keys[0].search(page) or ()]
 
     def _client(self, service: str) -> Any:
         with self._making_clients, translated(service):
