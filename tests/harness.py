@@ -5,21 +5,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from examples import ACCOUNT, DETECTOR_ID, EMAIL, OTHER_SUBNET, SUBNET
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from threatmon.emulator.program import ProgramRun, Registration, run_program, run_project
 
-ACCOUNT = "111122223333"
-SUBNET = "subnet-0123456789abcdef0"
-OTHER_SUBNET = "subnet-0fedcba9876543210"
-VPC = "vpc-0123456789abcdef0"
-DETECTOR_ID = "12abc34d567e8fa901bc2d34e56789f0"
-KEY_ARN = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-
 # What a stack file of an ordinary account says, as YAML has it.
 CONFIG: Mapping[str, Any] = {
     "subnetIds": [SUBNET, OTHER_SUBNET],
-    "alertEmails": ["security@example.com"],
+    "alertEmails": [EMAIL],
     "findingTypes": ["Recon:EC2/Portscan"],
 }
 OUTPUTS = {

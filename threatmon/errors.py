@@ -1,4 +1,4 @@
-"""The one base of everything that a person did wrong, or that AWS refused."""
+"""The base of all errors that a command prints without a traceback. The Pulumi program imports it, too."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ WRONG_USE = 2
 
 
 class ThreatmonError(Exception):
-    """Stops a command; ``str()`` is the whole message. Subclassed where it arises."""
+    """Says what a person did wrong, or what AWS refused; ``str()`` is the whole message for the user."""
 
     exit_code: ClassVar[int] = WRONG_USE
 
 
 class UsageError(ThreatmonError):
-    """Refuses something a command cannot do; the message says what to do instead."""
+    """Refuses what a command cannot do, and says what to do instead."""

@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT_FILE = "Pulumi.yaml"

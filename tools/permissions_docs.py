@@ -8,13 +8,12 @@ import json
 import pkgutil
 from importlib import import_module
 
-from threatmon import cli
+from threatmon import cli, project
 from threatmon.cli import fleet
 from threatmon.model.location import Location
-from threatmon.project import PROJECT_ROOT
 from tools.permissions import document, scoped
 
-FILE = PROJECT_ROOT / "docs" / "permissions.md"
+FILE = project.ROOT / "docs" / "permissions.md"
 
 _OFFLINE = frozenset({"demo", "fleet matrix"})  # have nothing to do with AWS
 _EXAMPLE = Location("111122223333", "eu-west-1", "aws", "amazonaws.com")

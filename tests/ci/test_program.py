@@ -8,12 +8,13 @@ import pulumi
 import pytest
 import role_policies
 import yaml
-from harness import ACCOUNT, ROLE, ROLE_POLICY, AwsMocks
+from examples import ACCOUNT
+from harness import ROLE, ROLE_POLICY, AwsMocks
 from role_policies import Home, github, gitlab, trust
 
 from threatmon.emulator.program import ProgramRun, run_program
 from threatmon.evaluation.policy_evaluator import statements
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / "ci/roles"
 PROVIDER = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"

@@ -11,7 +11,7 @@ import role_policies
 import yaml
 from botocore.client import BaseClient
 from emulator.test_resources import CASES
-from harness import ACCOUNT
+from examples import ACCOUNT
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import MockResourceArgs
@@ -23,7 +23,7 @@ from threatmon.emulator.program import plain, run_project
 from threatmon.emulator.resources import emulated
 from threatmon.evaluation.policy_evaluator import allows, statements
 from threatmon.fleet import recovery
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 HOME = Home(ACCOUNT)
 PREVIEW, DEPLOY = preview_policy(HOME), deploy_policy(HOME)

@@ -135,7 +135,7 @@ def test_the_stack_files_own_settings_and_resources_count(
         "threat-monitor:flowLogs": {"retentionDays": 90, "logGroupClass": "INFREQUENT_ACCESS"},
     }
     (tmp_path / "Pulumi.own.yaml").write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
-    monkeypatch.setattr(cost, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     code, out, _ = run("--stack", "own", "--gb-per-day", "1", "--json")
     document = json.loads(out)
     assert code == 0

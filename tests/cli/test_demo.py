@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from threatmon import cli
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 DEV = {
     "aws:region": "eu-west-1",
@@ -22,7 +22,7 @@ DEV = {
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of stack files; the program stays where it is."""
-    monkeypatch.setattr("threatmon.cli.demo.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     return tmp_path
 
 

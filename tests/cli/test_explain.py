@@ -50,7 +50,7 @@ class Explain:
 
 @pytest.fixture
 def explain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explain:
-    monkeypatch.setattr(command, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     return Explain(tmp_path)
 
 

@@ -50,7 +50,7 @@ class World:
         self.hook("before-parameter-build", self._note)
         self.hook("after-call.ec2.DescribeSubnets", self._place)
         monkeypatch.setattr(session, "new_session", lambda _profile, _region: self.session)
-        monkeypatch.setattr(init, "PROJECT_ROOT", folder)
+        monkeypatch.setattr("threatmon.project.ROOT", folder)
 
     def hook(self, event: str, handler: Callable[..., Any]) -> None:
         self.session.events.register(event, handler)

@@ -16,7 +16,7 @@ from findings import finding_shape, recorded
 from threatmon import cli
 from threatmon.cli import investigate
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks import old_aws as session
 
 Json = dict[str, Any]
@@ -455,7 +455,7 @@ def test_a_stack_with_the_default_format_asks_by_interface_and_address(
     content = yaml.safe_load((PROJECT_ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
     content["config"]["threat-monitor:flowLogs"] = {"format": "default"}
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    monkeypatch.setattr(investigate, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     assert command("--instance", incident.instance_id)[0] == 0
     text = incident.queries[0].query
     assert 'interface_id = "eni-' in text

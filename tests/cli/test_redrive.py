@@ -19,7 +19,7 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import deliver
 from threatmon.emulator.deployment import deployed
 from threatmon.model.email import MESSAGE_QUOTA
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
 from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import load

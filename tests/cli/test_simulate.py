@@ -17,7 +17,7 @@ from threatmon.errors import ThreatmonError, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import parse
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import StackFile, load
 

@@ -145,7 +145,7 @@ def world_of(folder: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str
     config = {"aws:region": "eu-west-1", "aws:allowedAccountIds": [ACCOUNT]}
     config |= {f"threat-monitor:{key}": value for key, value in settings.items()}
     (folder / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
-    monkeypatch.setattr(verify, "PROJECT_ROOT", folder)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
     with deployed(load(folder, "dev")) as (account, run):
         world = World(account, run.outputs, monkeypatch)
         world.confirm()

@@ -2,9 +2,8 @@ import json
 from typing import Any
 
 import pytest
+from examples import ACCOUNT, KEY_ARN
 from harness import (
-    ACCOUNT,
-    KEY_ARN,
     QUEUE,
     QUEUE_POLICY,
     RULE,

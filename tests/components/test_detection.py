@@ -3,7 +3,8 @@ from typing import Any, Literal
 
 import pulumi
 import pytest
-from harness import DETECTOR, DETECTOR_ID, FEATURE, AwsMocks, custom, made, run_component, the
+from examples import DETECTOR_ID
+from harness import DETECTOR, FEATURE, AwsMocks, custom, made, run_component, the
 from pulumi.runtime import MockCallArgs
 
 from components.detection import ThreatDetection, ThreatDetectionArgs

@@ -2,7 +2,8 @@ import json
 from typing import Any
 
 import pytest
-from harness import ACCOUNT, ALIAS, KEY, AwsMocks, custom, made, run_component, the
+from examples import ACCOUNT
+from harness import ALIAS, KEY, AwsMocks, custom, made, run_component, the
 
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from threatmon.emulator.program import ProgramRun

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pulumi
 import pulumi_aws as aws
 import pytest
-from harness import CONFIG, KEY_ARN, PROVIDER, SUBNET, VPC, AwsMocks, custom, run_component
+from examples import KEY_ARN, SUBNET, VPC
+from harness import CONFIG, PROVIDER, AwsMocks, custom, run_component
 
 from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs

@@ -2,23 +2,8 @@ import json
 from typing import Any
 
 import pytest
-from harness import (
-    ACCOUNT,
-    FLOW_LOG,
-    KEY_ARN,
-    LOG_GROUP,
-    OTHER_SUBNET,
-    ROLE,
-    ROLE_POLICY,
-    SUBNET,
-    VPC,
-    AwsMocks,
-    custom,
-    inputs_by_urn,
-    made,
-    run_component,
-    the,
-)
+from examples import ACCOUNT, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
+from harness import FLOW_LOG, LOG_GROUP, ROLE, ROLE_POLICY, AwsMocks, custom, inputs_by_urn, made, run_component, the
 
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from threatmon.emulator.program import ProgramRun

@@ -2,7 +2,8 @@ import json
 from typing import Any
 
 import pytest
-from harness import ACCOUNT, AwsMocks, made, run, run_component
+from examples import ACCOUNT
+from harness import AwsMocks, made, run, run_component
 
 from components.health import PipelineHealth, PipelineHealthArgs
 from threatmon.emulator.program import ProgramRun, Registration

@@ -2,7 +2,8 @@ import json
 from typing import Any, Literal
 
 import pytest
-from harness import ACCOUNT, DASHBOARD, QUERY, AwsMocks, custom, run_component, the
+from examples import ACCOUNT
+from harness import DASHBOARD, QUERY, AwsMocks, custom, run_component, the
 
 from components.investigation import Investigation, InvestigationArgs
 from threatmon.emulator.program import ProgramRun

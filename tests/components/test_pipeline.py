@@ -5,25 +5,21 @@ from typing import Any
 
 import pulumi
 import pytest
+from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 from harness import (
     ALIAS,
     DASHBOARD,
     DETECTOR,
-    DETECTOR_ID,
     FEATURE,
     FLOW_LOG,
     KEY,
-    KEY_ARN,
     LOG_GROUP,
-    OTHER_SUBNET,
     QUERY,
     QUEUE,
     RULE,
-    SUBNET,
     SUBSCRIPTION,
     TARGET,
     TOPIC,
-    VPC,
     AwsMocks,
     custom,
     documents,

@@ -12,7 +12,7 @@ from threatmon.emulator.deployment import deployed
 from threatmon.emulator.mocks import EmulatedMocks, NothingToImportError
 from threatmon.emulator.program import ProgramRun, run_program
 from threatmon.emulator.resources import UnknownResourceTypeError
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.files import StackFile, load
 
 DEV = load(PROJECT_ROOT, "dev")

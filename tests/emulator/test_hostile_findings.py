@@ -27,7 +27,7 @@ from threatmon.model.alarms import DEAD_LETTERS, OLD_DEAD_LETTERS
 from threatmon.model.email import mail
 from threatmon.model.settings import NAMESPACE, parse
 from threatmon.model.severity import BANDS
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
 from threatmon.stacks import old_aws as session
 from threatmon.stacks.files import StackFile, load

@@ -23,7 +23,7 @@ from pulumi.runtime.proto.events_pb2_grpc import EventsStub
 from semver import VersionInfo
 from typer.testing import CliRunner
 
-from threatmon.cli.fleet import previews, selection
+from threatmon.cli.fleet import previews
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.engine import Engine
 from threatmon.stacks.engine import ENGINE_VERSION
@@ -220,7 +220,7 @@ def prepared(
 
 def injected(engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands run this engine, on the stacks of this folder."""
-    monkeypatch.setattr(selection, "PROJECT_ROOT", folder)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
     monkeypatch.setattr(previews, "Engine", lambda: engine)
     monkeypatch.setattr(previews, "Fleet", partial(Fleet, folder=folder, program=lambda: None))
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process

@@ -755,7 +755,7 @@ def test_two_programs_never_run_their_own_part_at_a_time(tmp_path: Path, monkeyp
     (tmp_path / "__main__.py").write_text(
         "import sys\nassert __name__ == '__main__'\nsys.fleet_test_run()\n", encoding="utf-8"
     )
-    monkeypatch.setattr(automation, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     monkeypatch.setattr(automation, "Lock", lambda: turnstile)
     monkeypatch.setattr(sys, "fleet_test_run", run, raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -769,7 +769,7 @@ def test_two_programs_never_run_their_own_part_at_a_time(tmp_path: Path, monkeyp
 
 def test_a_program_that_fails_lets_the_next_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "__main__.py").write_text("raise ValueError(__file__)\n", encoding="utf-8")
-    monkeypatch.setattr(automation, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     program = inline_program()
     for _ in range(2):

@@ -4,27 +4,23 @@ import json
 from typing import Any
 
 import pytest
+from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 from fleet.program_changes import changes_between
 from harness import (
     ALIAS,
     DETECTOR,
-    DETECTOR_ID,
     FEATURE,
     FLOW_LOG,
     KEY,
-    KEY_ARN,
     LOG_GROUP,
-    OTHER_SUBNET,
     QUEUE,
     ROLE,
     ROLE_POLICY,
     RULE,
-    SUBNET,
     SUBSCRIPTION,
     TARGET,
     TOPIC,
     TOPIC_POLICY,
-    VPC,
 )
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from threatmon.fleet.targets import FleetFaults, Target, is_program, read, select
 from threatmon.model.settings import Settings
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.files import StackFile
 
 ACCOUNT = "111122223333"

@@ -7,17 +7,13 @@ from typing import Any
 
 import pulumi
 import pytest
+from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, SUBNET, VPC
 from harness import (
-    ACCOUNT,
     CONFIG,
-    DETECTOR_ID,
-    KEY_ARN,
     OUTPUTS,
     QUEUE,
     RULE,
-    SUBNET,
     TOPIC,
-    VPC,
     AwsMocks,
     documents,
     input_texts,
@@ -33,7 +29,7 @@ from hypothesis import strategies as st
 from threatmon.emulator.program import run_project
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import Settings
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 TOKEN = "T0PS3CRET"
 RAW = {"protocol": "https", "endpoint": f"https://hooks.example.com/{TOKEN}", "format": "raw"}

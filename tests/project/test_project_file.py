@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from threatmon.emulator.program import PROJECT
 from threatmon.model.settings import NAMESPACE, ConfigFaults, Settings, parse
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 PROJECT_FILE: Mapping[str, Any] = yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
 # Keys with a namespace are what a team's stacks share.

@@ -7,7 +7,7 @@ import yaml
 
 from threatmon.cli.demo import demo
 from threatmon.model import settings
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from tools import schema
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from harness import OUTPUTS, AwsMocks
 
 from threatmon.emulator.program import run_project
 from threatmon.model.settings import NAMESPACE, parse
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.files import load
 
 FILES = sorted(PROJECT_ROOT.glob("Pulumi.*.yaml"))

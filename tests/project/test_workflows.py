@@ -19,7 +19,7 @@ from role_policies import DEPLOY_ROLE, ENVIRONMENTS, LONGEST_SESSION, PREVIEW_RO
 from threatmon.cli import app
 from threatmon.fleet.dangers import KINDS
 from threatmon.fleet.preview_report import DRIFT, PREVIEW
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.engine import ENGINE_VERSION
 
 WORKFLOWS = sorted((PROJECT_ROOT / ".github/workflows").glob("*.yml"))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
-from harness import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
+from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 
 from threatmon.model.settings import NAMESPACE
-from threatmon.project import PROJECT_ROOT
+from threatmon.project import ROOT as PROJECT_ROOT
 
 # More than the patterns of two rules hold; invented, because the catalogue changes.
 _MANY_FINDING_TYPES = [f"Invented:EC2/NotInTheCatalogue.Number{number:03}!DNS" for number in range(100)]

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from threatmon import project
 from threatmon.emulator.deployment import deployed
 from threatmon.errors import UsageError
 from threatmon.model import names
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks import monthly_cost
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import StackFile, load
@@ -43,7 +43,7 @@ def cost(
     """
     if measure == (gb_per_day is not None):
         raise UsageError("Give the volume, --gb-per-day 5, or have it measured: --measure.")
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     flow_logs = settings_of(stack_file).flow_logs
     measured = _measured(connect(stack_file), stack) if gb_per_day is None else None
     volume = measured.gb_per_day if measured else gb_per_day or 0

@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.tree import Tree
 
+from threatmon import project
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import Journey, deliver
 from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.emulator.program import ProgramRun
 from threatmon.errors import CHECK_FAILED, UsageError
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.files import load
 
 Event = Mapping[str, Any]
@@ -43,7 +43,7 @@ def demo(
     Example: threatmon demo --stack dev
     """
     started = time.perf_counter()
-    with deployed(load(PROJECT_ROOT, stack)) as deployment:
+    with deployed(load(project.ROOT, stack)) as deployment:
         deployed_at = time.perf_counter()
         account = deployment.account
         _confirm_subscriptions(account)

@@ -8,11 +8,11 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from threatmon import project
 from threatmon.cli.event_files import read_events
 from threatmon.errors import CHECK_FAILED
 from threatmon.evaluation.explain import Verdict, alerts, verdicts
 from threatmon.model import names
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.facts import place_of, settings_of
 from threatmon.stacks.files import StackFile, load
 
@@ -45,7 +45,7 @@ def explain(
 
     Example: aws guardduty get-findings --detector-id ID --finding-ids ID | threatmon explain - --stack dev
     """
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     settings, partition = settings_of(stack_file), place_of(stack_file).partition
     links = names.log_group(stack), names.dashboard(stack)
     explained = [Explained(given, verdicts(given, settings, partition, *links)) for given in read_events(event)]

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from threatmon import project
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.model.names import is_stack_name
 from threatmon.model.settings import ConfigFaults, parse
-from threatmon.project import PROJECT_ROOT
 from threatmon.reports import plain
 from threatmon.stacks import old_aws as session
 from threatmon.stacks import survey, template
@@ -116,12 +116,12 @@ def _before(stack: str, *, force: bool) -> Before:
             f"{plain(stack)} is no name of a stack: expected up to 100 letters, digits, hyphens, underscores and dots, "
             "no hyphen in front, and neither organisation nor project."
         )
-    path = PROJECT_ROOT / f"Pulumi.{stack}.yaml"
+    path = project.ROOT / f"Pulumi.{stack}.yaml"
     if not path.exists():
         return Before(path, "", StackFile(stack, {}))
     if not force:
         raise UsageError(f"{path.name} exists; --force replaces it, and shows what that changes.")
-    file = load(PROJECT_ROOT, stack)
+    file = load(project.ROOT, stack)
     return Before(path, path.read_text(encoding="utf-8"), file)
 
 

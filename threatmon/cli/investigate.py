@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from threatmon import project
 from threatmon.cli.event_files import read_events
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation import findings
@@ -34,7 +35,6 @@ from threatmon.investigate.report import document, report
 from threatmon.model import names
 from threatmon.model.queries import FormatName
 from threatmon.model.settings import Settings
-from threatmon.project import PROJECT_ROOT
 from threatmon.reports import Block, Drawing, Facts, Report, Table, markdown, plain, size
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
@@ -88,7 +88,7 @@ def investigate(
     if as_markdown and as_json:
         raise UsageError("Give one of --markdown and --json.")
     recorded = _read(event) if event else None
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     settings = settings_of(stack_file)
     aws = connect(stack_file)
     if finding_id:

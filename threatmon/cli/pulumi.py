@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from threatmon.project import PROJECT_ROOT
+from threatmon import project
 from threatmon.stacks.engine import find_engine
 
 PERMISSIONS = ()
@@ -16,6 +16,6 @@ def pulumi(context: typer.Context) -> None:
     Example: threatmon pulumi preview --stack dev
     """
     engine = find_engine()
-    os.chdir(PROJECT_ROOT)
+    os.chdir(project.ROOT)
     environment = os.environ | {"PATH": f"{engine.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     os.execve(engine, [str(engine), *context.args], environment)  # noqa: S606 - the engine takes over the terminal

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from threatmon import project
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.model import names
 from threatmon.model.email import MESSAGE_QUOTA
-from threatmon.project import PROJECT_ROOT
 from threatmon.redrive.dead_letters import DeadLetter, plain_text, raw_event, read
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import StackFile, load
@@ -74,7 +74,7 @@ def redrive(
 
     Example: threatmon redrive --stack prod
     """
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     aws = connect(stack_file)
     outputs = stack_outputs(stack)
     for name in ("deadLetterQueueUrl", "topicArn"):

@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import track
 
+from threatmon import project
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import finding_types
 from threatmon.model.settings import Settings
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.facts import place_of, settings_of
 from threatmon.stacks.files import StackFile, load
 from threatmon.stacks.old_aws import Aws, connect
@@ -51,7 +51,7 @@ def simulate(
 
     Example: threatmon simulate --stack dev --type Recon:EC2/Portscan
     """
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     settings = settings_of(stack_file)
     if plan:
         if types:

@@ -13,12 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
+from threatmon import project
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model.email import mail
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.severity import bands_from
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
 from threatmon.stacks.old_aws import Aws, connect, explained
@@ -83,7 +83,7 @@ def verify(
 
     Example: threatmon verify --stack prod --send
     """
-    stack_file = load(PROJECT_ROOT, stack)
+    stack_file = load(project.ROOT, stack)
     settings = settings_of(stack_file)
     plan = delivery_test.plan(settings) if send else None
     outputs = stack_outputs(stack)

@@ -19,7 +19,7 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import reset_options
 from pulumi.runtime.stack import Stack
 
-from threatmon.project import PROJECT_ROOT
+from threatmon import project
 
 PROJECT = "threat-monitor"
 _STACK_TYPE = "pulumi:pulumi:Stack"
@@ -67,9 +67,9 @@ def run_project(config: Mapping[str, Any], mocks: Mocks, *, stack: str = "dev", 
 
     Raises whatever the program raises; :class:`pulumi.RunError` is how it reports faults in its config.
     """
-    main = str(PROJECT_ROOT / "__main__.py")
-    if str(PROJECT_ROOT) not in sys.path:  # the engine puts it there
-        sys.path.insert(0, str(PROJECT_ROOT))
+    main = str(project.ROOT / "__main__.py")
+    if str(project.ROOT) not in sys.path:  # the engine puts it there
+        sys.path.insert(0, str(project.ROOT))
     return run_program(lambda: runpy.run_path(main, run_name="__main__"), config, mocks, stack=stack, preview=preview)
 
 

@@ -29,6 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import automation
 from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, errors, events
 
+from threatmon import project
 from threatmon.errors import UsageError
 from threatmon.fleet.changes import Change, Op, Preview
 from threatmon.fleet.engine import Engine
@@ -37,7 +38,6 @@ from threatmon.fleet.interruptions import Interrupted, interrupted
 from threatmon.fleet.locks import locks, may_clear
 from threatmon.fleet.rollout import Outcome
 from threatmon.fleet.targets import Target
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.engine import reason
 from threatmon.stacks.old_aws import explained
 
@@ -54,9 +54,9 @@ _PATIENCE = timedelta(minutes=10)  # longer than any update of these resources t
 
 def inline_program() -> PulumiFn:
     """``__main__.py`` of the project, compiled once, as often as it is wanted."""
-    if str(PROJECT_ROOT) not in sys.path:  # the engine puts it there
-        sys.path.insert(0, str(PROJECT_ROOT))
-    path = PROJECT_ROOT / "__main__.py"
+    if str(project.ROOT) not in sys.path:  # the engine puts it there
+        sys.path.insert(0, str(project.ROOT))
+    path = project.ROOT / "__main__.py"
     code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
     alone = Lock()
 
@@ -198,7 +198,7 @@ class Fleet:
     stale_after: timedelta = timedelta(hours=1)
     """age at which a lock of another machine counts as left behind"""
     program: PulumiFn = field(default_factory=inline_program)
-    folder: Path = PROJECT_ROOT
+    folder: Path = project.ROOT
     _creating: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:

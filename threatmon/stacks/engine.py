@@ -9,11 +9,11 @@ from pathlib import Path
 from pulumi.automation import PulumiCommand
 from semver import VersionInfo
 
+from threatmon import project
 from threatmon.errors import UsageError
-from threatmon.project import PROJECT_ROOT
 
 ENGINE_VERSION = "3.272.0"
-_INSTALL_ROOT = PROJECT_ROOT / ".pulumi"
+_INSTALL_ROOT = project.ROOT / ".pulumi"
 
 
 def find_engine(install: Callable[[Path], object] | None = None) -> Path:

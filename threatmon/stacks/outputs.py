@@ -4,8 +4,8 @@ import json
 import subprocess
 from typing import Any
 
+from threatmon import project
 from threatmon.errors import UsageError
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.engine import find_engine, reason
 
 
@@ -15,7 +15,7 @@ def stack_outputs(stack: str) -> dict[str, Any]:
     Raises :class:`UsageError` where the stack does not exist or is not deployed, or where the engine is missing.
     """
     command = [str(find_engine()), "stack", "output", "--json", "--non-interactive", "--stack", stack]
-    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our engine
+    done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our engine
     if done.returncode:
         why = reason(done.stderr) or f"`pulumi stack output` ended with {done.returncode}"
         raise UsageError(f"The outputs of stack {stack} cannot be read: {why}")

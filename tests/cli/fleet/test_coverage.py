@@ -21,7 +21,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from threatmon.cli.fleet import coverage as command
-from threatmon.cli.fleet import selection
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.deployment import deployed
 from threatmon.errors import UsageError
@@ -51,7 +50,7 @@ class World:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.accounts: dict[str, EmulatedAccount] = {}
-        monkeypatch.setattr(selection, "PROJECT_ROOT", folder)
+        monkeypatch.setattr("threatmon.project.ROOT", folder)
         monkeypatch.setattr(session, "new_session", lambda profile, _region: self.accounts[profile].boto3_session())
 
     def write(self, stack: str, account: str | None = None, **changes: Any) -> None:

@@ -8,7 +8,6 @@ import typer
 from typer.testing import CliRunner, Result
 
 from threatmon.cli.fleet import list as listing
-from threatmon.cli.fleet import selection
 from threatmon.fleet.targets import FleetFaults
 from threatmon.stacks import engine
 
@@ -23,8 +22,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two stacks, and nowhere an engine."""
     folder = tmp_path / "project"
     folder.mkdir()
-    monkeypatch.setattr(selection, "PROJECT_ROOT", folder)
-    monkeypatch.setattr(listing, "PROJECT_ROOT", folder)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
     monkeypatch.setattr(engine, "_INSTALL_ROOT", tmp_path / "installed")
     monkeypatch.setattr(engine, "_install", refuse)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))

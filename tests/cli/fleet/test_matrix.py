@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from threatmon.cli.fleet import selection
 from threatmon.cli.fleet.matrix import groups, matrix
 from threatmon.errors import UsageError
 from threatmon.fleet.targets import FleetFaults
@@ -27,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in a folder of a repository, with nothing in it yet."""
     folder = tmp_path / "repository" / "monitoring"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(selection, "PROJECT_ROOT", folder)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
     return folder
 
 

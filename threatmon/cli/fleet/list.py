@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from threatmon import project
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
 from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target
-from threatmon.project import PROJECT_ROOT
 from threatmon.stacks.engine import find_engine, reason
 
 _PATIENCE = 60  # seconds for the backend to answer
@@ -59,7 +59,7 @@ def last_updates() -> dict[str, Mapping[str, Any]]:
     try:
         done = subprocess.run(  # noqa: S603 - our engine
             command,
-            cwd=PROJECT_ROOT,
+            cwd=project.ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from threatmon import project
 from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target, read, select
-from threatmon.project import PROJECT_ROOT
 
 Stacks = Annotated[
     list[str] | None,
@@ -39,10 +39,10 @@ def selected(stacks: Sequence[str] | None, changed_since: str | None) -> list[Ta
     )
     if not globs:
         raise UsageError("--stacks is empty; leave it out for every stack, or name some: --stacks 'prod-*'.")
-    targets = read(PROJECT_ROOT)
+    targets = read(project.ROOT)
     if not targets and stacks is None:
         return []
-    return select(targets, globs, None if changed_since is None else changed_files(PROJECT_ROOT, changed_since))
+    return select(targets, globs, None if changed_since is None else changed_files(project.ROOT, changed_since))
 
 
 def changed_files(folder: Path, revision: str) -> set[str]:
