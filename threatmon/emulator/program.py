@@ -22,6 +22,7 @@ from pulumi.runtime.stack import Stack
 from threatmon import project
 
 PROJECT = "threat-monitor"
+_MAIN = project.ROOT / "__main__.py"
 _STACK_TYPE = "pulumi:pulumi:Stack"
 
 
@@ -67,10 +68,11 @@ def run_project(config: Mapping[str, Any], mocks: Mocks, *, stack: str = "dev", 
 
     Raises whatever the program raises; :class:`pulumi.RunError` is how it reports faults in its config.
     """
-    main = str(project.ROOT / "__main__.py")
-    if str(project.ROOT) not in sys.path:  # the engine puts it there
-        sys.path.insert(0, str(project.ROOT))
-    return run_program(lambda: runpy.run_path(main, run_name="__main__"), config, mocks, stack=stack, preview=preview)
+    if str(_MAIN.parent) not in sys.path:  # the engine puts it there
+        sys.path.insert(0, str(_MAIN.parent))
+    return run_program(
+        lambda: runpy.run_path(str(_MAIN), run_name="__main__"), config, mocks, stack=stack, preview=preview
+    )
 
 
 def run_program(
