@@ -26,7 +26,7 @@ from threatmon.investigation import Found, Subject, Traffic, Window, endpoint, r
 from threatmon.investigation_report import document, report
 from threatmon.local.program import PROJECT_ROOT
 from threatmon.queries import FormatName
-from threatmon.reports import Block, Drawing, Facts, Report, Table, markdown, plain, size
+from threatmon.reports import Block, Drawing, Facts, Report, Table, plain, render, size
 from threatmon.settings import Settings
 from threatmon.stack_files import load
 
@@ -93,7 +93,7 @@ def investigate(
     if as_json:
         typer.echo(json.dumps(document(found), indent=2, default=str))
     elif as_markdown:
-        typer.echo(markdown(report(found)))
+        typer.echo(render(report(found), "markdown"))
     else:
         _show(Console(), report(found))
     if not found.anything:
@@ -297,7 +297,7 @@ def _show_block(console: Console, block: Block) -> None:
         for name, value in block.rows:
             grid.add_row(Text(plain(name), "dim"), Text(plain(value), overflow="fold"))
         console.print(grid)
-    else:
+    elif isinstance(block, Table):
         console.print()
         console.print(_rich(block))
         if block.more:
