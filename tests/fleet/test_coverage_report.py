@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from threatmon.fleet.coverage import LEVEL_OF, Coverage, Part, Stack, Subnet, SubnetState
 from threatmon.fleet.coverage_report import gaps, html, report, stacks, subnets, summary, verdict
-from threatmon.reports import Table, markdown
+from threatmon.reports import Table, render
 
 AT = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 OK = Part("ok", "fine")
@@ -145,12 +145,12 @@ def test_the_report_puts_gaps_before_everything_that_is_fine() -> None:
 
 def test_every_format_says_that_other_regions_were_not_asked() -> None:
     said = "Only the accounts and Regions that stack files name were asked"
-    assert said in markdown(report(WHOLE))
+    assert said in render(report(WHOLE), "markdown")
     assert said in html(WHOLE)
 
 
 def test_the_markdown_has_every_row() -> None:
-    text = markdown(report(HURT))
+    text = render(report(HURT), "markdown")
     assert "| gap | 111122223333 | eu-west-1 | dev | detector | DISABLED | Enable it. |" in text
     assert sum(line.startswith("| ") for line in text.splitlines()) == 7 + 3 * 2 + sum(
         len(table.rows) for table in tables(HURT)
@@ -162,7 +162,7 @@ def test_the_markdown_has_every_row() -> None:
 
 def test_the_page_has_every_cell_of_every_table() -> None:
     page = Page(html(HURT))
-    cells = [cell for table in tables(HURT) for row in table.rows for cell in row[1:]]
+    cells = [cell for table in tables(HURT) for row in table.rows for cell in map(str, row[1:])]
     shown = Counter(page.of("td") + page.of("th"))
     assert all(shown[cell] >= count for cell, count in Counter(cells).items())
     assert page.tags["table"] == 3

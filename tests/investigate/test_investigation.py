@@ -7,7 +7,7 @@ from hypothesis import given
 
 from threatmon.investigate.investigation import Found, Subject, Window, endpoint, recorded_instance, subject, window
 from threatmon.investigate.report import document, report, severity_word
-from threatmon.reports import markdown
+from threatmon.reports import render
 
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
 SCAN = recorded("ec2_portscan")["detail"]
@@ -97,7 +97,7 @@ def test_a_severity_is_a_word(severity: object, word: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_recorded_finding_has_a_report_that_names_it(name: str) -> None:
     detail = recorded(name)["detail"]
-    text = markdown(report(Found(subject(detail))))
+    text = render(report(Found(subject(detail))), "markdown")
     assert text.startswith(f"# {detail['type']}\n")
     assert detail["id"] in text
     assert ("names no instance" in text) is ("instanceDetails" not in detail["resource"])
@@ -111,7 +111,7 @@ def test_every_finding_of_the_model_has_a_subject_a_window_an_instance_and_a_rep
     assert (described is None) == (about.instance_id is None)
     assert window(detail, NOW, None).start < window(detail, NOW, None).end
     found = Found(about, failures={"others": "no", "traffic": "no"})
-    assert markdown(report(found)).startswith("# ")
+    assert render(report(found), "markdown").startswith("# ")
     assert document(found)["finding"] == detail
 
 

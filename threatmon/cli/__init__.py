@@ -5,40 +5,29 @@ Exit codes: 0 fine, 1 the check failed, 2 wrong use (also a fault in a stack fil
 
 import sys
 
-import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from threatmon.cli.lazy import lazy_group
+from threatmon.errors import ThreatmonError
 
-from threatmon.cli import cost, demo, explain, fleet, init, investigate, pulumi, redrive, simulate, verify
-from threatmon.errors import CHECK_FAILED, ThreatmonError
-from threatmon.stacks.old_aws import explained
+COMMANDS = {
+    "demo": "Deploy a stack to an emulated AWS account, and show how a finding becomes a mail.",
+    "explain": "Say whether a finding would alert, by which rule or why not, and show the mail.",
+    "verify": "Check that a deployed stack can detect, record, choose and deliver; with --send, try it.",
+    "simulate": "Create sample findings of the configured types, and say which rules should mail them.",
+    "investigate": "Show what a finding is about, how exposed its instance is, and whom it talked to.",
+    "redrive": "List what could not be delivered, and send it again.",
+    "cost": "Estimate what a stack costs in a month, and what other settings would change.",
+    "init": "Look at an account, and write a complete stack file for it.",
+    "fleet": "Work on many stacks at a time, each from its stack file.",
+    "pulumi": "Run the Pulumi engine; installs it into the project if it is not on PATH.",
+}
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command("demo")(demo.demo)
-app.command("explain")(explain.explain)
-app.command("verify")(verify.verify)
-app.command("simulate")(simulate.simulate)
-app.command("investigate")(investigate.investigate)
-app.command("redrive")(redrive.redrive)
-app.command("cost")(cost.cost)
-app.command("init")(init.init)
-app.add_typer(fleet.app, name="fleet")
-# The engine's own options, --help among them, are for the engine.
-_FOR_THE_ENGINE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-app.command("pulumi", context_settings=_FOR_THE_ENGINE)(pulumi.pulumi)
-
-
-@app.callback()
-def root() -> None:
-    """Threat monitoring of AWS accounts as code."""
+app = lazy_group(__name__, COMMANDS, "Monitor AWS accounts for threats, as code.")
 
 
 def main() -> None:
-    """Runs the command line; prints what a person can fix, without a traceback."""
+    """Run the command line; print what a person can fix without a traceback."""
     try:
         app()
     except ThreatmonError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except (BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"{explained(error)}\n")
-        sys.exit(CHECK_FAILED)

@@ -35,7 +35,7 @@ from threatmon.investigate.report import document, report
 from threatmon.model import names
 from threatmon.model.queries import FormatName
 from threatmon.model.settings import Settings
-from threatmon.reports import Block, Drawing, Facts, Report, Table, markdown, plain, size
+from threatmon.reports import Block, Drawing, Facts, Report, Table, plain, render, size
 from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
 from threatmon.stacks.old_aws import Aws, connect
@@ -103,7 +103,7 @@ def investigate(
     if as_json:
         typer.echo(json.dumps(document(found), indent=2, default=str))
     elif as_markdown:
-        typer.echo(markdown(report(found)))
+        typer.echo(render(report(found), "markdown"))
     else:
         _show(Console(), report(found))
     if not found.anything:
@@ -307,7 +307,7 @@ def _show_block(console: Console, block: Block) -> None:
         for name, value in block.rows:
             grid.add_row(Text(plain(name), "dim"), Text(plain(value), overflow="fold"))
         console.print(grid)
-    else:
+    elif isinstance(block, Table):
         console.print()
         console.print(_rich(block))
         if block.more:

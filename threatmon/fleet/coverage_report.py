@@ -209,7 +209,7 @@ def _facts(parent: ET.Element, facts: Facts) -> None:
     listed = ET.SubElement(parent, "dl")
     for name, value in facts.rows:
         _add(listed, "dt", name)
-        _add(listed, "dd", value)
+        _add(listed, "dd", str(value))
 
 
 def _table(parent: ET.Element, shown: Table) -> None:
@@ -222,7 +222,7 @@ def _table(parent: ET.Element, shown: Table) -> None:
     heading = next(column for column in _HEADING if column in shown.columns)
     for cells in shown.rows:
         row = ET.SubElement(body, "tr", role="row")
-        for column, cell in zip(shown.columns, cells, strict=True):
+        for column, cell in zip(shown.columns, map(str, cells), strict=True):
             if column == "State":
                 level = _LEVELS[cell]
                 entry = _add(row, "td", f"{_SIGNS[level]} {cell}", role="cell")

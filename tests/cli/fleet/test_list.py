@@ -12,7 +12,7 @@ from threatmon.fleet.targets import FleetFaults
 from threatmon.stacks import engine
 
 app = typer.Typer()
-app.command()(listing.list_stacks)
+app.command()(listing.list)
 
 TOKEN = "https://hooks.example.com/v1-cipher"
 

@@ -32,7 +32,7 @@ from threatmon.fleet.coverage import (
 )
 from threatmon.fleet.coverage import coverage as folded
 from threatmon.fleet.targets import Target
-from threatmon.reports import Table, markdown, plain
+from threatmon.reports import Table, plain, render
 from threatmon.stacks.files import StackFile
 from threatmon.stacks.old_aws import Aws, explained
 from threatmon.verify.checks import Answer
@@ -230,7 +230,7 @@ def _print(console: Console, found: Coverage, format_: Format) -> None:
         show(console, found)
         return
     texts: dict[Format, Callable[[], str]] = {
-        "markdown": lambda: markdown(coverage_report.report(found)),
+        "markdown": lambda: render(coverage_report.report(found), "markdown"),
         "html": lambda: coverage_report.html(found),
         "json": lambda: json.dumps(document(found), indent=2) + "\n",
     }

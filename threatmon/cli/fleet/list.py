@@ -23,7 +23,9 @@ _PATIENCE = 60  # seconds for the backend to answer
 _COLUMNS = ("Stack", "Account", "Region", "Subnets", "VPCs", "Addresses", "Detector", "Last update")
 
 
-def list_stacks(stacks: Stacks = None, changed_since: ChangedSince = None, format_: Format = "text") -> None:
+def list(  # noqa: A001 - the command's name
+    stacks: Stacks = None, changed_since: ChangedSince = None, format_: Format = "text"
+) -> None:
     """List the stacks of the fleet.
 
     Faults of all stack files are told at once, before anything is asked of the engine or the cloud; exit code 2. Where
