@@ -7,6 +7,37 @@ from hypothesis import strategies as st
 from threatmon.reports import model, one_line
 from threatmon.reports.model import MOST, SIGNS, STATES
 
+SAMPLE = model.Report(
+    "A title",
+    [
+        model.Section(
+            "",
+            [
+                "A sentence.",
+                model.Checks(
+                    [
+                        model.Check("ok", "detector", "ENABLED"),
+                        model.Check("failed", "topic", "is gone", "Deploy it."),
+                        model.Check("warning", "key", "is old", "Deploy it."),
+                    ]
+                ),
+                model.Facts([("Severity", "MEDIUM"), ("Id", "1a")]),
+                model.Names(["a", "b", "c", "d"]),
+            ],
+        ),
+        model.Section(
+            "Traffic",
+            [
+                model.Table("Ports", ("State", "Port"), [(model.Status("failed", "open"), "22"), ("", "4444")], 3),
+                model.Drawing("a\n  |", "flowchart LR"),
+                model.Status("ok", "All is well."),
+                model.Listing([model.Line("+", "a: 1"), model.Line("~", "b: 2"), model.Line(" ", "  c")], more=1200),
+                model.verbatim("an ```error```\n", "sh"),
+            ],
+        ),
+    ],
+)
+
 _SNIPPETS = """
 @octocat a@evil.example #123 gh-7 acme/prod#1 https://evil.example/x www.evil.example xmpp:a@b.example :smile: :100: $x$
 <script>alert(1)</script> </td><img/src=x> </style> </pre> <!-- --> ]]> &lt; &#64; ``` ~~~ `a` **a** _a_ ~~a~~

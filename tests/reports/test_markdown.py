@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from reports.generated import hostile, normal, outline, reports
+from reports.generated import SAMPLE, hostile, normal, outline, reports
 
-from threatmon.reports import model, render, verbatim
+from threatmon.reports import model, render
 from threatmon.reports.escape import code, markdown
 
 _KINDS = {"heading_open": "heading", "paragraph_open": "paragraph", "th_open": "cell", "td_open": "cell"}
@@ -64,73 +64,23 @@ def inline(token: Token) -> str:
 
 
 def test_each_block_as_github_reads_it() -> None:
-    report = model.Report(
-        "Recon:EC2/Portscan",
-        [
-            model.Section(
-                "The finding",
-                [model.Facts([("Severity", "MEDIUM (5)")]), "A sentence.", model.Status("failed", "2 gaps")],
-            ),
-            model.Section(
-                "Traffic",
-                [
-                    model.Table("Ports", ("State", "Port"), [(model.Status("ok", "closed"), "22")], 3),
-                    model.Drawing("internet", "flowchart LR"),
-                    model.Checks([model.Check("unknown", "key", "denied")]),
-                    model.Listing(
-                        [model.Line("+", "a: 1"), model.Line("~", "b: 1 -> 2"), model.Line(" ", "c")], more=2
-                    ),
-                    verbatim("an ```error```", "sh"),
-                    model.Names(["a", "b", "c", "d"]),
-                ],
-            ),
-        ],
-    )
-    text = render(report, "markdown")
     assert (
-        text
+        render(SAMPLE, "markdown")
         == """\
-# Recon:EC2/Portscan
-
-## The finding
-
-|  |  |
-| --- | --- |
-| Severity | MEDIUM (5) |
+# A title
 
 A sentence.
 
-\N{BALLOT X} 2 gaps
+| State | What | Found | To do |
+| --- | --- | --- | --- |
+| \N{CHECK MARK} ok | detector | ENABLED |  |
+| \N{BALLOT X} failed | topic | is gone | Deploy it. |
+| ! warning | key | is old | Deploy it. |
 
-## Traffic
-
-**Ports**
-
-| State | Port |
+|  |  |
 | --- | --- |
-| \N{CHECK MARK} closed | 22 |
-
-... and 3 more
-
-```mermaid
-flowchart LR
-```
-
-| State | What | Found |
-| --- | --- | --- |
-| ? unknown | key | denied |
-
-```diff
-+ a: 1
-! b: 1 -> 2
-  c
-```
-
-... and 2 more
-
-````sh
-an ```error```
-````
+| Severity | MEDIUM |
+| Id | 1a |
 
 `a`, `b`, `c` and 1 more
 
@@ -139,6 +89,36 @@ an ```error```
 `a`, `b`, `c`, `d`
 
 </details>
+
+## Traffic
+
+**Ports**
+
+| State | Port |
+| --- | --- |
+| \N{BALLOT X} open | 22 |
+|  | 4444 |
+
+... and 3 more
+
+```mermaid
+flowchart LR
+```
+
+\N{CHECK MARK} All is well.
+
+```diff
++ a: 1
+! b: 2
+    c
+```
+
+... and 1,200 more
+
+````sh
+an ```error```
+
+````
 """
     )
 
@@ -161,6 +141,8 @@ def test_a_comment_begins_with_its_marker_and_has_smaller_headings() -> None:
         ("fixes #12 | GH-3", r"fixes `#12` \| `GH-3`"),
         ("1. a", r"1\. a"),
         ("---", r"\---"),
+        ("2026-11-22", "2026-11-22"),
+        ("-2.4 %", "-2.4 %"),
     ],
 )
 def test_a_word_that_github_would_act_on_is_code(text: str, shown: str) -> None:
@@ -168,7 +150,9 @@ def test_a_word_that_github_would_act_on_is_code(text: str, shown: str) -> None:
 
 
 @given(reports)
-@example(model.Report("- a", [model.Section("1. a", ["- a", "1) a", "===", "    code", "a\r- b", "[a]: b"])]))
+@example(
+    model.Report("a #", [model.Section("1. a", ["- a", "-", "1) a", "2.", "===", "    code", "> a", "# a", "a\r- b"])])
+)
 def test_any_report_is_read_back_as_it_was_and_no_text_becomes_markup(report: model.Report) -> None:
     assert parsed(render(report, "markdown")) == outline(report)
 
@@ -236,12 +220,9 @@ def test_what_is_left_out_is_counted(sizes: Sequence[int], limit: int) -> None:
 
 
 def test_each_section_leaves_half_of_the_room_to_the_later_ones_but_takes_what_they_do_not_need() -> None:
-    long = [model.Listing([model.Line("-", "x" * 20)] * 1000, "diff")]
-    text = render(
-        model.Report("t", [model.Section("a", long), model.Section("b", long), model.Section("c", ["short"])]),
-        "markdown",
-        limit=4000,
-    )
+    long = [model.Listing([model.Line("-", "x" * 20)] * 1000)]
+    sections = [model.Section("a", long), model.Section("b", long), model.Section("c", ["short"])]
+    text = render(model.Report("t", sections), "markdown", limit=4000)
     first, second, third = text.split("\n## ")[1:]
     assert 1700 < len(first) < 2000
     assert 1600 < len(second) < 2000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reports.generated import hostile, reports
+from reports.generated import SAMPLE, hostile, reports
 from rich.console import Console
 
 from threatmon.reports import model, one_line, render
@@ -22,37 +22,7 @@ def on_terminal(report: model.Report, width: int, **options: Any) -> str:
     return file.getvalue()
 
 
-def test_each_block_on_a_terminal() -> None:
-    checks = [
-        model.Check("ok", "detector", "ENABLED"),
-        model.Check("failed", "topic", "is gone", "Deploy it."),
-        model.Check("warning", "key", "is old", "Deploy it."),
-        model.Check("unknown", "queue", "denied", "Ask for it."),
-    ]
-    report = model.Report(
-        "A title",
-        [
-            model.Section(
-                "",
-                [
-                    "A sentence.",
-                    model.Checks(checks),
-                    model.Facts([("Severity", "MEDIUM"), ("Id", "1a")]),
-                    model.Names(["a", "b", "c", "d"]),
-                ],
-            ),
-            model.Section(
-                "Traffic",
-                [
-                    model.Table("Ports", ("Port", "Name"), [("22", "SSH"), ("4444", "")], 3),
-                    model.Drawing("a\n  |", ""),
-                    model.Status("ok", "All is well."),
-                    model.Listing([model.Line("+", "a: 1"), model.Line(" ", "  b")], more=1200),
-                    model.Listing([model.Line("", "From: a"), model.Line("", "")], "text"),
-                ],
-            ),
-        ],
-    )
+def test_each_block_on_a_terminal_and_in_a_file() -> None:
     expected = """\
 A title
 
@@ -62,8 +32,6 @@ ok      detector  ENABLED
 failed  topic     is gone
 warning key       is old
         -> Deploy it.
-unknown queue     denied
-        -> Ask for it.
 
 Severity  MEDIUM
 Id        1a
@@ -73,9 +41,9 @@ Traffic
 -------
 Ports
 
-Port  Name
-  22  SSH
-4444
+State  Port
+open     22
+       4444
 ... and 3 more
 
 a
@@ -83,13 +51,14 @@ a
 
 All is well.
   + a: 1
-      b
+  ~ b: 2
+      c
   ... and 1,200 more
-  From: a
+  an ```error```
 
 """
-    assert render(report, "text") == expected
-    assert on_terminal(report, 80, color_system=None) == expected
+    assert render(SAMPLE, "text") == expected
+    assert on_terminal(SAMPLE, 80, color_system=None) == expected
 
 
 def test_a_table_that_does_not_fit_is_a_paragraph_a_row() -> None:
@@ -104,17 +73,8 @@ def test_a_table_that_does_not_fit_is_a_paragraph_a_row() -> None:
 
 
 def test_states_and_signs_are_coloured() -> None:
-    rows = [(model.Status("failed", "gap"),), (model.Status("ok"),)]
-    report = model.Report(
-        "t",
-        [
-            model.Section(
-                "", [model.Table("", ("a",), rows), model.Listing([model.Line("+", "new"), model.Line("-", "old")])]
-            )
-        ],
-    )
-    shown = on_terminal(report, 80, color_system="standard")
-    for coloured in ("\x1b[1;31mgap", "\x1b[32mok", "\x1b[32m  + new", "\x1b[31m  - old"):
+    shown = on_terminal(SAMPLE, 80, color_system="standard")
+    for coloured in ("\x1b[1;31mopen", "\x1b[32mok", "\x1b[33mwarning", "\x1b[32m  + a: 1", "\x1b[33m  ~ b: 2"):
         assert coloured in shown
 
 

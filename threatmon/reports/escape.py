@@ -9,7 +9,8 @@ _WORDS = re.compile(r"([ |\\`]+)")
 # repository has it. https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting
 _LIVE = re.compile(r"@|://|www\.|#\d|gh-\d|\$|:(?!\d\d:)[\w+-]{1,60}:", re.IGNORECASE)
 _MARKUP = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|~#"} | {"&": "&amp;"})
-_LINE_START = re.compile(r"^(\d*)([-+=.)])")  # lists, rules and underlines
+# What begins a list, rule or underline: not a date, nor a number with its sign.
+_LINE_START = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+=](?:[-+= ]|$)))")
 _BACKTICKS = re.compile("`+")
 
 
@@ -25,7 +26,7 @@ def markdown(text: object) -> str:
     """
     words = _WORDS.split(one_line(text).strip())
     escaped = "".join(f"`{word}`" if _LIVE.search(word) else word.translate(_MARKUP) for word in words)
-    return _LINE_START.sub(r"\1\\\2", escaped)
+    return _LINE_START.sub(r"\1\\", escaped)
 
 
 def code(text: object) -> str:

@@ -110,10 +110,17 @@ def _table(parent: ET.Element, shown: model.Table) -> None:
     for column in shown.columns:
         _add(titles, "th", column, scope="col", role="columnheader")
     body = ET.SubElement(table, "tbody", role="rowgroup")
+    states = {
+        name
+        for row in shown.rows
+        for name, cell in zip(shown.columns, row, strict=True)
+        if isinstance(cell, model.Status)
+    }
+    heading = shown.columns.index(
+        shown.heading or [*(name for name in shown.columns if name not in states), *shown.columns][0]
+    )
     for cells in shown.rows:
         row = ET.SubElement(body, "tr", role="row")
-        texts = [column for column, cell in zip(shown.columns, cells, strict=True) if isinstance(cell, str)]
-        heading = shown.columns.index(shown.heading or next(iter(texts), shown.columns[0]))
         for index, (column, cell) in enumerate(zip(shown.columns, cells, strict=True)):
             if index == heading:
                 entry = _add(row, "th", cell, scope="row", role="rowheader")
