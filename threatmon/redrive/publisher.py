@@ -51,7 +51,9 @@ def publisher_of(aws: Aws, stack: StackFile, outputs: Mapping[str, Any]) -> Publ
 
     def targets(rule: str) -> list[Any]:
         found = attempt(lambda: aws.read_all("events", "list_targets_by_rule", Rule=rule), NotThereError)
-        return [] if isinstance(found, AwsError) else found  # what a deleted rule had sent goes to the stack's own topic
+        return (
+            [] if isinstance(found, AwsError) else found
+        )  # what a deleted rule had sent goes to the stack's own topic
 
     is_raw = {
         target["Arn"]: "InputTransformer" not in target

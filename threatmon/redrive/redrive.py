@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from threatmon.redrive.publisher import Publisher
 from threatmon.redrive.queue import Message, Queue
-from threatmon.reports import Report, Section, State, Status, Table, Value, counted
+from threatmon.reports import Report, Section, State, Status, Table, Value
 
 _SENDING_SECONDS = 120  # hides the one message in hand; longer than a throttled call with all its retries
 
@@ -60,7 +60,7 @@ def report(stack: str, statuses: Mapping[str, RedriveStatus], hidden: int) -> Re
     blocks: list[Table | str] = [f"{', '.join(counts) or nothing}."]
     if hidden:
         blocks.append(
-            f"About {counted(hidden, 'more message')} hidden: another run has them in hand, or one was interrupted. "
+            f"About {hidden} more hidden: another run has it in hand, or was interrupted. "
             f"Try again in {_SENDING_SECONDS // 60} minutes."
         )
     if statuses:
