@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import UNKNOWN, Change, Preview
+from threatmon.fleet.changes import UNKNOWN, ResourceChange, StackPreview
 
 RULE = "aws:cloudwatch/eventRule:EventRule"
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
@@ -15,24 +15,26 @@ DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
 POLICY = "aws:sns/topicPolicy:TopicPolicy"
 
 
-def preview(stack: str, *changes: Change, account: str = "111122223333", region: str = "eu-west-1") -> Preview:
-    return Preview(stack, account, region, changes)
+def preview(
+    stack: str, *changes: ResourceChange, account: str = "111122223333", region: str = "eu-west-1"
+) -> StackPreview:
+    return StackPreview(stack, account, region, changes)
 
 
 def update(
     kind: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any], diff: Mapping[str, str] | None = None
-) -> Change:
+) -> ResourceChange:
     """An update of what differs at the top."""
     changed = {key: "update" for key in new if old.get(key) != new[key]} if diff is None else diff
-    return Change("update", kind, name, old, new, changed)
+    return ResourceChange("update", kind, name, old, new, changed)
 
 
-def create(kind: str, name: str, /, **inputs: Any) -> Change:
-    return Change("create", kind, name, {}, inputs, {})
+def create(kind: str, name: str, /, **inputs: Any) -> ResourceChange:
+    return ResourceChange("create", kind, name, {}, inputs, {})
 
 
-def same(kind: str, name: str, /, **inputs: Any) -> Change:
-    return Change("same", kind, name, inputs, inputs, {})
+def same(kind: str, name: str, /, **inputs: Any) -> ResourceChange:
+    return ResourceChange("same", kind, name, inputs, inputs, {})
 
 
 # What a comment or a terminal might take for markup, and a stack for its own words, in any mixture.
@@ -55,7 +57,7 @@ _diffs = st.dictionaries(
     max_size=2,
 )
 _changes = st.builds(
-    Change,
+    ResourceChange,
     op=st.sampled_from(["same", "create", "update", "replace", "delete", "read", "import", "refresh"]),
     type=st.sampled_from([DASHBOARD, "aws:cloudwatch/queryDefinition:QueryDefinition"]) | hostile,
     name=st.sampled_from(["threat-monitor-alerts-high", "threat-monitor-prod"]) | hostile,
@@ -71,7 +73,7 @@ _dangerous = st.builds(
 )
 fleets = st.lists(
     st.builds(
-        Preview,
+        StackPreview,
         stack=st.sampled_from(["a", "prod", "prod-eu", "eu-west-1", "dev"]) | hostile,
         account_id=st.sampled_from(["111122223333", "444455556666"]),
         region=st.sampled_from(["eu-west-1", "us-east-1"]),

@@ -10,12 +10,12 @@ from pulumi.runtime.mocks import MockResourceArgs
 from threatmon.emulator.emulated import same
 from threatmon.emulator.program import ProgramRun, Registration, plain, run_project
 from threatmon.emulator.resources import emulated
-from threatmon.fleet.changes import UNKNOWN, Change, Op
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 
 Inputs = Mapping[str, Any]
 
 
-def changes_between(old_config: Inputs | None, new_config: Inputs) -> list[Change]:
+def changes_between(old_config: Inputs | None, new_config: Inputs) -> list[ResourceChange]:
     """Every resource of the stack, and what an update from one config to the other would do to it.
 
     The configs are what a stack file has over ``harness.CONFIG``; keys of the project go without its namespace, those
@@ -28,7 +28,7 @@ def changes_between(old_config: Inputs | None, new_config: Inputs) -> list[Chang
     news = {(it.type, it.name): it for it in custom(run_project(_full(new_config), mocks, preview=True))}
     changed = [_change(it, _checked(*key, it.inputs, new_config), olds.get(key)) for key, it in news.items()]
     gone = [
-        Change("delete", it.type, it.name, inputs, {}, {}, it.retain_on_delete)
+        ResourceChange("delete", it.type, it.name, inputs, {}, {}, it.retain_on_delete)
         for key, (it, inputs) in olds.items()
         if key not in news
     ]
@@ -75,16 +75,16 @@ def _known(value: Any) -> Any:
     return [_known(it) for it in value] if isinstance(value, list) else value
 
 
-def _change(registration: Registration, new: Inputs, known: tuple[Registration, Inputs] | None) -> Change:
+def _change(registration: Registration, new: Inputs, known: tuple[Registration, Inputs] | None) -> ResourceChange:
     if known is None:
         op: Op = "import" if registration.import_id else "create"
-        return Change(op, registration.type, registration.name, {}, new, {}, registration.retain_on_delete)
+        return ResourceChange(op, registration.type, registration.name, {}, new, {}, registration.retain_on_delete)
     before, old = known
     diff = _diff(registration.type, old, new)
     op = _op(registration.type, diff)
     # What is replaced is deleted as the state has it.
     retained = (before if op == "replace" else registration).retain_on_delete
-    return Change(op, registration.type, registration.name, old, new, diff, retained)
+    return ResourceChange(op, registration.type, registration.name, old, new, diff, retained)
 
 
 def _diff(type_: str, old: Inputs, new: Inputs) -> dict[str, str]:

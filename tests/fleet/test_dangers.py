@@ -25,18 +25,20 @@ from harness import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import UNKNOWN, Change, Op
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 from threatmon.fleet.dangers import KINDS, Danger, dangers
 
 Inputs = dict[str, Any]
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 
-def _change(op: Op, type_: str, old: Inputs | None = None, new: Inputs | None = None, **further: Any) -> Change:
-    return Change(op, type_, further.pop("name", "it"), old or {}, new or {}, further.pop("diff", {}), **further)
+def _change(op: Op, type_: str, old: Inputs | None = None, new: Inputs | None = None, **further: Any) -> ResourceChange:
+    return ResourceChange(
+        op, type_, further.pop("name", "it"), old or {}, new or {}, further.pop("diff", {}), **further
+    )
 
 
-def _kinds(*changes: Change) -> list[str]:
+def _kinds(*changes: ResourceChange) -> list[str]:
     return [danger.kind for danger in dangers(changes)]
 
 
@@ -233,7 +235,7 @@ def test_other_json_texts_are_no_policies() -> None:
     assert dangers([_change("update", "aws:cloudwatch/dashboard:Dashboard", old, new)]) == []
 
 
-def _held(op: Op, name: str, old: str | None, new: str | None = None, role: str = "role-1a2b3c4") -> Change:
+def _held(op: Op, name: str, old: str | None, new: str | None = None, role: str = "role-1a2b3c4") -> ResourceChange:
     sides = ({"role": role, "policy": _policy(it)} if it else None for it in (old, new))
     return _change(op, ROLE_POLICY, *sides, name=name)
 
@@ -421,7 +423,7 @@ def test_a_harmless_setting_is_no_danger(old: Config | None, new: Config) -> Non
     assert dangers(changes_between(old, new)) == []
 
 
-EVERYTHING: list[Change] = [
+EVERYTHING: list[ResourceChange] = [
     *changes_between(*DANGEROUS["much at once"][:2]),
     *changes_between(*DANGEROUS["another class of log group"][:2]),
     *changes_between(*DANGEROUS["no alarms any more"][:2]),
@@ -429,7 +431,7 @@ EVERYTHING: list[Change] = [
 
 
 @given(st.permutations(EVERYTHING))
-def test_the_order_of_the_changes_does_not_matter(changes: list[Change]) -> None:
+def test_the_order_of_the_changes_does_not_matter(changes: list[ResourceChange]) -> None:
     assert dangers(changes) == dangers(EVERYTHING)
 
 

@@ -6,7 +6,7 @@ from fleet.previews import POLICY, RULE, TOPIC, create, update
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 from threatmon.fleet.differences import differences, masked, without_secrets
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "hunter2"}
@@ -32,7 +32,7 @@ def found(old: Any, new: Any) -> list[tuple[str, str, str, str]]:
     ],
 )
 def test_each_value_that_changes_is_told(old: Any, new: Any, expected: list[tuple[str, str, str, str]]) -> None:
-    change = Change("update", RULE, "r", {"p": old}, {"p": new}, {})
+    change = ResourceChange("update", RULE, "r", {"p": old}, {"p": new}, {})
     assert [it[:4] for it in differences(change)] == expected
 
 
@@ -82,7 +82,7 @@ def test_a_new_resource_has_all_its_inputs_but_the_engines_own() -> None:
 
 
 def test_of_a_deleted_resource_no_property_is_told() -> None:
-    assert differences(Change("delete", TOPIC, "t", {"a": 1}, {}, {})) == ()
+    assert differences(ResourceChange("delete", TOPIC, "t", {"a": 1}, {}, {})) == ()
 
 
 @pytest.mark.parametrize("wrapped", [SECRET, {**SECRET, "4dabf18193072939515e22adb298388d": "d0", "secret": True}])
@@ -101,7 +101,7 @@ _json = st.recursive(
 
 @given(_json, _json)
 def test_there_are_differences_exactly_where_documents_differ(old: Any, new: Any) -> None:
-    change = Change("update", RULE, "r", {"p": {"a": old}}, {"p": {"a": new}}, {})
+    change = ResourceChange("update", RULE, "r", {"p": {"a": old}}, {"p": {"a": new}}, {})
     assert bool(differences(change)) == (json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True))
 
 

@@ -6,7 +6,7 @@ from fleet.previews import FLOW_LOG, LOG_GROUP, POLICY, RULE, TOPIC, create, fle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import Change, Preview
+from threatmon.fleet.changes import ResourceChange, StackPreview
 from threatmon.fleet.differences import Difference
 from threatmon.fleet.grouping import Failure, Group, NewStacks, Note, Resources, fold, status
 
@@ -45,12 +45,12 @@ def test_changes_are_grouped_by_the_stacks_that_have_them_largest_first() -> Non
         TAG._replace(retained=True),
     ],
 )
-def test_what_differs_in_anything_else_is_another_change(other: Change) -> None:
+def test_what_differs_in_anything_else_is_another_change(other: ResourceChange) -> None:
     assert [it.stacks for it in fold([preview("a", TAG), preview("b", other)]).groups] == [("a",), ("b",)]
 
 
 def test_names_accounts_and_regions_of_the_stacks_themselves_are_no_difference() -> None:
-    def of(stack: str, account: str, region: str) -> Preview:
+    def of(stack: str, account: str, region: str) -> StackPreview:
         arn = f"arn:aws:logs:{region}:{account}:log-group:/threat-monitor/{stack}/flow-logs"
         change = update(TOPIC, "topic", {"a": "x", "zone": ""}, {"a": arn, "zone": f"{region}a"})
         return preview(stack, change, account=account, region=region)
@@ -89,7 +89,7 @@ def test_the_queue_of_one_account_that_all_write_to_is_the_same_for_all() -> Non
 
 
 def test_flow_logs_of_different_subnets_are_the_same_change_as_often_as_there_are() -> None:
-    def logs(*subnets: str) -> list[Change]:
+    def logs(*subnets: str) -> list[ResourceChange]:
         return [create(FLOW_LOG, f"threat-monitor-flow-logs-{it}", subnetId=it) for it in subnets]
 
     (group,) = fold(
@@ -102,7 +102,7 @@ def test_flow_logs_of_different_subnets_are_the_same_change_as_often_as_there_ar
 
 
 def test_names_that_pulumi_ends_in_random_digits_are_no_difference() -> None:
-    def rules(*names: str) -> Change:
+    def rules(*names: str) -> ResourceChange:
         return update(
             POLICY, "policy", {"policy": '{"a": ["x"]}'}, {"policy": f'{{"a": ["x", "rule/high-{names[0]}"]}}'}
         )
@@ -112,7 +112,7 @@ def test_names_that_pulumi_ends_in_random_digits_are_no_difference() -> None:
 
 
 def test_new_stacks_are_counted_by_type_and_those_alike_come_together() -> None:
-    def new(stack: str, *changes: Change) -> Preview:
+    def new(stack: str, *changes: ResourceChange) -> StackPreview:
         return preview(stack, *changes)._replace(is_new=True)
 
     one, two = create(TOPIC, "one"), create(TOPIC, "two")
@@ -125,7 +125,7 @@ def test_new_stacks_are_counted_by_type_and_those_alike_come_together() -> None:
 
 
 def test_equal_errors_are_one_failure_and_count_no_changes() -> None:
-    def failed(stack: str, error: str) -> Preview:
+    def failed(stack: str, error: str) -> StackPreview:
         return preview(stack, TAG)._replace(error=error)
 
     folded = fold([failed("a", "no stack a"), failed("b", "no stack b"), failed("c", "denied"), preview("d")])
@@ -134,7 +134,7 @@ def test_equal_errors_are_one_failure_and_count_no_changes() -> None:
 
 
 def test_equal_dangers_are_one_with_all_its_stacks() -> None:
-    def shortened(days: int) -> Change:
+    def shortened(days: int) -> ResourceChange:
         return update(LOG_GROUP, "group", {"retentionInDays": 365}, {"retentionInDays": days})
 
     folded = fold([preview("a", shortened(90)), preview("b", shortened(90)), preview("c", shortened(400))])
@@ -165,7 +165,7 @@ def test_secrets_stay_out() -> None:
 
 
 @given(fleets)
-def test_each_stack_is_counted_in_exactly_one_place(previews: list[Preview]) -> None:
+def test_each_stack_is_counted_in_exactly_one_place(previews: list[StackPreview]) -> None:
     folded = fold(previews)
     assert Counter(folded.stacks) == Counter(it.stack for it in previews)
     for one in previews:
@@ -179,7 +179,7 @@ def test_each_stack_is_counted_in_exactly_one_place(previews: list[Preview]) -> 
 
 
 @given(fleets)
-def test_each_change_of_each_changed_stack_is_in_one_group_of_that_stack(previews: list[Preview]) -> None:
+def test_each_change_of_each_changed_stack_is_in_one_group_of_that_stack(previews: list[StackPreview]) -> None:
     folded = fold(previews)
     changed = [it for it in previews if status(it) == "changed"]
     assert {stack for group in folded.groups for stack in group.stacks} == {it.stack for it in changed}
@@ -194,12 +194,12 @@ def test_each_change_of_each_changed_stack_is_in_one_group_of_that_stack(preview
 
 
 @given(fleets, st.randoms(use_true_random=False))
-def test_order_does_not_matter(previews: list[Preview], chance: random.Random) -> None:
+def test_order_does_not_matter(previews: list[StackPreview], chance: random.Random) -> None:
     shuffled = chance.sample(previews, len(previews))
     assert fold([it._replace(changes=tuple(reversed(it.changes))) for it in shuffled]) == fold(previews)
 
 
 @given(fleets)
-def test_as_many_dangers_as_the_stacks_have(previews: list[Preview]) -> None:
+def test_as_many_dangers_as_the_stacks_have(previews: list[StackPreview]) -> None:
     alone = sum(it.number for one in previews for it in fold([one]).dangers)
     assert sum(it.number for it in fold(previews).dangers) == alone

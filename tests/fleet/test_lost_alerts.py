@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.fleet import lost_alerts
-from threatmon.fleet.changes import UNKNOWN, Change, Op
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.model.event_patterns import alert_rules, compact
 from threatmon.model.finding_types import catalogue, covers
@@ -27,10 +27,10 @@ FAMILIES = ["*", "Recon:*", "Recon:EC2/*", "UnauthorizedAccess:*", "CredentialAc
 SEVERITIES = [*range(12), *(band.below - 0.1 for band in BANDS if band.below)]
 
 
-def _change(op: Op, type_: str, name: str, old: Inputs | None = None, new: Inputs | None = None) -> Change:
+def _change(op: Op, type_: str, name: str, old: Inputs | None = None, new: Inputs | None = None) -> ResourceChange:
     """A change; of one that stays or goes, the new inputs need not be given."""
     old = old or {}
-    return Change(op, type_, name, old, (old if op == "same" else new) or {}, {})
+    return ResourceChange(op, type_, name, old, (old if op == "same" else new) or {}, {})
 
 
 def _pattern(*types: str, floor: SeverityName = "low") -> str:
@@ -42,7 +42,9 @@ def _pattern(*types: str, floor: SeverityName = "low") -> str:
     return json.dumps({"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"], "detail": detail})
 
 
-def _rule(op: Op, old: str | None, new: str | None = None, name: str = "alerts", **further: Any) -> list[Change]:
+def _rule(
+    op: Op, old: str | None, new: str | None = None, name: str = "alerts", **further: Any
+) -> list[ResourceChange]:
     """A rule with a target that stays, before and after."""
     target = {"rule": f"{name}-1a2b3c4", "arn": ARN}
     return [
@@ -57,7 +59,7 @@ def _rule(op: Op, old: str | None, new: str | None = None, name: str = "alerts",
     ]
 
 
-def _dropped(*changes: Change) -> list[tuple[str, str]]:
+def _dropped(*changes: ResourceChange) -> list[tuple[str, str]]:
     return list(dropped_findings(changes))
 
 
@@ -160,9 +162,9 @@ SELECTIONS = st.lists(st.sampled_from(ACTIVE[::9] + FAMILIES), min_size=1, max_s
 FLOORS = st.sampled_from([band.name for band in BANDS])
 
 
-def _stack(op: Op, selection: list[str], floor: SeverityName, **further: bool) -> list[Change]:
+def _stack(op: Op, selection: list[str], floor: SeverityName, **further: bool) -> list[ResourceChange]:
     """The rules of a stack that is made or goes."""
-    changes: list[Change] = []
+    changes: list[ResourceChange] = []
     for rule in alert_rules(selection, floor, **further):
         inputs = {"name": f"{op}-{rule.key}", "eventPattern": compact(rule.pattern)}
         target = {"rule": inputs["name"]}
@@ -203,14 +205,14 @@ def test_samples_and_archived_findings_are_not_told_apart() -> None:
     assert _dropped(*old, *_stack("create", ["*"], "low", include_samples=False)) == []
 
 
-def _subscription(op: Op, name: str, old: str | None, new: str | None = None) -> Change:
+def _subscription(op: Op, name: str, old: str | None, new: str | None = None) -> ResourceChange:
     def inputs(topic: str | None) -> Inputs | None:
         return {"topic": topic, "protocol": "email", "endpoint": name} if topic else None
 
     return _change(op, SUBSCRIPTION, name, inputs(old), inputs(new))
 
 
-def _topic(op: Op) -> Change:
+def _topic(op: Op) -> ResourceChange:
     return _change(op, TOPIC, "alerts", {"name": "alerts-1a2b3c4"})
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from threatmon.fleet.changes import Change, Preview
+from threatmon.fleet.changes import ResourceChange, StackPreview
 from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_comment import LIMIT, code, markdown
 from threatmon.fleet.preview_report import DRIFT, PREVIEW, headline
@@ -110,11 +110,11 @@ an earlier run was interrupted while updating topic
     )
 
 
-def shortened(name: str) -> Change:
+def shortened(name: str) -> ResourceChange:
     return update(LOG_GROUP, name, {"retentionInDays": 365}, {"retentionInDays": 30})
 
 
-def crowded(errors: int = 3, dangers: int = 3, changes: int = 2000) -> list[Preview]:
+def crowded(errors: int = 3, dangers: int = 3, changes: int = 2000) -> list[StackPreview]:
     """Far more changes than a comment holds."""
     return [
         preview("big", *(create(TOPIC, f"topic-{number}", a="x" * 200) for number in range(changes))),
@@ -185,7 +185,7 @@ _limits = st.sampled_from([400, 600, 1000, 3000, LIMIT])
 @given(fleets, _limits)
 @example([preview(f"{'`' * number}~</details>", FINDING_TYPE) for number in range(9)], 1000)
 @example([preview("a")._replace(error="```\n</details>\n# @octocat"), preview("```", FINDING_TYPE)], LIMIT)
-def test_no_text_turns_into_markup_whether_cut_or_not(previews: Sequence[Preview], limit: int) -> None:
+def test_no_text_turns_into_markup_whether_cut_or_not(previews: Sequence[StackPreview], limit: int) -> None:
     folded = fold(previews)
     comment = markdown(folded, limit=limit)
     assert comment.startswith(f"{MARKER}\n## {headline(folded)}\n")
@@ -205,7 +205,7 @@ def test_no_text_turns_into_markup_whether_cut_or_not(previews: Sequence[Preview
 
 
 @given(fleets, _limits)
-def test_what_is_left_out_is_said(previews: list[Preview], limit: int) -> None:
+def test_what_is_left_out_is_said(previews: list[StackPreview], limit: int) -> None:
     folded = fold(previews)
     comment = markdown(folded, limit=limit)
     told = {

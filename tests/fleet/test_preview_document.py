@@ -7,22 +7,22 @@ from fleet.test_preview_report import fleet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.grouping import fold, status
 from threatmon.fleet.preview_document import document, read_document
 
 
-def as_json(previews: list[Preview]) -> Any:
+def as_json(previews: list[StackPreview]) -> Any:
     return json.loads(json.dumps(document(previews)))
 
 
 @given(fleets)
-def test_a_document_is_read_as_the_previews_it_was_made_of(previews: list[Preview]) -> None:
+def test_a_document_is_read_as_the_previews_it_was_made_of(previews: list[StackPreview]) -> None:
     assert read_document(as_json(previews)) == sorted(previews, key=lambda it: it.stack)
 
 
 @given(fleets, st.integers(1, 4))
-def test_documents_of_several_jobs_fold_as_if_there_had_been_one(previews: list[Preview], jobs: int) -> None:
+def test_documents_of_several_jobs_fold_as_if_there_had_been_one(previews: list[StackPreview], jobs: int) -> None:
     documents = [as_json(previews[job::jobs]) for job in range(jobs)]
     assert fold([preview for it in documents for preview in read_document(it)]) == fold(previews)
 

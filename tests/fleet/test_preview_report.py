@@ -5,7 +5,7 @@ import pytest
 from fleet.previews import FLOW_LOG, RULE, TOPIC, create, fleets, hostile, preview, same, update
 from hypothesis import given
 
-from threatmon.fleet.changes import Change, Preview
+from threatmon.fleet.changes import ResourceChange, StackPreview
 from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_report import DRIFT, first_few, headline, short, short_type, text
 
@@ -17,7 +17,7 @@ def pattern(*types: str) -> dict[str, str]:
 FINDING_TYPE = update(
     RULE, "threat-monitor-alerts-high", pattern("Trojan:EC2/*"), pattern("Trojan:EC2/*", "Recon:EC2/Portscan")
 )
-FLOW_LOG_REPLACED = Change(
+FLOW_LOG_REPLACED = ResourceChange(
     "replace",
     FLOW_LOG,
     "threat-monitor-flow-logs-subnet-0123456789abcdef0",
@@ -28,7 +28,7 @@ FLOW_LOG_REPLACED = Change(
 UNCHANGED = same(TOPIC, "threat-monitor-alerts-topic")
 
 
-def fleet() -> list[Preview]:
+def fleet() -> list[StackPreview]:
     """Fifty stacks: 47 get a finding type, one of them a flow log besides; one fails, one is new, one stays."""
     stacks = [
         preview(f"acme-{number:02}", FINDING_TYPE, UNCHANGED, account=f"{111122223300 + number}")
@@ -90,7 +90,7 @@ def test_the_report_of_a_fleet() -> None:
         ([preview("a", FLOW_LOG_REPLACED)], "1 stack: 1 would change; 1 dangerous change"),
     ],
 )
-def test_the_headline_counts(previews: Sequence[Preview], expected: str) -> None:
+def test_the_headline_counts(previews: Sequence[StackPreview], expected: str) -> None:
     assert headline(fold(previews)) == expected
 
 
@@ -108,7 +108,7 @@ def test_a_change_that_a_stack_has_several_times_says_how_often() -> None:
 
 
 def test_a_resource_that_is_kept_says_so() -> None:
-    gone = Change("delete", TOPIC, "topic", {"a": 1}, {}, {}, retained=True)
+    gone = ResourceChange("delete", TOPIC, "topic", {"a": 1}, {}, {}, retained=True)
     assert "  - delete aws:sns:Topic topic (left in the account)\n" in text(fold([preview("a", gone)]))
 
 
@@ -144,7 +144,7 @@ def test_a_short_text_is_one_line_that_says_where_it_is_cut(value: str) -> None:
 
 
 @given(fleets)
-def test_a_terminal_only_shows_the_report(previews: list[Preview]) -> None:
+def test_a_terminal_only_shows_the_report(previews: list[StackPreview]) -> None:
     shown = text(fold(previews))
     assert all(line.isprintable() for line in shown.split("\n"))
     assert shown.startswith(headline(fold(previews)))

@@ -7,12 +7,12 @@ from engine.stacks import CONFIG, SUBNETS
 from engine.test_updating import CHANGES
 from fleet.program_changes import changes_between
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 BASE = {key.removeprefix("threat-monitor:"): value for key, value in CONFIG.items()}
 
 
-def _planned(changes: list[Change]) -> dict[str, str]:
+def _planned(changes: list[ResourceChange]) -> dict[str, str]:
     return {
         f"{it.type.rpartition(':')[2]} {it.name.removeprefix('threat-monitor-')}": it.op
         for it in changes

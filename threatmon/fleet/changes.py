@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 Op = Literal["same", "create", "update", "replace", "delete", "read", "import", "refresh"]
 
 
-class Change(NamedTuple):
+class ResourceChange(NamedTuple):
     """One resource of a stack, and what an update would do to it."""
 
     op: Op
@@ -25,13 +25,13 @@ class Change(NamedTuple):
     """deleting it leaves it in the account (``retainOnDelete``)"""
 
 
-class Preview(NamedTuple):
+class StackPreview(NamedTuple):
     """What an update would do to one stack, or why it cannot be told."""
 
     stack: str
     account_id: str
     region: str
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ResourceChange, ...] = ()
     """every resource but components and the stack itself, those that stay the same included"""
     error: str | None = None
     """why the preview failed; ``changes`` is incomplete then"""
@@ -41,7 +41,7 @@ class Preview(NamedTuple):
     """warnings"""
 
     @property
-    def to_do(self) -> tuple[Change, ...]:
+    def to_do(self) -> tuple[ResourceChange, ...]:
         """The changes that do something."""
         return tuple(it for it in self.changes if it.op not in ("same", "read"))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from threatmon.fleet.changes import Change
+from threatmon.fleet.changes import ResourceChange
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.fleet.widened_policies import widened_policies
 from threatmon.model.protection_plans import FEATURES
@@ -40,7 +40,7 @@ class Danger(NamedTuple):
     """what is lost or given; the same for the same change in another stack, names and ARNs in policies aside"""
 
 
-def dangers(changes: Sequence[Change]) -> list[Danger]:
+def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
     """The dangers of one stack's changes, in the order of :data:`KINDS`, then by resource.
 
     ``changes`` includes the resources that stay the same. To delete a resource that is retained only forgets it, and is
@@ -65,11 +65,11 @@ def dangers(changes: Sequence[Change]) -> list[Danger]:
 Found = Iterator[tuple[str, str]]  # a kind, or of several resources one's name; and a text
 
 
-def _nothing(_: Change) -> Found:
+def _nothing(_: ResourceChange) -> Found:
     yield from ()
 
 
-def _detector(change: Change) -> Found:
+def _detector(change: ResourceChange) -> Found:
     if change.op == "delete":
         yield "detector-deleted", "GuardDuty stops watching this account and Region, and its findings are deleted"
     elif change.op == "replace" and not change.retained:
@@ -78,14 +78,14 @@ def _detector(change: Change) -> Found:
         yield "detector-suspended", "GuardDuty stops watching this account and Region; its findings stay"
 
 
-def _flow_log(change: Change) -> Found:
+def _flow_log(change: ResourceChange) -> Found:
     if change.op == "delete":
         yield "flow-log-deleted", "nothing is recorded by it any more; its records so far stay"
     elif change.op == "replace":
         yield "flow-log-replaced", f"nothing is recorded for some minutes, until the new one delivers{_because(change)}"
 
 
-def _log_group(change: Change) -> Found:
+def _log_group(change: ResourceChange) -> Found:
     if change.op == "delete":
         yield "log-group-deleted", "all its records are deleted"
     elif change.op == "replace":
@@ -94,7 +94,7 @@ def _log_group(change: Change) -> Found:
     yield from _shortened(change, "retentionInDays", 0, "records", "day")
 
 
-def _key(change: Change) -> Found:
+def _key(change: ResourceChange) -> Found:
     window = int(change.old.get("deletionWindowInDays", 30))
     if change.op == "delete":
         yield "key-deleted", f"nothing it encrypted can be read once it is deleted, in {window} days"
@@ -107,12 +107,12 @@ def _key(change: Change) -> Found:
         yield "key-replaced", f"{fate}{_because(change)}"
 
 
-def _queue(change: Change) -> Found:
+def _queue(change: ResourceChange) -> Found:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
     yield from _shortened(change, "messageRetentionSeconds", 345_600, "undelivered alerts", "second")
 
 
-def _shortened(change: Change, property_: str, default: int, what: str, unit: str) -> Found:
+def _shortened(change: ResourceChange, property_: str, default: int, what: str, unit: str) -> Found:
     """Whether something is kept for less time; 0 is for ever."""
     old, new = change.old.get(property_, default), change.new.get(property_, default)
     if change.op != "delete" and _is_number(old) and _is_number(new) and (new or float("inf")) < (old or float("inf")):
@@ -120,7 +120,7 @@ def _shortened(change: Change, property_: str, default: int, what: str, unit: st
         yield "retention-shortened", f"{what} are deleted after {int(new)} {unit}s, instead of {before}"
 
 
-def _feature(change: Change) -> Found:
+def _feature(change: ResourceChange) -> Found:
     # To delete a feature leaves it on: https://www.pulumi.com/registry/packages/aws/api-docs/guardduty/detectorfeature/
     before, after = _statuses(change.old), _statuses(change.new)
     off = sorted(name for name, status in before.items() if status == "ENABLED" and after.get(name) == "DISABLED")
@@ -139,13 +139,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def _because(change: Change) -> str:
+def _because(change: ResourceChange) -> str:
     """The properties that make it a replacement."""
     paths = sorted(path for path, kind in change.diff.items() if kind.endswith("-replace"))
     return f" (changed: {', '.join(paths)})" if paths else ""
 
 
-_RULES: Mapping[str, Callable[[Change], Found]] = {
+_RULES: Mapping[str, Callable[[ResourceChange], Found]] = {
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:ec2/flowLog:FlowLog": _flow_log,
     "aws:guardduty/detector:Detector": _detector,
@@ -153,7 +153,7 @@ _RULES: Mapping[str, Callable[[Change], Found]] = {
     "aws:kms/key:Key": _key,
     "aws:sqs/queue:Queue": _queue,
 }
-_RULES_ON_ALL: Mapping[str, Callable[[Sequence[Change]], Found]] = {
+_RULES_ON_ALL: Mapping[str, Callable[[Sequence[ResourceChange]], Found]] = {
     "last-subscriber-dropped": dropped_subscribers,
     "finding-type-dropped": dropped_findings,
     "policy-widened": widened_policies,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 Sign = Literal["+", "-", "~"]
 
@@ -38,7 +38,7 @@ class Difference(NamedTuple):
     """the resource is replaced because of it"""
 
 
-def differences(change: Change) -> tuple[Difference, ...]:
+def differences(change: ResourceChange) -> tuple[Difference, ...]:
     """What a change without secrets does to properties: to all of a new resource, to none of a deleted one."""
     if change.op == "delete":
         return ()
@@ -60,7 +60,7 @@ def differences(change: Change) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def without_secrets(change: Change) -> Change:
+def without_secrets(change: ResourceChange) -> ResourceChange:
     """The change, ``[secret]`` in place of each secret."""
     if not _wraps(change.old) and not _wraps(change.new):
         return change  # as most are; to look is several times as fast as to build anew

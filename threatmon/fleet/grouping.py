@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from threatmon.fleet.changes import Change, Op, Preview
+from threatmon.fleet.changes import Op, ResourceChange, StackPreview
 from threatmon.fleet.dangers import KINDS, dangers
 from threatmon.fleet.differences import Difference, differences, without_secrets
 from threatmon.fleet.normalize import Normalise, normalisers
@@ -106,7 +106,7 @@ class Folded(NamedTuple):
         return tuple(sorted((*self.changed, *self.created, *self.unchanged, *self.failed)))
 
 
-def status(preview: Preview) -> Status:
+def status(preview: StackPreview) -> Status:
     """How a stack is counted."""
     if preview.error is not None:
         return "failed"
@@ -115,14 +115,14 @@ def status(preview: Preview) -> Status:
     return "changed" if preview.to_do else "unchanged"
 
 
-def fold(previews: Sequence[Preview]) -> Folded:
+def fold(previews: Sequence[StackPreview]) -> Folded:
     """The previews as one result without secrets, whatever their order; one that is given twice counts once.
 
     Raises :class:`ValueError` where two different previews are of one stack.
     """
     previews = [it._replace(changes=tuple(map(without_secrets, it.changes))) for it in _once(previews)]
     normal = normalisers(previews)
-    by_status: defaultdict[Status, list[Preview]] = defaultdict(list)
+    by_status: defaultdict[Status, list[StackPreview]] = defaultdict(list)
     for preview in previews:
         by_status[status(preview)].append(preview)
     return Folded(
@@ -136,19 +136,19 @@ def fold(previews: Sequence[Preview]) -> Folded:
     )
 
 
-def _once(previews: Sequence[Preview]) -> list[Preview]:
-    found: dict[str, Preview] = {}
+def _once(previews: Sequence[StackPreview]) -> list[StackPreview]:
+    found: dict[str, StackPreview] = {}
     for preview in previews:
         if found.setdefault(preview.stack, preview) != preview:
             raise ValueError(f"stack {preview.stack}: there are two previews that differ; fold one of them")
     return [found[stack] for stack in sorted(found)]
 
 
-def _names(previews: Iterable[Preview]) -> tuple[str, ...]:
+def _names(previews: Iterable[StackPreview]) -> tuple[str, ...]:
     return tuple(it.stack for it in previews)
 
 
-def _groups(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tuple[Group, ...]:
+def _groups(previews: Sequence[StackPreview], normal: Mapping[str, Normalise]) -> tuple[Group, ...]:
     items = [_Item(preview.stack, *_split(change)) for preview in previews for change in preview.to_do]
     groups: defaultdict[tuple[str, ...], list[FoldedChange]] = defaultdict(list)
     for shape, texts, stacks in _folded(items, normal):
@@ -159,7 +159,7 @@ def _groups(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tup
     )
 
 
-def _split(change: Change) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+def _split(change: ResourceChange) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """A change as what is the same in any stack, and as texts that may hold the stack's own words."""
     found = differences(change)
     shape = (change.op, change.type, change.retained, tuple((it.sign, it.replaces) for it in found))
@@ -179,7 +179,7 @@ def _order(change: FoldedChange) -> tuple[Any, ...]:
     return (_OPS.index(change.op), *change[1:])
 
 
-def _new(previews: Sequence[Preview]) -> tuple[NewStacks, ...]:
+def _new(previews: Sequence[StackPreview]) -> tuple[NewStacks, ...]:
     found: defaultdict[tuple[Resources, ...], list[str]] = defaultdict(list)
     for preview in previews:
         counts = Counter(Resources(it.op, it.type, 1) for it in preview.to_do)
@@ -188,13 +188,13 @@ def _new(previews: Sequence[Preview]) -> tuple[NewStacks, ...]:
     return tuple(sorted(NewStacks(tuple(stacks), counts) for counts, stacks in found.items()))
 
 
-def _failures(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tuple[Failure, ...]:
+def _failures(previews: Sequence[StackPreview], normal: Mapping[str, Normalise]) -> tuple[Failure, ...]:
     items = [_Item(it.stack, (), important(it.error or "")) for it in previews]
     found = [Failure(tuple(sorted(stacks)), texts) for _, texts, stacks in _folded(items, normal)]
     return tuple(sorted(found, key=lambda it: (-len(it.stacks), it)))
 
 
-def _dangers(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tuple[FoldedDanger, ...]:
+def _dangers(previews: Sequence[StackPreview], normal: Mapping[str, Normalise]) -> tuple[FoldedDanger, ...]:
     items = [
         _Item(preview.stack, (it.kind,), (it.resource, it.text))
         for preview in previews
@@ -208,7 +208,7 @@ def _dangers(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tu
     return tuple(sorted(found, key=lambda it: (order.get(it.kind, len(order)), -len(it.stacks), it)))
 
 
-def _notes(previews: Sequence[Preview], normal: Mapping[str, Normalise]) -> tuple[Note, ...]:
+def _notes(previews: Sequence[StackPreview], normal: Mapping[str, Normalise]) -> tuple[Note, ...]:
     items = [_Item(preview.stack, (), (note,)) for preview in previews for note in preview.notes]
     found = [Note(tuple(sorted(stacks)), texts[0]) for _, texts, stacks in _folded(items, normal)]
     return tuple(sorted(found, key=lambda it: (-len(it.stacks), it)))

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from threatmon.evaluation.event_matcher import matches
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 from threatmon.model.event_patterns import Pattern
 from threatmon.model.finding_types import catalogue, is_known
 from threatmon.model.severity import BANDS
@@ -30,7 +30,7 @@ _FEW = 3
 Finding = tuple[str, float]
 
 
-def dropped_subscribers(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
+def dropped_subscribers(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
     """Each topic none of whose subscriptions would stay, and how many it had.
 
     A new or replaced subscription is no substitute: it hears nothing until somebody confirms it.
@@ -50,7 +50,7 @@ def dropped_subscribers(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
             yield topic.name if topic else _name(arn), f"{end}; a new one hears nothing until it is confirmed"
 
 
-def _stays(change: Change) -> bool:
+def _stays(change: ResourceChange) -> bool:
     return change.op not in ("delete", "replace")
 
 
@@ -58,7 +58,7 @@ def _name(arn: str) -> str:
     return arn.rpartition(":")[2]
 
 
-def dropped_findings(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
+def dropped_findings(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
     """The findings that would reach nobody any more, and the first rule by name that lets such through now.
 
     A rule counts where it is enabled and has a target. Told apart are types and severities, not samples or archived
@@ -71,7 +71,7 @@ def dropped_findings(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
         yield min(rule for rule, pattern in before.items() if pattern in losing), text
 
 
-def _patterns(resources: Sequence[tuple[Change, Mapping[str, Any]]]) -> dict[str, str]:
+def _patterns(resources: Sequence[tuple[ResourceChange, Mapping[str, Any]]]) -> dict[str, str]:
     """The event patterns of the rules that alert somebody, by the rules' logical names."""
     targeted = {inputs.get("rule") for change, inputs in resources if change.type == _TARGET}
     return {

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 
 Normalise = Callable[[str], str]
 
@@ -31,7 +31,7 @@ _IDS = [
 ]
 
 
-def normalisers(previews: Sequence[Preview]) -> dict[str, Normalise]:
+def normalisers(previews: Sequence[StackPreview]) -> dict[str, Normalise]:
     """Stack -> what puts ``<stack>``, ``<account>``, ``<region>``, ``<subnet>``... for its own words in a text.
 
     Only whole words count: a stack ``a`` leaves ``data`` alone, and a stack ``prod`` leaves the name of the stack

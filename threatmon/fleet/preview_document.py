@@ -5,16 +5,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.differences import without_secrets
 from threatmon.fleet.grouping import fold, status
 from threatmon.fleet.preview_report import PREVIEW, Wording, headline
 
 VERSION = 1
-_PREVIEWS = TypeAdapter(list[Preview])
+_PREVIEWS = TypeAdapter(list[StackPreview])
 
 
-def document(previews: Sequence[Preview], wording: Wording = PREVIEW) -> dict[str, Any]:
+def document(previews: Sequence[StackPreview], wording: Wording = PREVIEW) -> dict[str, Any]:
     """Everything, uncut, as JSON: the previews ``folded``, and each under ``stacks``. Secrets are hidden.
 
     Raises :class:`ValueError` where two different previews are of one stack.
@@ -28,7 +28,7 @@ def document(previews: Sequence[Preview], wording: Wording = PREVIEW) -> dict[st
     }
 
 
-def read_document(found: Any) -> list[Preview]:
+def read_document(found: Any) -> list[StackPreview]:
     """The previews of a document. Raises :class:`ValueError` for anything else."""
     if not isinstance(found, Mapping) or found.get("version") != VERSION:
         raise ValueError(f"expected the JSON of `threatmon fleet preview --format json`, version {VERSION}")
@@ -43,7 +43,7 @@ def read_document(found: Any) -> list[Preview]:
         raise ValueError("stacks: expected a list of previews") from None
 
 
-def _stack(preview: Preview) -> dict[str, Any]:
+def _stack(preview: StackPreview) -> dict[str, Any]:
     changes = [_plain(without_secrets(it)) for it in preview.changes]
     return {**preview._asdict(), "notes": list(preview.notes), "changes": changes, "status": status(preview)}
 

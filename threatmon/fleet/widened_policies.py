@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 from threatmon.fleet.widening import widened
 
 _ROLE = "aws:iam/role:Role"
@@ -15,7 +15,7 @@ _FEW = 5
 Holder = tuple[str, str]  # a type token and a logical name; or for all a role holds, the word role and its name
 
 
-def widened_policies(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
+def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
     """Each resource by which somebody may do more than before, and what that is.
 
     Looks at every input that is a policy document, and at managed policies by their ARN. What a role holds counts
@@ -44,7 +44,7 @@ def widened_policies(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
                 yield min(names), "; ".join([*texts[:_FEW], *more])
 
 
-def _holder(change: Change, known: Mapping[str, Any]) -> Holder:
+def _holder(change: ResourceChange, known: Mapping[str, Any]) -> Holder:
     """Whose policies count together: the role's, by its name, else those of the resource alone."""
     role = known.get("role") or change.old.get("role")
     return ("role", role) if role and change.type in _HELD_BY_A_ROLE else (change.type, change.name)

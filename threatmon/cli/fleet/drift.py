@@ -5,7 +5,7 @@ import typer
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import Format, Stacks, selected
 from threatmon.errors import CHECK_FAILED
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.preview_report import DRIFT
 
 PERMISSIONS = ()
@@ -18,7 +18,7 @@ def drift(stacks: Stacks = None, output: Format = "text", parallel: Parallel = P
 
     Example: threatmon fleet drift --stacks 'prod-*'
     """
-    found: list[Preview] = []
+    found: list[StackPreview] = []
     if targets := selected(stacks, None):
         fleet = fleet_with(role)
         found = preview_all("Compared", fleet.drift, fleet, targets, parallel)

@@ -9,7 +9,7 @@ import typer
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
 from threatmon.cli.fleet.selection import ChangedSince, Format, Stacks, selected
 from threatmon.errors import CHECK_FAILED, UsageError
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.preview_document import read_document
 
 PERMISSIONS = ()
@@ -41,7 +41,7 @@ def preview(
         raise typer.Exit(CHECK_FAILED)
 
 
-def _made(stacks: list[str] | None, changed_since: str | None, parallel: int, role: str | None) -> list[Preview]:
+def _made(stacks: list[str] | None, changed_since: str | None, parallel: int, role: str | None) -> list[StackPreview]:
     targets = selected(stacks, changed_since)
     if not targets:
         return []
@@ -49,8 +49,8 @@ def _made(stacks: list[str] | None, changed_since: str | None, parallel: int, ro
     return preview_all("Previewed", fleet.preview, fleet, targets, parallel)
 
 
-def _read(files: list[Path]) -> list[Preview]:
-    found: dict[str, Preview] = {}
+def _read(files: list[Path]) -> list[StackPreview]:
+    found: dict[str, StackPreview] = {}
     for file in files:
         try:
             previews = read_document(json.loads(file.read_text(encoding="utf-8")))

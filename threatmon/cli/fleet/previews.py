@@ -15,7 +15,7 @@ from threatmon.cli.fleet.selection import Output
 from threatmon.errors import UsageError
 from threatmon.fleet import recovery, roles
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
 from threatmon.fleet.grouping import fold
 from threatmon.fleet.interruptions import Interrupted
@@ -51,7 +51,7 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
     )
 
 
-def shown(previews: Sequence[Preview], output: Output, wording: Wording = PREVIEW, pointer: str = "") -> str:
+def shown(previews: Sequence[StackPreview], output: Output, wording: Wording = PREVIEW, pointer: str = "") -> str:
     """The previews folded, in the form that ``--format`` asks for."""
     if output == "json":
         return json.dumps(document(previews, wording), indent=2)
@@ -61,13 +61,13 @@ def shown(previews: Sequence[Preview], output: Output, wording: Wording = PREVIE
 
 
 def preview_all(
-    title: str, work: Callable[[Target], Preview], fleet: Fleet, targets: Sequence[Target], parallel: int
-) -> list[Preview]:
+    title: str, work: Callable[[Target], StackPreview], fleet: Fleet, targets: Sequence[Target], parallel: int
+) -> list[StackPreview]:
     """What ``work`` says of each stack, by name. Raises :class:`UsageError` where it was interrupted."""
     console = Console(stderr=True)
     stopping = Event()
 
-    found: list[Preview] = []
+    found: list[StackPreview] = []
     with (
         interruptible(stopping, console.print, fleet.interrupt),
         Progress(

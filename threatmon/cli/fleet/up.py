@@ -17,7 +17,7 @@ from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet import recovery
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import KINDS, dangers
 from threatmon.fleet.grouping import fold
 from threatmon.fleet.preview_report import text
@@ -117,7 +117,7 @@ def _unchanged(outcome: Outcome) -> Outcome:
     return outcome._replace(state="unchanged") if outcome.state == "updated" and not outcome.changed else outcome
 
 
-def _is_safe(previews: Sequence[Preview], allowed: Sequence[str], log: "_Log") -> bool:
+def _is_safe(previews: Sequence[StackPreview], allowed: Sequence[str], log: "_Log") -> bool:
     """Whether every preview succeeded, and every danger is allowed."""
     failed = [it.stack for it in previews if it.error is not None]
     found = sorted({danger.kind for it in previews for danger in dangers(it.changes)} - set(allowed))
@@ -163,7 +163,7 @@ class _Log:
         self._console = Console()
         self._errors = Console(stderr=True)
 
-    def previews(self, previews: Sequence[Preview]) -> None:
+    def previews(self, previews: Sequence[StackPreview]) -> None:
         """What the updates will do."""
         if self._as_json:
             for it in previews:
