@@ -1,4 +1,4 @@
-"""A stand-in for the engine: it answers commands as scripted, tells events as the engine does, and records everything.
+"""A stand-in for the engine: it answers as scripted, reports events as the engine does, and records the commands.
 
 https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 """
@@ -24,8 +24,8 @@ from semver import VersionInfo
 from typer.testing import CliRunner
 
 from threatmon.cli.fleet import previews
-from threatmon.fleet.automation import Fleet
 from threatmon.fleet.engine import Engine
+from threatmon.fleet.workspaces import Workspaces
 from threatmon.stacks.engine import ENGINE_VERSION
 
 Event = Mapping[str, Any]
@@ -222,7 +222,7 @@ def injected(engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     """Let the commands run this engine, on the stacks of this folder."""
     monkeypatch.setattr("threatmon.project.ROOT", folder)
     monkeypatch.setattr(previews, "Engine", lambda: engine)
-    monkeypatch.setattr(previews, "Fleet", partial(Fleet, folder=folder, program=lambda: None))
+    monkeypatch.setattr(previews, "Workspaces", partial(Workspaces, program=lambda: None))
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process
 
 
