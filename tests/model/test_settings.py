@@ -9,15 +9,15 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from threatmon.model.finding_types import catalogue
+from threatmon.model.protection_plans import PlanName
 from threatmon.model.settings import (
     AlertSettings,
+    AlertSubscriber,
     ConfigFaults,
     DetectorSettings,
     FlowLogSettings,
     HealthSettings,
-    PlanName,
     Settings,
-    Subscriber,
     parse,
 )
 from threatmon.model.severity import SeverityName
@@ -198,7 +198,7 @@ def test_every_key_takes_a_value() -> None:
             kms_key_arn=KEY,
             account_alias="example prod",
             subscribers=(
-                Subscriber.model_construct(
+                AlertSubscriber.model_construct(
                     protocol="https", endpoint="https://example.com/hook", format="raw", minimum_severity="critical"
                 ),
             ),
@@ -889,7 +889,7 @@ WORDS = st.sampled_from(
 KEYS = st.sampled_from(
     [
         str(field.alias)
-        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, Subscriber)
+        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, AlertSubscriber)
         for field in model.model_fields.values()
     ]
     + [*PLANS, "alertEmail", "[key]", "mode ", "flow_logs", "subnet_ids", "kms_key_arn", "0"]
