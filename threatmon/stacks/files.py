@@ -5,6 +5,8 @@ https://www.pulumi.com/docs/iac/concepts/config/#project-level-configuration
 """
 
 import json
+import secrets
+import shutil
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +101,25 @@ def encryption(folder: Path, stack: str) -> dict[str, Any]:
     ``encryptionsalt``, of those that the file has. Raises :class:`StackFileError`."""
     content = _content(folder, stack)
     return {key: content[key] for key in ("secretsprovider", "encryptedkey", "encryptionsalt") if content.get(key)}
+
+
+def save(folder: Path, stack: str, text: str) -> None:
+    """Write all of a stack file or nothing; it keeps its mode, and a link stays one.
+
+    Raises :class:`StackFileError`.
+    """
+    path = (folder / file_name(stack)).resolve()
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:
+            file.write(text)
+        if path.exists():
+            shutil.copymode(path, unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        raise StackFileError(f"{file_name(stack)} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 # -- Pulumi.yaml ------------------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ def matrix(
 ) -> None:
     """Print the stacks as a job matrix for CI.
 
-    One line of JSON: a job for each stack (`stack`, `account`, `region`), or with --shards for each group of stacks (`shard` such as 1/3,
-    and `stacks`, which --stacks of the other commands takes). The same stacks always make the same groups.
+    One line of JSON: a job for each stack (`stack`, `account`, `region`), or with --shards for each group of stacks
+    (`shard` such as 1/3, and `stacks`, which --stacks of the other commands takes). The same stacks always make the
+    same groups.
 
     GitHub: `strategy: {matrix: "${{ fromJSON(needs.plan.outputs.matrix) }}"}`. No stack gives `{"include":[]}`, which
     GitHub refuses as a matrix, so that job also needs `if: needs.plan.outputs.matrix != '{"include":[]}'`. Artifacts
