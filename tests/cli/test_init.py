@@ -1,181 +1,125 @@
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-import typer
-import yaml
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError, EndpointConnectionError
-from botocore.model import Shape
-from botocore.validate import ParamValidator
-from moto.core.botocore_stubber import MockRawResponse
-from typer.testing import CliRunner, Result
+from conftest import CommandResult, RunCommand
+from examples import ACCOUNT, DETECTOR_ID, EMAIL, OTHER_ACCOUNT, REGION
+from scripted_account import ScriptedAccount
 
-from threatmon.cli import init
-from threatmon.emulator.account import EmulatedAccount
-from threatmon.errors import ThreatmonError, UsageError
-from threatmon.model.settings import Settings, parse
-from threatmon.stacks import old_aws as session
-from threatmon.stacks.files import load
+from threatmon.cli import init as command
+from threatmon.errors import UsageError
+from threatmon.model.settings import Settings
+from threatmon.stacks.files import encryption, load, settings_of
 
-ACCOUNT, ADMINISTRATOR = "111122223333", "444455556666"
 VPC, OTHER_VPC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
 PUBLIC, PRIVATE, OTHER = "subnet-0000000000000000a", "subnet-0000000000000000b", "subnet-0000000000000000c"
-DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
-GIVEN = ("--subnet", PUBLIC, "--email", "soc@example.com")
+GIVEN = ("--subnet", PUBLIC, "--email", EMAIL)
 
-app = typer.Typer()
-app.command()(init.init)
+Init = Callable[..., CommandResult]
 
 
-@cache
-def shape(service: str, operation: str) -> Shape:
-    output = botocore.session.get_session().get_service_model(service).operation_model(operation).output_shape
-    assert output is not None
-    return output
+def subnet(id_: str, vpc_id: str, cidr: str, **more: Any) -> dict[str, Any]:
+    zone = {"AvailabilityZone": "eu-west-1a", "AvailableIpAddressCount": 10}
+    return {"SubnetId": id_, "VpcId": vpc_id, "CidrBlock": cidr, "OwnerId": ACCOUNT, **zone, **more}
 
 
-class World:
-    """An account with two VPCs, and the command that looks at it from the terminal of somebody who types."""
-
-    def __init__(self, account: EmulatedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.account, self.folder, self.monkeypatch = account, folder, monkeypatch
-        self.session = account.boto3_session()
-        self.called: list[str] = []
-        self.hook("before-parameter-build", self._note)
-        self.hook("after-call.ec2.DescribeSubnets", self._place)
-        monkeypatch.setattr(session, "new_session", lambda _profile, _region: self.session)
-        monkeypatch.setattr("threatmon.project.ROOT", folder)
-
-    def hook(self, event: str, handler: Callable[..., Any]) -> None:
-        self.session.events.register(event, handler)
-
-    def _note(self, model: Any, **_: object) -> None:
-        self.called.append(f"{model.service_model.service_name}:{model.name}")
-
-    def _place(self, parsed: dict[str, Any], **_: object) -> None:
-        for subnet in parsed.get("Subnets", ()):  # moto draws the zone at random
-            subnet["AvailabilityZone"] = "eu-west-1a"
-
-    def refuse(self, operation: str, code: str = "AccessDeniedException", message: str = "user x may not") -> None:
-        """From now on AWS refuses an operation (``ec2.DescribeSubnets``)."""
-        error = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
-        self.hook(f"before-call.{operation}", lambda **_: (AWSResponse("", 400, HTTPHeaders(), None), dict(error)))
-
-    def answer(self, operation: str, body: dict[str, Any]) -> None:
-        """From now on AWS answers an operation so; the answer has the form of botocore's model."""
-        report = ParamValidator().validate(body, shape(*operation.split(".")))
-        assert not report.has_errors(), report.generate_report()
-        self.hook(f"before-call.{operation}", lambda **_: (AWSResponse("", 200, HTTPHeaders(), None), dict(body)))
-
-    def detector(self, *features: dict[str, Any], administrator: str | None = None, **changes: Any) -> None:
-        """A detector that the account has."""
-        self.account.seed_detector(DETECTOR)
-        self.called.clear()
-        body = {"ServiceRole": "role", "Status": "ENABLED", "FindingPublishingFrequency": "ONE_HOUR", **changes}
-        self.answer("guardduty.GetDetector", {**body, "Features": list(features)})
-        relation = {"AccountId": administrator, "RelationshipStatus": "Enabled"}
-        self.answer("guardduty.GetAdministratorAccount", {"Administrator": relation if administrator else {}})
-
-    def flow_log(self, resource_id: str, group: str = "old") -> None:
-        kind = "VPC" if resource_id.startswith("vpc-") else "Subnet"
-        roles = [it["RoleName"] for it in self.account.client("iam").list_roles()["Roles"]]
-        if "writer" not in roles:
-            self.account.client("iam").create_role(RoleName="writer", AssumeRolePolicyDocument="{}")
-        answer = self.account.client("ec2").create_flow_logs(
-            ResourceIds=[resource_id],
-            ResourceType=kind,
-            TrafficType="ALL",
-            LogGroupName=group,
-            DeliverLogsPermissionArn=f"arn:aws:iam::{ACCOUNT}:role/writer",
-        )
-        assert answer["Unsuccessful"] == []
-
-    @property
-    def path(self) -> Path:
-        return self.folder / "Pulumi.prod.yaml"
-
-    def __call__(self, *arguments: str, stack: str = "prod", typed: str | None = None) -> Result:
-        """``typed`` is what a person types; without it there is no terminal."""
-        self.monkeypatch.setattr(init, "in_a_terminal", lambda: typed is not None)
-        runner = CliRunner(env={"COLUMNS": "160"})
-        return runner.invoke(app, ["--region", "eu-west-1", *arguments, "--", stack], input=typed)
-
-    def settings(self) -> Settings:
-        """Of the file that was written, which has no faults."""
-        return parse(load(self.folder, "prod").own_config, "prod")[0]
-
-    @property
-    def files(self) -> list[str]:
-        return sorted(it.name for it in self.folder.iterdir())
+SUBNETS = [
+    subnet(PUBLIC, VPC, "10.0.0.0/28", Tags=[{"Key": "Name", "Value": "web\n  evil: true # \u202e"}]),
+    subnet(PRIVATE, VPC, "10.0.0.16/28"),
+    subnet(OTHER, OTHER_VPC, "10.1.0.0/28"),
+]
+ROUTES = [{"GatewayId": "igw-1", "State": "active", "DestinationCidrBlock": "0.0.0.0/0"}]
+TABLES = [{"VpcId": VPC, "Associations": [{"SubnetId": PUBLIC}], "Routes": ROUTES}]
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with EmulatedAccount(ACCOUNT, "eu-west-1") as account:
-        backend = account.backend("ec2")
-        for subnets in backend.subnets.values():
-            subnets.clear()
-        backend.vpcs.clear()
-        backend.route_tables.clear()
-        for vpc_id, subnet_ids in {VPC: [PUBLIC, PRIVATE], OTHER_VPC: [OTHER]}.items():
-            account.seed_vpc(vpc_id)
-            for subnet_id in subnet_ids:
-                account.seed_subnet(subnet_id, vpc_id)
-        ec2 = account.client("ec2")
-        ec2.create_tags(Resources=[PUBLIC], Tags=[{"Key": "Name", "Value": "web\n  evil: true # \u202e"}])
-        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=VPC)
-        table = ec2.create_route_table(VpcId=VPC)["RouteTable"]["RouteTableId"]
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-        ec2.associate_route_table(RouteTableId=table, SubnetId=PUBLIC)
-        yield World(account, tmp_path, monkeypatch)
+def account(scripted: ScriptedAccount) -> ScriptedAccount:
+    """Two VPCs, three subnets, one of them public; no flow logs and no detector."""
+    vpcs = [{"VpcId": VPC, "CidrBlock": "10.0.0.0/16"}, {"VpcId": OTHER_VPC, "CidrBlock": "10.1.0.0/16"}]
+    scripted.answer("ec2:DescribeVpcs", {"Vpcs": vpcs})
+    scripted.answer("ec2:DescribeSubnets", {"Subnets": SUBNETS})
+    scripted.answer("ec2:DescribeRouteTables", {"RouteTables": TABLES})
+    return scripted
 
 
-def said_to_the_user(result: Result) -> str:
-    assert isinstance(result.exception, ThreatmonError)
-    return str(result.exception)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's folder, without a file."""
+    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
+    return tmp_path
 
 
-def explained(result: Result) -> str:
-    assert isinstance(result.exception, ClientError)
-    return session.explained(result.exception)
+@pytest.fixture
+def init(threatmon: RunCommand, account: ScriptedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    """`threatmon init` of the stack prod; ``typed`` is what a person types, without it there is no terminal."""
+    assert account.calls == []
+    assert not list(folder.iterdir())
+
+    def run(*arguments: str, stack: str = "prod", typed: str | None = None) -> CommandResult:
+        monkeypatch.setattr(command, "in_a_terminal", lambda: typed is not None)
+        return threatmon("init", *arguments, "--", stack, stdin=typed or "")
+
+    return run
+
+
+def settings(folder: Path) -> Settings:
+    """Those of the file that was written, which has no faults."""
+    return settings_of(load(folder, "prod"))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def flow_logs(account: ScriptedAccount, logs: dict[str, str]) -> None:
+    """The account has flow logs: resource -> log group."""
+    answer = [{"ResourceId": id_, "LogGroupName": group} for id_, group in logs.items()]
+    account.answer("ec2:DescribeFlowLogs", {"FlowLogs": answer})
+
+
+def detector(account: ScriptedAccount, administrator: str | None = None) -> None:
+    features = [{"Name": "S3_DATA_EVENTS", "Status": "ENABLED"}, {"Name": "EKS_AUDIT_LOGS", "Status": "DISABLED"}]
+    account.answer("guardduty:ListDetectors", {"DetectorIds": [DETECTOR_ID]})
+    described = {"ServiceRole": "r", "Status": "ENABLED", "FindingPublishingFrequency": "ONE_HOUR"}
+    account.answer("guardduty:GetDetector", {**described, "Features": features})
+    relation = {"Administrator": {"AccountId": administrator}} if administrator else {}
+    account.answer("guardduty:GetAdministratorAccount", {"Administrator": {}, **relation})
+
+
+def shared(account: ScriptedAccount) -> None:
+    """The public subnet is another account's."""
+    by_other = [subnet(PUBLIC, VPC, "10.0.0.0/28", OwnerId=OTHER_ACCOUNT), *SUBNETS[1:]]
+    account.answer("ec2:DescribeSubnets", {"Subnets": by_other})
 
 
 # -- with options -----------------------------------------------------------------------------------------------------
 
 
-def test_options_alone_make_a_file_without_faults(world: World) -> None:
-    result = world(*GIVEN, "--vpc", OTHER_VPC, "--finding-type", "Recon:EC2/*")
-    assert (result.exit_code, result.stderr) == (0, "")
-    file = load(world.folder, "prod")
-    assert (file.region, file.account_ids) == ("eu-west-1", [ACCOUNT])
+def test_options_alone_make_a_file_without_faults(init: Init, folder: Path) -> None:
+    result = init(*GIVEN, "--vpc", OTHER_VPC, "--finding-type", "Recon:EC2/*")
+    assert (result.code, result.err) == (0, "")
+    file, found = load(folder, "prod"), settings(folder)
+    assert (file.region, file.account_ids) == (REGION, [ACCOUNT])
     assert file.config["aws:defaultTags"] == {"tags": {"project": "threat-monitor", "stack": "prod"}}
-    settings = world.settings()
-    assert (settings.subnet_ids, settings.vpc_ids) == ((PUBLIC,), (OTHER_VPC,))
-    assert settings.alert_emails == ("soc@example.com",)
-    assert settings.finding_types == ("Recon:EC2/*",)
-    assert settings.detector.mode == "create"
-    assert (settings.protect, settings.health.enabled, settings.flow_logs.keep_on_destroy) == (True, True, True)
-    assert world.files == ["Pulumi.prod.yaml"]
+    assert (found.subnet_ids, found.vpc_ids) == ((PUBLIC,), (OTHER_VPC,))
+    assert (found.alert_emails, found.finding_types) == ((EMAIL,), ("Recon:EC2/*",))
+    assert found.detector.mode == "create"
+    assert (found.protect, found.health.enabled, found.flow_logs.keep_on_destroy) == (True, True, True)
+    assert files(folder) == ["Pulumi.prod.yaml"]
 
 
-def test_a_name_of_many_lines_is_one_comment(world: World) -> None:
-    result = world(*GIVEN)
+def test_a_name_of_many_lines_is_one_comment(init: Init, folder: Path) -> None:
+    result = init(*GIVEN)
     line = f"    - {PUBLIC} # web\\n  evil: true # \\u202e, 10.0.0.0/28, in {VPC}, eu-west-1a, 11 addresses, public"
-    assert line in world.path.read_text(encoding="utf-8").splitlines()
-    assert "evil" not in str(load(world.folder, "prod").config)
-    assert "\u202e" not in result.stdout
+    assert line in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8").splitlines()
+    assert "evil" not in str(load(folder, "prod").config)
+    assert "\u202e" not in result.out
 
 
-def test_the_next_steps_name_the_profile_that_the_file_does_not(world: World) -> None:
-    result = world(*GIVEN, "--profile", "audit")
-    assert result.stdout.splitlines()[-6:] == [
+def test_the_next_steps_name_the_profile_that_the_file_does_not(init: Init, folder: Path) -> None:
+    assert init(*GIVEN, "--profile", "audit").out.splitlines()[-6:] == [
         "Wrote Pulumi.prod.yaml. Read it, then:",
         "  export AWS_PROFILE=audit",
         "  pulumi stack init prod",
@@ -183,231 +127,175 @@ def test_the_next_steps_name_the_profile_that_the_file_does_not(world: World) ->
         "      # pulumi stack init prod --secrets-provider 'awskms://alias/threat-monitor-secrets?region=eu-west-1'",
         "  make preview STACK=prod",
     ]
-    assert "audit" not in world.path.read_text(encoding="utf-8")
+    assert "audit" not in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 
 
-def test_without_a_terminal_all_that_is_missing_is_named_at_once(world: World) -> None:
-    world.session = botocore_session_without_region()
-    result = CliRunner().invoke(app, ["prod"])
-    assert said_to_the_user(result) == (
-        "Nothing can be asked (without a terminal), so these options are needed: --region, --subnet or --vpc, --email."
-    )
-    assert world.files == world.called == []
+def test_all_that_is_missing_and_cannot_be_asked_is_named_at_once(
+    init: Init, account: ScriptedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = "Nothing can be asked ({}), so these options are needed: {}.\n"
+    assert init("--yes", "--email", EMAIL, typed="") == (2, "", asks.format("--yes", "--subnet or --vpc"))
+    no_region: Any = type("Session", (), {"region_name": None})
+    monkeypatch.setattr("threatmon.aws.session.new_session", lambda _profile, _region: no_region)
+    assert init().err == asks.format("without a terminal", "--region, --subnet or --vpc, --email")
+    assert files(folder) == account.calls == []
 
 
-def botocore_session_without_region() -> Any:
-    return type("Session", (), {"region_name": None})()
-
-
-def test_in_a_terminal_with_yes_nothing_is_asked_either(world: World) -> None:
-    said = said_to_the_user(world("--yes", "--email", "soc@example.com", typed=""))
-    assert said == "Nothing can be asked (--yes), so these options are needed: --subnet or --vpc."
-
-
-def test_the_faults_of_all_options_are_told_at_once_before_any_call(world: World) -> None:
-    said = said_to_the_user(
-        world("--subnet", "subnet-1", "--email", "a@b.c", "--email", "nobody", "--finding-type", "Recon:EC2/PortScan")
-    )
-    assert said.splitlines() == [
-        '--subnet: "subnet-1" is not a subnet id (expected subnet- and 8 or 17 hex digits)',
+def test_the_faults_of_all_options_are_reported_at_once_before_any_call(init: Init, account: ScriptedAccount) -> None:
+    given = "--subnet", PUBLIC, "--subnet", PUBLIC, "--email", "a@b.c", "--email", "nobody"
+    result = init(*given, "--finding-type", "Recon:EC2/PortScan")
+    assert result.code == 2
+    assert result.err.splitlines() == [
+        f'--subnet: "{PUBLIC}" is listed 2 times; once is enough',
         '--email: "nobody" is not an e-mail address (expected name@example.com)',
         '--finding-type: "Recon:EC2/PortScan" is not a GuardDuty finding type; did you mean "Recon:EC2/Portscan"?',
     ]
-    assert world.called == []
+    assert account.calls == []
 
 
-def test_a_subnet_given_twice_is_a_fault(world: World) -> None:
-    said = said_to_the_user(world(*GIVEN, "--subnet", PUBLIC))
-    assert said == f'--subnet: "{PUBLIC}" is listed 2 times; once is enough'
-
-
-def test_networks_that_the_account_has_not_are_all_named(world: World) -> None:
+def test_networks_that_the_account_does_not_have_or_cannot_log_are_all_named(
+    init: Init, account: ScriptedAccount, folder: Path
+) -> None:
+    shared(account)
     absent = "subnet-0000000000000dead", "vpc-0000000000000dead"
-    said = said_to_the_user(world(*GIVEN, "--subnet", absent[0], "--vpc", absent[1]))
-    assert said.splitlines() == [
-        f"--subnet: {absent[0]} is not in account {ACCOUNT}, eu-west-1",
-        f"--vpc: {absent[1]} is not in account {ACCOUNT}, eu-west-1",
+    result = init(*GIVEN, "--subnet", absent[0], "--vpc", absent[1])
+    assert result.err.splitlines() == [
+        f"--subnet: {PUBLIC} is shared by account {OTHER_ACCOUNT}, which alone can log it",
+        f"--subnet: {absent[0]} is not in account {ACCOUNT}, {REGION}",
+        f"--vpc: {absent[1]} is not in account {ACCOUNT}, {REGION}",
     ]
-    assert world.files == []
+    assert (result.code, files(folder)) == (2, [])
 
 
-def shared(world: World) -> None:
-    def by_another_account(parsed: dict[str, Any], **_: object) -> None:
-        for subnet in parsed["Subnets"]:
-            subnet["OwnerId"] = ADMINISTRATOR if subnet["SubnetId"] == PUBLIC else ACCOUNT
-
-    world.hook("after-call.ec2.DescribeSubnets", by_another_account)
-
-
-def test_a_subnet_that_another_account_shares_cannot_be_logged(world: World) -> None:
-    shared(world)
-    said = said_to_the_user(world(*GIVEN))
-    assert said == f"--subnet: {PUBLIC} is shared by account {ADMINISTRATOR}, which alone can log it"
+@pytest.mark.parametrize("stack", ["", "org/prod", "../prod", "a\n"])
+def test_what_is_no_name_of_a_stack_is_refused_before_any_call(
+    init: Init, account: ScriptedAccount, folder: Path, stack: str
+) -> None:
+    assert "is no name of a stack" in init(*GIVEN, stack=stack).err
+    assert files(folder) == account.calls == []
 
 
-@pytest.mark.parametrize("stack", ["", "org/prod", "../prod", "a b", "-x", "ä", "a\n", "a" * 101])
-def test_what_is_no_name_of_a_stack_is_refused_before_any_call(world: World, stack: str) -> None:
-    assert "is no name of a stack" in said_to_the_user(world(*GIVEN, stack=stack))
-    assert world.files == world.called == []
+def test_the_accounts_own_detector_is_adopted_as_it_is(init: Init, account: ScriptedAccount, folder: Path) -> None:
+    detector(account)
+    out = init(*GIVEN).out
+    found = settings(folder)
+    assert (found.detector.mode, found.detector.id) == ("import", DETECTOR_ID)
+    assert found.protection_plans == {"s3": True, "eksAudit": False}
+    assert found.finding_publishing_frequency == "ONE_HOUR"
+    assert f"Detector: import {DETECTOR_ID}\n" in out
+    assert "\nIt is this account's own" in out
 
 
-# -- the detector -----------------------------------------------------------------------------------------------------
+def test_a_detector_that_somebody_else_manages_is_looked_up(init: Init, account: ScriptedAccount, folder: Path) -> None:
+    detector(account, administrator=OTHER_ACCOUNT)
+    who = f"administrator account {OTHER_ACCOUNT} manages it"
+    assert who in init(*GIVEN).out
+    found = settings(folder)
+    assert (found.detector.mode, found.detector.id) == ("lookup", DETECTOR_ID)
+    assert (found.protection_plans, found.finding_publishing_frequency) == ({}, "SIX_HOURS")
+    assert who in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 
 
-def feature(name: str, status: str, **more: Any) -> dict[str, Any]:
-    return {"Name": name, "Status": status, **more}
-
-
-def test_the_accounts_own_detector_is_adopted_as_it_is(world: World) -> None:
-    world.detector(
-        feature("FLOW_LOGS", "ENABLED"),
-        feature("S3_DATA_EVENTS", "ENABLED"),
-        feature("EKS_AUDIT_LOGS", "DISABLED"),
-        feature("RUNTIME_MONITORING", "ENABLED"),
+def test_traffic_that_would_be_recorded_twice_is_warned_of(init: Init, account: ScriptedAccount, folder: Path) -> None:
+    flow_logs(account, {PUBLIC: "old"})
+    assert init(*GIVEN, "--vpc", VPC).err == (
+        f"Warning: {PUBLIC} is in a VPC that is logged whole; its traffic is recorded twice.\n"
+        f"Warning: {PUBLIC} has a flow log already; a further one costs as much again.\n"
     )
-    result = world(*GIVEN)
-    settings = world.settings()
-    assert (settings.detector.mode, settings.detector.id) == ("import", DETECTOR)
-    assert settings.protection_plans == {"s3": True, "eksAudit": False, "runtime": True}
-    assert settings.finding_publishing_frequency == "ONE_HOUR"
-    assert f"Detector: import {DETECTOR}\n  It is this account's own" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("answer", "who"),
-    [
-        ({"administrator": ADMINISTRATOR}, f"administrator account {ADMINISTRATOR} manages it"),
-        ({"Tags": {"project": "threat-monitor", "stack": "dev"}}, "The stack dev manages it"),
-    ],
-)
-def test_a_detector_that_somebody_else_manages_is_looked_up(world: World, answer: dict[str, Any], who: str) -> None:
-    world.detector(feature("S3_DATA_EVENTS", "ENABLED"), **answer)
-    result = world(*GIVEN)
-    settings = world.settings()
-    assert (settings.detector.mode, settings.detector.id) == ("lookup", DETECTOR)
-    assert settings.protection_plans == {}
-    assert settings.finding_publishing_frequency == "SIX_HOURS"
-    assert who in result.stdout
-    assert who in " ".join(world.path.read_text(encoding="utf-8").replace("\n  #", "").split())
-
-
-def test_a_detector_that_a_policy_of_the_organisation_manages_is_looked_up(world: World) -> None:
-    world.detector(feature("S3_DATA_EVENTS", "ENABLED", ManagedBy="GUARDDUTY_POLICY"))
-    assert world(*GIVEN).exit_code == 0
-    assert world.settings().detector.mode == "lookup"
-
-
-# -- flow logs that are there -----------------------------------------------------------------------------------------
-
-
-def test_a_further_flow_log_is_warned_of_and_the_present_one_named(world: World) -> None:
-    world.flow_log(VPC)
-    result = world(*GIVEN)
-    assert result.stderr == f"Warning: {PUBLIC} has a flow log already; a further one costs as much again.\n"
-    assert "has flow logs to log group old\n" in world.path.read_text(encoding="utf-8")
-
-
-def test_a_subnet_that_its_vpc_covers_is_warned_of(world: World) -> None:
-    result = world(*GIVEN, "--vpc", VPC)
-    assert result.stderr == f"Warning: {PUBLIC} is in a VPC that is logged whole; its traffic is recorded twice.\n"
+    assert "has flow logs to log group old\n" in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 
 
 # -- in a terminal ----------------------------------------------------------------------------------------------------
 
 
-def rows(result: Result) -> list[list[str]]:
-    """The table's cells, of lines that begin with a number."""
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
-    return [row for row in cells if row[0].isdigit()]
+def rows(out: str) -> list[str]:
+    """The table's lines, which begin with a number, with one space between words."""
+    return [" ".join(line.split()) for line in out.splitlines() if line[:1].isdigit()]
 
 
-def test_a_person_is_asked_what_to_log_whom_to_tell_and_whether_to_write(world: World) -> None:
-    world.flow_log(OTHER, "old")
-    result = world(typed="\na@example.com, b@example.com\ny\n")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert "Which to log (such as 2,4-6) [2-3]:" in result.stdout
-    assert [row[:2] for row in rows(result)] == [
-        ["1", f"whole {VPC}"],
-        ["2", PUBLIC],
-        ["3", PRIVATE],
-        ["4", f"whole {OTHER_VPC}"],
-        ["5", OTHER],
+def test_a_person_is_asked_what_to_log_who_gets_alerts_and_whether_to_write(
+    init: Init, account: ScriptedAccount, folder: Path
+) -> None:
+    flow_logs(account, {OTHER: "old"})
+    result = init(typed="\na@example.com, b@example.com\ny\n")
+    assert (result.code, result.err) == (0, "")
+    assert "Which to log (such as 2,4-6) [2-3]:" in result.out
+    table = result.out.partition("Which to log")[0]
+    assert rows(table) == [
+        f"1 whole {VPC} 10.0.0.0/16",
+        rf"2 {PUBLIC} web\n evil: true # \u202e 10.0.0.0/28 10 of 11 eu-west-1a public",
+        f"3 {PRIVATE} 10.0.0.16/28 10 of 11 eu-west-1a private",
+        f"4 whole {OTHER_VPC} 10.1.0.0/16",
+        f"5 {OTHER} 10.1.0.0/28 10 of 11 eu-west-1a private log group old",
     ]
-    assert rows(result)[1][2:] == [
-        "web\\n  evil: true # \\u202e",
-        "10.0.0.0/28",
-        "11 of 11",
-        "eu-west-1a",
-        "public",
-        "",
-    ]
-    assert rows(result)[4][6:] == ["private", "log group old"]
-    settings = world.settings()
-    assert settings.subnet_ids == (PUBLIC, PRIVATE)
-    assert settings.alert_emails == ("a@example.com", "b@example.com")
+    assert settings(folder).subnet_ids == (PUBLIC, PRIVATE)
+    assert settings(folder).alert_emails == ("a@example.com", "b@example.com")
 
 
-def test_answers_that_do_not_fit_are_asked_for_again(world: World) -> None:
-    result = world(typed="9\n , \n4,5\nnobody\na@example.com a@example.com\na@example.com\ny\n")
-    assert result.exit_code == 0
-    assert "9 is no number from 1 to 5" in result.stdout
-    assert "At least one is needed." in result.stdout
-    assert '"nobody" is not an e-mail address' in result.stdout
-    assert "is listed 2 times" in result.stdout
-    settings = world.settings()
-    assert (settings.vpc_ids, settings.subnet_ids) == ((OTHER_VPC,), (OTHER,))
-    assert settings.alert_emails == ("a@example.com",)
+def test_answers_that_do_not_fit_are_asked_for_again(init: Init, folder: Path) -> None:
+    result = init(typed="9\n , \n4,5\nnobody\na@example.com a@example.com\na@example.com\ny\n")
+    assert result.code == 0
+    for said in (
+        "9 is no number from 1 to 5",
+        "At least one is needed.",
+        '"nobody" is not an e-mail address',
+        "is listed 2 times",
+    ):
+        assert said in result.out
+    found = settings(folder)
+    assert (found.vpc_ids, found.subnet_ids, found.alert_emails) == ((OTHER_VPC,), (OTHER,), ("a@example.com",))
 
 
-def test_where_all_is_logged_already_nothing_is_chosen_by_default(world: World) -> None:
-    world.flow_log(VPC)
-    world.flow_log(OTHER_VPC)
-    result = world("--email", "a@example.com", typed="3\ny\n")
-    assert "Which to log (such as 2,4-6):" in result.stdout
-    assert world.settings().subnet_ids == (PRIVATE,)
+@pytest.mark.parametrize(
+    ("logs", "default"),
+    [
+        ({}, " [2-3,5]"),
+        ({VPC: "old", OTHER_VPC: "old"}, ""),
+        ({PRIVATE: "/threat-monitor/prod/flow-logs", OTHER: "old"}, " [2-3]"),
+    ],
+)
+def test_subnets_without_a_flow_log_but_the_stacks_own_are_the_default(
+    init: Init, account: ScriptedAccount, folder: Path, logs: dict[str, str], default: str
+) -> None:
+    flow_logs(account, logs)
+    assert f"Which to log (such as 2,4-6){default}:" in init("--email", EMAIL, typed="3\ny\n").out
+    assert settings(folder).subnet_ids == (PRIVATE,)
 
 
-def test_the_flow_logs_of_the_stack_itself_are_kept_by_default(world: World) -> None:
-    world.flow_log(PRIVATE, "/threat-monitor/prod/flow-logs")
-    assert "[2-3,5]" in world("--email", "a@example.com", typed="\ny\n").stdout
+def test_a_shared_subnet_is_not_offered(init: Init, account: ScriptedAccount, folder: Path) -> None:
+    shared(account)
+    assert PUBLIC not in init("--email", EMAIL, typed="\ny\n").out
+    assert settings(folder).subnet_ids == (PRIVATE, OTHER)
 
 
-def test_a_shared_subnet_is_not_offered(world: World) -> None:
-    shared(world)
-    result = world("--email", "a@example.com", typed="\ny\n")
-    assert PUBLIC not in result.stdout
-    assert world.settings().subnet_ids == (PRIVATE, OTHER)
+def test_what_is_given_is_not_asked(init: Init, folder: Path) -> None:
+    result = init(*GIVEN, typed="y\n")
+    assert "Which to log" not in result.out
+    assert "Who gets" not in result.out
+    assert settings(folder).subnet_ids == (PUBLIC,)
 
 
-def test_what_is_given_is_not_asked(world: World) -> None:
-    result = world(*GIVEN, typed="y\n")
-    assert "Which to log" not in result.stdout
-    assert "Who gets" not in result.stdout
-    assert world.settings().subnet_ids == (PUBLIC,)
-
-
-def test_a_missing_region_is_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions = {None: botocore_session_without_region(), "eu-west-1": world.session}
-    monkeypatch.setattr(session, "new_session", lambda _profile, region: sessions[region])
-    monkeypatch.setattr(init, "in_a_terminal", lambda: True)
-    result = CliRunner().invoke(app, ["prod", *GIVEN], input="eu-west-1\ny\n")
-    assert result.exit_code == 0
-    assert result.stdout.startswith("Region: eu-west-1\n")
-    assert load(world.folder, "prod").region == "eu-west-1"
+def test_a_missing_region_is_asked_for(
+    init: Init, account: ScriptedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: dict[str | None, Any] = {None: type("Session", (), {"region_name": None}), REGION: account.session}
+    monkeypatch.setattr("threatmon.aws.session.new_session", lambda _profile, region: sessions[region])
+    result = init(*GIVEN, typed=f"{REGION}\ny\n")
+    assert (result.code, result.out[:7]) == (0, "Region:")
+    assert load(folder, "prod").region == REGION
 
 
 @pytest.mark.parametrize("typed", ["n\n", ""])
-def test_nothing_is_written_unless_it_is_confirmed(world: World, typed: str) -> None:
-    result = world(*GIVEN, typed=typed)
-    assert result.exit_code == 1
-    assert world.files == []
+def test_nothing_is_written_unless_it_is_confirmed(init: Init, folder: Path, typed: str) -> None:
+    assert init(*GIVEN, typed=typed).code == 1
+    assert files(folder) == []
 
 
-def test_with_yes_it_is_written_without_a_question(world: World) -> None:
-    result = world(*GIVEN, "--yes", typed="")
-    assert result.exit_code == 0
-    assert "?" not in result.stdout.partition("Wrote")[0]
-    assert world.files == ["Pulumi.prod.yaml"]
+def test_with_yes_it_is_written_without_a_question(init: Init, folder: Path) -> None:
+    result = init(*GIVEN, "--yes", typed="")
+    assert result.code == 0
+    assert "?" not in result.out.partition("Wrote")[0]
+    assert files(folder) == ["Pulumi.prod.yaml"]
 
 
 # -- a file that is there ---------------------------------------------------------------------------------------------
@@ -419,241 +307,191 @@ config:
   aws:profile: mine
   aws:allowedAccountIds: ["{ACCOUNT}"]
   threat-monitor:subnetIds: [{PRIVATE}]
-  threat-monitor:alerts: {{ accountAlias: "x\x7f" }}
+  threat-monitor:alerts: {{ accountAlias: "x" }}
 """
 
 
-def test_a_file_that_is_there_is_not_touched(world: World) -> None:
-    world.path.write_text("config: {}\n", encoding="utf-8")
-    assert said_to_the_user(world(*GIVEN, "--yes")) == (
-        "Pulumi.prod.yaml exists; --force replaces it, and shows what that changes."
-    )
-    assert world.path.read_text(encoding="utf-8") == "config: {}\n"
-    assert world.called == []
+@pytest.fixture
+def before(folder: Path, init: Init) -> Path:
+    """A stack file that is there."""
+    del init  # which begins without a file
+    path = folder / "Pulumi.prod.yaml"
+    path.write_text(BEFORE, encoding="utf-8")
+    path.chmod(0o640)
+    return path
 
 
-def before(world: World) -> None:
-    world.path.write_text(BEFORE.replace("\x7f", ""), encoding="utf-8")
-    world.path.chmod(0o640)
+def test_a_file_that_is_there_is_not_touched(init: Init, account: ScriptedAccount, before: Path) -> None:
+    exists = "Pulumi.prod.yaml exists; --force replaces it, and shows what that changes.\n"
+    assert init(*GIVEN, "--yes") == (2, "", exists)
+    assert before.read_text(encoding="utf-8") == BEFORE
+    assert account.calls == []
 
 
-def test_with_force_it_shows_the_changes_and_asks(world: World) -> None:
-    before(world)
-    result = world(*GIVEN, "--force", typed="y\n")
-    assert result.exit_code == 0
-    assert "--- Pulumi.prod.yaml\n+++ Pulumi.prod.yaml (new)\n" in result.stdout
-    assert f"\n-  threat-monitor:subnetIds: [{PRIVATE}]\n" in result.stdout
-    assert f"\n+    - {PUBLIC} # web" in result.stdout
-    assert "Write Pulumi.prod.yaml? [y/N]: y\n" in result.stdout
-    assert "pulumi stack init prod   # unless it exists" in result.stdout
-    assert result.stderr == "Warning: set before, and not in the new file: aws:profile, threat-monitor:alerts\n"
-    assert world.settings().subnet_ids == (PUBLIC,)
-    assert world.files == ["Pulumi.prod.yaml"]
+def test_with_force_it_shows_the_changes_and_asks(init: Init, before: Path, folder: Path) -> None:
+    result = init(*GIVEN, "--force", typed="y\n")
+    assert result.code == 0
+    assert f"\n  -   threat-monitor:subnetIds: [{PRIVATE}]\n" in result.out
+    assert f"\n  +     - {PUBLIC} # web" in result.out
+    assert "Write Pulumi.prod.yaml? [y/N]:" in result.out
+    assert "pulumi stack init prod   # unless it exists" in result.out
+    assert result.err == "Warning: set before, and not in the new file: aws:profile, threat-monitor:alerts\n"
+    assert settings(folder).subnet_ids == (PUBLIC,)
+    assert files(folder) == [before.name]
 
 
-def test_what_secrets_are_encrypted_with_and_the_mode_stay(world: World) -> None:
-    before(world)
-    world(*GIVEN, "--force", "--yes")
-    assert yaml.safe_load(world.path.read_text(encoding="utf-8"))["encryptionsalt"] == "v1:abc=:v1:def"
-    assert stat.S_IMODE(world.path.stat().st_mode) == 0o640
+def test_what_secrets_are_encrypted_with_and_the_mode_stay(init: Init, before: Path, folder: Path) -> None:
+    init(*GIVEN, "--force", "--yes")
+    assert encryption(folder, "prod") == {"encryptionsalt": "v1:abc=:v1:def"}
+    assert stat.S_IMODE(before.stat().st_mode) == 0o640
 
 
-def test_with_force_and_without_a_confirmation_it_stays(world: World) -> None:
-    before(world)
-    was = world.path.read_text(encoding="utf-8")
-    assert world(*GIVEN, "--force", typed="\n").exit_code == 1
-    assert world.path.read_text(encoding="utf-8") == was
+def test_it_is_replaced_only_if_that_is_confirmed(init: Init, before: Path) -> None:
+    assert init(*GIVEN, "--force", typed="\n").code == 1
+    needed = "so these options are needed: --yes (it replaces Pulumi.prod.yaml).\n"
+    assert init(*GIVEN, "--force").err == f"Nothing can be asked (without a terminal), {needed}"
+    assert before.read_text(encoding="utf-8") == BEFORE
 
 
-def test_without_a_terminal_force_needs_yes(world: World) -> None:
-    before(world)
-    assert said_to_the_user(world(*GIVEN, "--force")) == (
-        "Nothing can be asked (without a terminal), so these options are needed: --yes (it replaces Pulumi.prod.yaml)."
-    )
+def test_a_second_time_nothing_is_left_to_change(init: Init, folder: Path) -> None:
+    init(*GIVEN)
+    was = (folder / "Pulumi.prod.yaml").stat()
+    result = init(*GIVEN, "--force", "--yes")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "Pulumi.prod.yaml says all this already.")
+    assert (folder / "Pulumi.prod.yaml").stat().st_ino == was.st_ino
 
 
-def test_a_second_time_nothing_is_left_to_change(world: World) -> None:
-    world(*GIVEN)
-    was = world.path.stat()
-    result = world(*GIVEN, "--force", "--yes")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "Pulumi.prod.yaml says all this already.")
-    assert world.path.stat().st_ino == was.st_ino
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BEFORE.replace(ACCOUNT, OTHER_ACCOUNT), f"of account {ACCOUNT}, but Pulumi.prod.yaml allows {OTHER_ACCOUNT}"),
+        (f"{BEFORE}\x7f", "Pulumi.prod.yaml: cannot be read"),
+    ],
+)
+def test_a_file_of_another_account_or_that_is_no_yaml_is_not_replaced(
+    init: Init, before: Path, text: str, said: str
+) -> None:
+    before.write_text(text, encoding="utf-8")
+    result = init(*GIVEN, "--force", "--yes")
+    assert result.code == 2
+    assert said in result.err
+    assert before.read_text(encoding="utf-8") == text
 
 
-def test_a_file_of_another_account_is_not_replaced(world: World) -> None:
-    world.path.write_text(BEFORE.replace("\x7f", "").replace(ACCOUNT, ADMINISTRATOR), encoding="utf-8")
-    said = said_to_the_user(world(*GIVEN, "--force", "--yes"))
-    assert f"of account {ACCOUNT}, but Pulumi.prod.yaml allows {ADMINISTRATOR}" in said
-
-
-def test_a_file_that_is_no_yaml_is_not_replaced(world: World) -> None:
-    world.path.write_text(BEFORE, encoding="utf-8")
-    assert "Pulumi.prod.yaml: cannot be read" in said_to_the_user(world(*GIVEN, "--force", "--yes"))
-    assert world.path.read_text(encoding="utf-8") == BEFORE
-
-
-def test_a_file_that_cannot_be_written_leaves_nothing_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(
+    init: Init, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    assert said_to_the_user(world(*GIVEN)) == "Pulumi.prod.yaml cannot be written: No space left on device"
-    assert world.files == []
+    assert init(*GIVEN).err == "Pulumi.prod.yaml cannot be written: No space left on device\n"
+    assert files(folder) == []
 
 
-def test_a_link_stays_one(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_stays_one(init: Init, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     target = tmp_path_factory.mktemp("shared") / "prod.yaml"
     target.write_text("config: {}\n", encoding="utf-8")
-    world.path.symlink_to(target)
-    assert world(*GIVEN, "--force", "--yes").exit_code == 0
-    assert world.path.is_symlink()
+    (folder / "Pulumi.prod.yaml").symlink_to(target)
+    assert init(*GIVEN, "--force", "--yes").code == 0
+    assert (folder / "Pulumi.prod.yaml").is_symlink()
     assert "threat-monitor:subnetIds" in target.read_text(encoding="utf-8")
 
 
 # -- what AWS refuses -------------------------------------------------------------------------------------------------
 
 
-def test_without_permission_for_the_detector_the_rest_is_written_and_it_is_told(world: World) -> None:
-    world.refuse("guardduty.ListDetectors")
-    result = world(*GIVEN)
-    assert result.exit_code == 0
-    assert result.stderr == (
-        "Warning: detectors could not be read. Permission guardduty:ListDetectors is missing: user x may not\n"
-    )
-    assert world.settings().detector.mode == "create"
-    written = world.path.read_text(encoding="utf-8")
-    assert "Permission guardduty:ListDetectors is missing." in written
+def test_without_permission_for_the_detector_the_rest_is_written(
+    init: Init, account: ScriptedAccount, folder: Path
+) -> None:
+    account.refuse("guardduty:ListDetectors", message="user x may not")
+    missing = "Permission guardduty:ListDetectors is missing"
+    assert init(*GIVEN)[::2] == (0, f"Warning: detectors could not be read. {missing}: user x may not\n")
+    assert settings(folder).detector.mode == "create"
+    written = (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
+    assert f"{missing}." in written
     assert "user x" not in written
 
 
 @pytest.mark.parametrize("operation", ["GetDetector", "GetAdministratorAccount"])
-def test_a_detector_that_cannot_be_read_whole_is_only_looked_up(world: World, operation: str) -> None:
-    world.account.seed_detector(DETECTOR)
-    world.refuse(f"guardduty.{operation}")
-    result = world(*GIVEN)
-    settings = world.settings()
-    assert (settings.detector.mode, settings.detector.id, settings.protection_plans) == ("lookup", DETECTOR, {})
-    assert f"Permission guardduty:{operation} is missing" in result.stderr
+def test_a_detector_that_cannot_be_read_whole_is_only_looked_up(
+    init: Init, account: ScriptedAccount, folder: Path, operation: str
+) -> None:
+    detector(account)
+    account.refuse(f"guardduty:{operation}")
+    assert f"Permission guardduty:{operation} is missing" in init(*GIVEN).err
+    found = settings(folder)
+    assert (found.detector.mode, found.detector.id, found.protection_plans) == ("lookup", DETECTOR_ID, {})
 
 
 @pytest.mark.parametrize("operation", ["DescribeVpcs", "DescribeFlowLogs", "DescribeRouteTables", "DescribeSubnets"])
-def test_named_subnets_are_written_without_what_cannot_be_read_of_them(world: World, operation: str) -> None:
-    world.refuse(f"ec2.{operation}", "UnauthorizedOperation")
-    result = world(*GIVEN)
-    assert result.exit_code == 0
-    assert f"Permission ec2:{operation} is missing" in result.stderr
-    assert world.settings().subnet_ids == (PUBLIC,)
+def test_named_subnets_are_written_without_what_cannot_be_read_of_them(
+    init: Init, account: ScriptedAccount, folder: Path, operation: str
+) -> None:
+    account.refuse(f"ec2:{operation}", "UnauthorizedOperation")
+    result = init(*GIVEN)
+    assert result.code == 0
+    assert f"Permission ec2:{operation} is missing" in result.err
+    assert settings(folder).subnet_ids == (PUBLIC,)
 
 
-def test_where_flow_logs_cannot_be_read_nothing_is_chosen_by_default(world: World) -> None:
-    world.refuse("ec2.DescribeFlowLogs", "UnauthorizedOperation")
-    assert "Which to log (such as 2,4-6):" in world("--email", "a@example.com", typed="1\ny\n").stdout
+def test_if_flow_logs_cannot_be_read_nothing_is_chosen_by_default(init: Init, account: ScriptedAccount) -> None:
+    account.refuse("ec2:DescribeFlowLogs", "UnauthorizedOperation")
+    assert "Which to log (such as 2,4-6):" in init("--email", EMAIL, typed="1\ny\n").out
 
 
-def test_where_no_networks_can_be_read_the_permissions_are_named(world: World) -> None:
-    world.refuse("ec2.DescribeSubnets", "UnauthorizedOperation")
-    world.refuse("ec2.DescribeVpcs", "UnauthorizedOperation")
-    assert said_to_the_user(world(typed="")).splitlines() == [
-        "Permission ec2:DescribeSubnets is missing: user x may not",
-        "Permission ec2:DescribeVpcs is missing: user x may not",
-        f"No subnet or VPC to log is to be seen in account {ACCOUNT}, eu-west-1.",
-    ]
-
-
-def test_an_account_without_networks_has_nothing_to_log(world: World) -> None:
-    world.answer("ec2.DescribeSubnets", {"Subnets": []})
-    world.answer("ec2.DescribeVpcs", {"Vpcs": []})
-    said = said_to_the_user(world(typed=""))
-    assert said == f"No subnet or VPC to log is to be seen in account {ACCOUNT}, eu-west-1."
-
-
-@pytest.mark.parametrize(
-    ("operation", "code", "said"),
-    [
-        ("sts.GetCallerIdentity", "ExpiredToken", "The AWS credentials have expired"),
-        ("guardduty.ListDetectors", "ExpiredTokenException", "The AWS credentials have expired"),
-        ("ec2.DescribeSubnets", "AuthFailure", "AWS does not accept the credentials in this Region"),
-        ("ec2.DescribeSubnets", "RequestLimitExceeded", "AWS still throttles ec2:DescribeSubnets after 8 attempts"),
-    ],
-)
-def test_what_no_other_command_could_do_either_ends_it(world: World, operation: str, code: str, said: str) -> None:
-    world.refuse(operation, code)
-    assert explained(world(*GIVEN)).startswith(said)
-    assert world.files == []
-
-
-def test_a_throttled_call_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
-    throttled: list[str] = []
-
-    def once(request: Any, **_: object) -> AWSResponse | None:
-        if throttled:
-            return None
-        throttled.append(request.url)
-        error = b"<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>"
-        return AWSResponse(request.url, 503, HTTPHeaders(), MockRawResponse(error))
-
-    world.hook("before-send.ec2.DescribeSubnets", once)
-    assert world(*GIVEN).exit_code == 0
-    assert len(throttled) == 1
-    assert world.settings().subnet_ids == (PUBLIC,)
-
-
-def unreachable(**_: object) -> None:
-    raise EndpointConnectionError(endpoint_url="https://sts.example.com")
+def test_without_networks_to_choose_from_the_missing_permissions_are_named(
+    init: Init, account: ScriptedAccount
+) -> None:
+    nothing = f"There is no subnet or VPC to log in account {ACCOUNT}, {REGION}.\n"
+    account.answer("ec2:DescribeSubnets", {"Subnets": []})
+    account.answer("ec2:DescribeVpcs", {"Vpcs": []})
+    assert init(typed="").err == nothing
+    account.refuse("ec2:DescribeSubnets", "UnauthorizedOperation")
+    account.refuse("ec2:DescribeVpcs", "UnauthorizedOperation")
+    missing = [f"Permission ec2:Describe{what} is missing: no\n" for what in ("Subnets", "Vpcs")]
+    assert init(typed="").err == "".join([*missing, nothing])
 
 
 @pytest.mark.parametrize(
-    ("region", "said"),
+    ("action", "code", "said"),
     [
-        ("eu-wst-1", "--region: eu-wst-1 is no Region that answers; did you mean eu-west-1?"),
-        ("moon-base-1", "--region: moon-base-1 is no Region that answers"),
+        ("sts:GetCallerIdentity", "ExpiredToken", "The AWS credentials have expired"),
+        ("ec2:DescribeSubnets", "RequestLimitExceeded", "AWS still throttles ec2:DescribeSubnets after 8 attempts"),
     ],
 )
-def test_a_wrong_region_is_named(world: World, region: str, said: str) -> None:
-    world.hook("before-call.sts", unreachable)
-    assert said_to_the_user(world(*GIVEN, "--region", region)) == said
+def test_what_is_no_missing_permission_ends_it(
+    init: Init, account: ScriptedAccount, folder: Path, action: str, code: str, said: str
+) -> None:
+    account.refuse(action, code)
+    result = init(*GIVEN)
+    assert (result.code, files(folder)) == (1, [])
+    assert result.err.startswith(said)
 
 
-def test_a_region_that_exists_and_does_not_answer_is_no_wrong_use(world: World) -> None:
-    world.hook("before-call.sts", unreachable)
-    assert isinstance(world(*GIVEN).exception, EndpointConnectionError)
+@pytest.mark.parametrize(
+    ("region", "near"), [("eu-wst-1", "; did you mean eu-west-1?"), ("moon-base-1", ""), ("eu-west-1\n", "; did")]
+)
+def test_a_region_that_does_not_exist_is_refused_before_any_call(
+    init: Init, account: ScriptedAccount, region: str, near: str
+) -> None:
+    result = init(*GIVEN, "--region", region)
+    assert result.code == 2
+    assert result.err.startswith(f"--region: {region.strip()}")
+    assert f" is not a Region that botocore knows{near}" in result.err
+    assert account.calls == []
 
 
-def test_an_unknown_profile_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_profile_is_named(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(profile: str, _: object) -> None:
         raise UsageError(f"aws:profile: The config profile ({profile}) could not be found")
 
-    monkeypatch.setattr(session, "new_session", unknown)
-    said = said_to_the_user(world(*GIVEN, "--profile", "nobody"))
-    assert said == "--profile: The config profile (nobody) could not be found"
+    monkeypatch.setattr("threatmon.aws.session.new_session", unknown)
+    said = "--profile: The config profile (nobody) could not be found\n"
+    assert init(*GIVEN, "--profile", "nobody") == (2, "", said)
 
 
-# -- permissions and help ---------------------------------------------------------------------------------------------
-
-
-def test_it_calls_what_its_permissions_name(world: World) -> None:
-    world.detector()
-    assert world(*GIVEN).exit_code == 0
-    assert set(world.called) == {*init.PERMISSIONS, "sts:GetCallerIdentity"}  # which needs no permission
-
-
-def test_all_pages_are_read(world: World) -> None:
-    ec2 = world.account.client("ec2")
-    pages: Sequence[Any] = [ec2.describe_subnets(SubnetIds=[it])["Subnets"] for it in (PRIVATE, PUBLIC)]
-    asked: list[str] = []
-
-    def page(params: dict[str, Any], **_: object) -> Any:
-        asked.append(str(params["body"].get("NextToken")))
-        body = {"Subnets": pages[len(asked) - 1], **({"NextToken": "more"} if len(asked) == 1 else {})}
-        return AWSResponse("", 200, HTTPHeaders(), None), body
-
-    world.hook("before-call.ec2.DescribeSubnets", page)
-    assert world(*GIVEN).exit_code == 0
-    assert asked == ["None", "more"]
-
-
-def test_the_help_has_an_example() -> None:
-    out = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["--help"]).stdout
-    assert "Example: threatmon init prod --profile audit --region eu-west-1" in out
+def test_it_calls_what_its_permissions_name(init: Init, account: ScriptedAccount) -> None:
+    detector(account)
+    assert init(*GIVEN).code == 0
+    assert set(account.calls) == {*command.PERMISSIONS, "sts:GetCallerIdentity"}  # which needs no permission

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples import ACCOUNT, REGION
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +11,6 @@ from threatmon.fleet.targets import FleetFaults, Target, is_program, read, selec
 from threatmon.model.settings import Settings
 from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.files import StackFile
-
-ACCOUNT = "111122223333"
 
 
 def subnet(number: int) -> str:

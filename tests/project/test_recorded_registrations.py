@@ -13,21 +13,17 @@ that writes exactly this text.
 import json
 from collections.abc import Callable, Mapping
 from difflib import unified_diff
-from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import AwsMocks, PreviewMocks, run
 from pulumi.output import Unknown
 from recordings.configs import CONFIGS
+from recordings.reading import BASE, FOLDER, Recording, recorded
 
 from threatmon.emulator.program import Registration
 from threatmon.model.settings import Settings
 
-Recording = dict[str, dict[str, Any]]
-
-FOLDER = Path(__file__).parents[1] / "recordings"
-BASE = "committed-stack"
 _MAPS = ("inputs", "property_dependencies")
 _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "$json": json.dumps,
@@ -90,16 +86,6 @@ def changes(before: Recording, after: Recording) -> Recording:
         for urn in sorted({*before, *after})
     }
     return {urn: properties for urn, properties in differing.items() if properties}
-
-
-def recorded(name: str) -> Recording:
-    """Read the committed recording of a config."""
-    own = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    base = recorded(BASE) if name != BASE else {}
-    return {
-        urn: {key: value for key, value in (base.get(urn, {}) | own.get(urn, {})).items() if value is not None}
-        for urn in base | own
-    }
 
 
 @pytest.mark.parametrize("name", CONFIGS)

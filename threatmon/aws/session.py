@@ -7,11 +7,12 @@ from typing import Any
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, UnknownRegionError
+from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from threatmon.aws.reader import Aws
+from threatmon.aws.regions import location_of
 from threatmon.errors import UsageError
 
 SESSION_NAME = "threatmon"
@@ -37,14 +38,10 @@ def connect(
     """
     assumed = [_parameters(role, f"{source}: aws:assumeRoles[{index}]") for index, role in enumerate(roles)]
     session = session or new_session(profile, region)
-    if not session.region_name:
-        raise UsageError(f"{source}: aws:region is not set; run `pulumi config set aws:region <region>`")
-    try:
-        for role in assumed:
-            session = session_of(assume_role(session, role), session.region_name)
-        aws = Aws(session)
-    except UnknownRegionError:
-        raise UsageError(f"{source}: aws:region: {session.region_name} is not a Region of AWS") from None
+    location_of(session.region_name, source)
+    for role in assumed:
+        session = session_of(assume_role(session, role), session.region_name)
+    aws = Aws(session)
     account_id = aws.account_id
     if allowed_accounts and account_id not in allowed_accounts:
         raise UsageError(

@@ -8,7 +8,7 @@ from threatmon.evaluation import findings
 
 
 def read_events(path: Path) -> list[findings.Event]:
-    """The events of a file, in any form :func:`threatmon.evaluation.findings.read` knows; ``-`` is the standard input.
+    """Return the events of a file, in any form that ``findings.read`` takes; ``-`` is standard input.
 
     Raises :class:`UsageError` with each fault on a line of its own.
     """

@@ -11,7 +11,9 @@ PERMISSIONS = ()
 
 
 def pulumi(context: typer.Context) -> None:
-    """Run the Pulumi engine with these arguments; installs it into the project where it is not on PATH.
+    """Run the Pulumi engine; installs it into the project if it is not on PATH.
+
+    All arguments are the engine's own.
 
     Example: threatmon pulumi preview --stack dev
     """

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from threatmon.errors import ThreatmonError
-from threatmon.model import settings
 from threatmon.model.names import is_stack_name
 from threatmon.model.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
 from threatmon.project import PROJECT_FILE
+from threatmon.reports import counted, first_few, one_line
 from threatmon.stacks import files as stack_files
-from threatmon.stacks.files import StackFile, StackFileError
+from threatmon.stacks.files import StackFile, StackFileError, file_name, settings_of
 
 # What the program consists of, besides its own stack file; a test compares it with what the program imports.
 _PROGRAM_FILES = frozenset(
@@ -24,7 +24,6 @@ _PROGRAM_FILES = frozenset(
 _PROGRAM_FOLDERS = ("components/", "threatmon/model/")
 
 _ACCOUNTS, _REGION = "aws:allowedAccountIds", "aws:region"
-_NAMED_AT_MOST = 3  # files in one fault
 
 
 class Target(NamedTuple):
@@ -42,17 +41,21 @@ class Target(NamedTuple):
 
 
 class FleetFaults(ThreatmonError):  # noqa: N818 - it carries any number of faults and reads as what it reports
-    """The stack files have faults, or the choice of stacks has; ``str()`` of it is the whole message for the user."""
+    """Lists all faults of the stack files, or of the choice of stacks, one a line."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(map(_on_one_line, faults))
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__("\n".join([f"The fleet has {count}:", *(f"  {fault}" for fault in self.faults)]))
+        # Names and values are free text; a line break in one must not look like a further fault.
+        self.faults = tuple(map(one_line, faults))
+        head = f"The fleet has {counted(len(faults), 'fault')}:"
+        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
 
 
 def read(folder: Path) -> list[Target]:
-    """Every stack that has a file in the project's folder, by name. Raises :class:`FleetFaults` with the faults of all
-    files, those between files included; a value shared by Pulumi.yaml is one fault, however many stacks it reaches."""
+    """Return every stack that has a file in the project's folder, by name.
+
+    Raises :class:`FleetFaults` with the faults of all files, those between files included; a value shared by
+    Pulumi.yaml is one fault, however many stacks it reaches.
+    """
     faults, files, targets = list[str](), list[StackFile](), list[Target]()
     shared = defaultdict[str, list[str]](list)
     for stack in stack_files.names(folder):
@@ -62,21 +65,21 @@ def read(folder: Path) -> list[Target]:
             faults.append(str(error))
             continue
         files.append(file)
-        found = [*_faults_of_place(file)]
+        found = [*_faults_of_location(file)]
         try:
-            parsed, _ = settings.parse(file.own_config, stack)
+            settings = settings_of(file)
         except ConfigFaults as error:
             found += [(f"{NAMESPACE}:{fault.path[0]}", str(fault)) for fault in error.faults]
         else:
             if not found:
-                targets.append(Target(file, parsed, file.account_ids[0], str(file.region)))
+                targets.append(Target(file, settings, file.account_ids[0], str(file.region)))
         for key, text in found:
             # An empty default is no wrong value; that the stack sets no other is.
             if key in file.shared and file.config[key]:
                 shared[text].append(stack)
             else:
-                faults.append(f"{_file_name(stack)}: {text}")
-    faults += [f"{PROJECT_FILE}, as it reaches {_some(stacks)}: {text}" for text, stacks in shared.items()]
+                faults.append(f"{file_name(stack)}: {text}")
+    faults += [f"{PROJECT_FILE}, as it reaches {first_few(stacks)}: {text}" for text, stacks in shared.items()]
     faults += _faults_between(files)
     if faults:
         raise FleetFaults(list(dict.fromkeys(faults)))
@@ -86,7 +89,7 @@ def read(folder: Path) -> list[Target]:
 def select(
     targets: Sequence[Target], globs: Sequence[str], changed_files: Collection[str] | None = None
 ) -> list[Target]:
-    """The targets whose stack matches one of ``globs``, and of those the ones that ``changed_files`` affect.
+    """Return the targets whose stack matches one of ``globs``, and of those the ones that ``changed_files`` affect.
 
     ``changed_files`` are POSIX paths relative to the project's folder; None chooses by name alone. A stack is affected
     if its own file changed, and every stack is if the program did: Pulumi.yaml (shared config), __main__.py,
@@ -101,7 +104,7 @@ def select(
     chosen = [target for target in targets if any(fnmatchcase(target.stack, glob) for glob in globs)]
     if changed_files is None or any(map(is_program, changed_files)):
         return chosen
-    return [target for target in chosen if _file_name(target.stack) in changed_files]
+    return [target for target in chosen if file_name(target.stack) in changed_files]
 
 
 def is_program(path: str) -> bool:
@@ -113,14 +116,14 @@ def _suggestion(glob: str, names: Sequence[str]) -> str:
     near = get_close_matches(glob, names, n=1)
     if near:
         return f"; did you mean {json.dumps(near[0])}?"
-    return f" (there are: {_some(names)})" if names else "; there is no stack file"
+    return f" (there are: {first_few(names)})" if names else "; there is no stack file"
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
-def _faults_of_place(file: StackFile) -> Iterator[tuple[str, str]]:
-    """Config keys and what is wrong with them; no key where it is the name of the stack."""
+def _faults_of_location(file: StackFile) -> Iterator[tuple[str, str]]:
+    """Yield config keys and what is wrong with them; the key is empty if it is the name of the stack."""
     if not is_stack_name(file.name):
         yield (
             "",
@@ -145,18 +148,18 @@ def _faults_of_place(file: StackFile) -> Iterator[tuple[str, str]]:
 
 
 def _faults_between(files: Sequence[StackFile]) -> Iterator[str]:
-    """What several stacks claim; files with faults of their own count too, so that all is told at once."""
+    """Yield what several stacks claim; files with faults of their own count too, so that all is reported at once."""
     claims = defaultdict[tuple[str, str, str], list[str]](list)
     for file in files:
         for claim in dict.fromkeys(_claims(file)):
-            claims[claim].append(file.name)
-    for (key, value, fix), stacks in claims.items():
-        if len(stacks) > 1:
-            yield f"{_some([*map(_file_name, stacks)])}: {key}: {value} is claimed by {len(stacks)} stacks; {fix}"
+            claims[claim].append(file_name(file.name))
+    for (key, value, fix), names in claims.items():
+        if len(names) > 1:
+            yield f"{first_few(names)}: {key}: {value} is claimed by {len(names)} stacks; {fix}"
 
 
 def _claims(file: StackFile) -> Iterator[tuple[str, str, str]]:
-    """What no two stacks may have: key, value, and what to do where two have it."""
+    """Yield what no two stacks may have: key, value, and what to do if two have it."""
     if file.region:
         for account in file.account_ids:
             fix = "an account has one detector for each Region, so keep one of the stacks, with the subnets of both"
@@ -165,17 +168,3 @@ def _claims(file: StackFile) -> Iterator[tuple[str, str, str]]:
         for value in file.list_of(key):
             if value != SECRET_PLACEHOLDER:
                 yield key, json.dumps(value, default=str), "its traffic would be recorded twice; keep it in one of them"
-
-
-def _file_name(stack: str) -> str:
-    return f"Pulumi.{stack}.yaml"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _on_one_line(text: str) -> str:
-    # Names and values are free text; a line break in one must not look like a further fault.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

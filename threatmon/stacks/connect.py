@@ -4,7 +4,7 @@ from boto3 import Session
 
 from threatmon.aws import session as sessions
 from threatmon.aws.reader import Aws
-from threatmon.stacks.files import StackFile
+from threatmon.stacks.files import StackFile, file_name
 
 
 def connect(stack: StackFile, session: Session | None = None) -> Aws:
@@ -18,6 +18,6 @@ def connect(stack: StackFile, session: Session | None = None) -> Aws:
         region=stack.region,
         roles=stack.list_of("aws:assumeRoles"),
         allowed_accounts=stack.account_ids,
-        source=f"Pulumi.{stack.name}.yaml",
+        source=file_name(stack.name),
         session=session,
     )

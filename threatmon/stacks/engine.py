@@ -1,10 +1,12 @@
 """The Pulumi engine, from PATH or installed into the project."""
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pulumi.automation import PulumiCommand
 from semver import VersionInfo
@@ -14,12 +16,13 @@ from threatmon.errors import UsageError
 
 ENGINE_VERSION = "3.272.0"
 _INSTALL_ROOT = project.ROOT / ".pulumi"
+_PATIENCE = 60  # seconds for the backend to answer
 
 
 def find_engine(install: Callable[[Path], object] | None = None) -> Path:
-    """The engine's executable: on PATH, else in the project, else installed there by ``install`` (given the folder).
+    """Return the engine's executable: on PATH, else in the project, else installed there by ``install`` (folder given).
 
-    Raises :class:`UsageError` where it is nowhere and cannot be downloaded.
+    Raises :class:`UsageError` if it is nowhere and cannot be downloaded.
     """
     on_path = shutil.which("pulumi")
     if on_path:
@@ -36,8 +39,36 @@ def find_engine(install: Callable[[Path], object] | None = None) -> Path:
     return installed
 
 
+def ask_engine(*arguments: str, failure: str) -> Any:
+    """Return what a command of the engine prints as JSON; None if it prints nothing.
+
+    Raises :class:`UsageError` that starts with ``failure`` if the command fails or the backend does not answer; also if
+    there is no engine.
+    """
+    command = [str(find_engine()), *arguments, "--json", "--non-interactive"]
+    called = f"`pulumi {' '.join(arguments[:2])}`"
+    try:
+        done = subprocess.run(  # noqa: S603 - our engine
+            command,
+            cwd=project.ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+        if not done.returncode:
+            return json.loads(done.stdout or "null")
+        why = reason(done.stderr) or f"{called} ended with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        why = f"the backend did not answer within {_PATIENCE} seconds"
+    except (OSError, ValueError) as error:
+        why = f"{called} did not work: {error}"
+    raise UsageError(f"{failure}: {why}")
+
+
 def reason(stderr: str) -> str:
-    """Why a command of the engine failed, in its own words, but for the password that the URL of a backend may hold."""
+    """Return why a command of the engine failed, as it says, without the password that a backend's URL may hold."""
     return re.sub(r"://[^/@\s]+@", "://***@", stderr.strip().removeprefix("error: "))
 
 

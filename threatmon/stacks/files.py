@@ -1,25 +1,26 @@
-"""The stacks' config as plain data: stack files (``Pulumi.<stack>.yaml``) over the defaults in Pulumi.yaml.
+"""Stack files (``Pulumi.<stack>.yaml``) as plain data, over the defaults in Pulumi.yaml.
 
 https://www.pulumi.com/docs/iac/concepts/projects/stack-settings-file/
 https://www.pulumi.com/docs/iac/concepts/config/#project-level-configuration
 """
 
 import json
-import re
+import secrets
+import shutil
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from threatmon.errors import ThreatmonError
+from threatmon.model import settings
 from threatmon.model.settings import NAMESPACE, SECRET_PLACEHOLDER
 from threatmon.project import PROJECT_FILE
+from threatmon.stacks import yaml
 
 
 class StackFileError(ThreatmonError):
-    """A stack file, or Pulumi.yaml, is missing or is no YAML mapping; ``str()`` of it is the message for the user."""
+    """Says that a stack file, or Pulumi.yaml, is missing or not what the engine takes."""
 
 
 class StackFile(NamedTuple):
@@ -32,7 +33,7 @@ class StackFile(NamedTuple):
 
     @property
     def region(self) -> str | None:
-        """The Region the stack is deployed to, where the file says so."""
+        """The Region the stack is deployed to, if the file says so."""
         return self.config.get("aws:region")
 
     @property
@@ -47,7 +48,7 @@ class StackFile(NamedTuple):
         return [str(account_id) for account_id in self.list_of("aws:allowedAccountIds")]
 
     def list_of(self, key: str) -> list[Any]:
-        """The list under a full key, given as one or as its JSON text, which is what ``pulumi config set`` stores;
+        """Return the list under a full key, given as one or as its JSON text, which ``pulumi config set`` stores;
         anything else counts as its only entry."""
         value = self.config.get(key)
         try:
@@ -57,36 +58,68 @@ class StackFile(NamedTuple):
         return decoded if isinstance(decoded, list) else [] if value in (None, "") else [value]
 
 
+def file_name(stack: str) -> str:
+    """Return the name of a stack's file."""
+    return f"Pulumi.{stack}.yaml"
+
+
 def names(folder: Path) -> list[str]:
-    """The stacks that have a file in the project's folder."""
-    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in folder.glob("Pulumi.*.yaml"))
+    """Return the stacks that have a file in the project's folder, sorted."""
+    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in folder.glob(file_name("*")))
 
 
 def load(folder: Path, stack: str) -> StackFile:
-    """The config that the engine hands to the stack's program. Raises :class:`StackFileError`.
+    """Return the config that the engine hands to the stack's program. Raises :class:`StackFileError`.
 
     A key that the stack's file does not have comes from the ``config`` of Pulumi.yaml, whole: nothing is merged, unless
     Pulumi.yaml names a single entry (``flowLogs.retentionDays``). As
     https://github.com/pulumi/pulumi/blob/master/pkg/workspace/config.go does it, with two differences: the engine also
-    refuses a stack that lacks a key declared without a default, or has one of another type than declared; and where
-    such an entry does not fit into the stack's value, the engine drops the value, while this is an error here.
+    refuses a stack that lacks a key declared without a default, or has one of another type than declared; and if such
+    an entry does not fit into the stack's value, the engine drops the value, while this is an error here.
     """
-    path = folder / f"Pulumi.{stack}.yaml"
-    if not path.is_file():
-        known = ", ".join(names(folder)) or "none"
-        raise StackFileError(f"{path.name}: no such stack file (there are: {known})")
     project_file = folder / PROJECT_FILE
     # The text and not the path: a file may change while we run, and 500 stacks share this one.
     project, defaults = _project(_text(project_file)) if project_file.is_file() else (NAMESPACE, {})
     config = {
         # An empty value is an empty text, as the engine warns.
         _full_key(key, project): "" if value is None else _readable(value)
-        for key, value in _config(path.name, _parsed(path.name, _text(path))).items()
+        for key, value in _config(file_name(stack), _content(folder, stack)).items()
     }
     own = frozenset(config)
     for key, value in defaults.items():
-        _fill(config, key, value, path.name)
+        _fill(config, key, value, file_name(stack))
     return StackFile(stack, config, frozenset(config) - own)
+
+
+def settings_of(stack: StackFile) -> settings.Settings:
+    """Return the stack's settings. Raises :class:`threatmon.model.settings.ConfigFaults`."""
+    return settings.parse(stack.own_config, stack.name)[0]
+
+
+def encryption(folder: Path, stack: str) -> dict[str, Any]:
+    """Return what the engine encrypts the stack's secrets with: ``secretsprovider``, ``encryptedkey``,
+    ``encryptionsalt``, of those that the file has. Raises :class:`StackFileError`."""
+    content = _content(folder, stack)
+    return {key: content[key] for key in ("secretsprovider", "encryptedkey", "encryptionsalt") if content.get(key)}
+
+
+def save(folder: Path, stack: str, text: str) -> None:
+    """Write all of a stack file or nothing; it keeps its mode, and a link stays one.
+
+    Raises :class:`StackFileError`.
+    """
+    path = (folder / file_name(stack)).resolve()
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:
+            file.write(text)
+        if path.exists():
+            shutil.copymode(path, unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        raise StackFileError(f"{file_name(stack)} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 # -- Pulumi.yaml ------------------------------------------------------------------------------------------------------
@@ -94,7 +127,7 @@ def load(folder: Path, stack: str) -> StackFile:
 
 @lru_cache(maxsize=1)
 def _project(text: str) -> tuple[str, Mapping[str, Any]]:
-    """The project's name, and the values Pulumi.yaml has for keys that a stack does not set."""
+    """Return the project's name, and the values Pulumi.yaml has for keys that a stack does not set."""
     content = _parsed(PROJECT_FILE, text)
     project = str(content.get("name", NAMESPACE))
     # The engine's order, in which `flowLogs` comes before `flowLogs.retentionDays`.
@@ -108,12 +141,12 @@ def _project(text: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _declared(entry: Any) -> Any:
-    """What ``key: value``, ``key: {value: ...}`` or ``key: {type: ..., default: ...}`` stands for; None for nothing."""
+    """Return what ``key: value``, ``key: {value: ...}`` or ``key: {type: ..., default: ...}`` stands for, or None."""
     return entry.get("default", entry.get("value")) if isinstance(entry, Mapping) else entry
 
 
 def _fill(config: dict[str, Any], key: str, value: Any, file: str) -> None:
-    """Sets ``key``, or the entry that a path such as ``namespace:key.entry`` leads to, where there is none."""
+    """Set ``key``, or the entry that a path such as ``namespace:key.entry`` leads to, if it is not set."""
     root, *path = key.split(".")
     if not path:
         config.setdefault(key, value)
@@ -131,47 +164,30 @@ def _copied(entry: Any, key: str, file: str) -> dict[str, Any]:
     return dict(entry)
 
 
-# -- YAML -------------------------------------------------------------------------------------------------------------
+# -- content ----------------------------------------------------------------------------------------------------------
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] - libyaml where there is one
-    """Takes plain scalars for what the engine takes them for, by YAML 1.2 (`yes`, `on` and dates are text), and refuses
-    a key given twice, as the engine does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{key} is given twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in resolvers if not tag.endswith((":bool", ":timestamp"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
-# An account id without quotes loses its leading zero.
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile("0[0-9]*[89][0-9]*$"), ["0"])
+def _content(folder: Path, stack: str) -> Mapping[str, Any]:
+    path = folder / file_name(stack)
+    if not path.is_file():
+        known = ", ".join(names(folder)) or "none"
+        raise StackFileError(f"{path.name}: no such stack file (there are: {known})")
+    return _parsed(path.name, _text(path))
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path.name, error) from None
+        raise StackFileError(f"{path.name}: cannot be read: {error}") from None
 
 
 def _parsed(file: str, text: str) -> Mapping[str, Any]:
     try:
-        content = yaml.load(text, _Loader) or {}  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 99-99-99 where a number belongs
-        raise _unreadable(file, error) from None
+        content = yaml.read(text) or {}
+    except ValueError as error:
+        raise StackFileError(f"{file}: cannot be read: {error}") from None
     return content if isinstance(content, Mapping) else {"config": content}
-
-
-def _unreadable(file: str, error: Exception) -> StackFileError:
-    return StackFileError(f"{file}: cannot be read: {' '.join(str(error).split())}")
 
 
 def _config(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +198,7 @@ def _config(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _full_key(key: str, project: str) -> str:
-    """``subnetIds`` is one of the project's own; ``aws:config:region`` is how ``aws:region`` once was written."""
+    """Put the project in front of a key of its own; ``aws:config:region`` is how ``aws:region`` once was written."""
     namespace, _, name = key.rpartition(":")
     return f"{namespace.removesuffix(':config') or project}:{name}"
 

@@ -1,118 +1,54 @@
-"""What a stack costs in a month, and what other settings would cost: arithmetic on a dated price table.
+"""What a stack costs in a month, and what other settings would change: arithmetic on the price table."""
 
-GuardDuty's own bill is not part of it: it follows what GuardDuty analyses, which nothing here knows
-(https://aws.amazon.com/guardduty/pricing/).
-"""
-
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from math import inf
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from threatmon.model.settings import FlowLogSettings
+from pydantic.alias_generators import to_camel
 
-# -- the price table --------------------------------------------------------------------------------------------------
-
-DATED = "2026-09"
-REGION = "us-east-1"
-SOURCE = "https://aws.amazon.com/cloudwatch/pricing/"
-FURTHER_SOURCES = (
-    "https://aws.amazon.com/kms/pricing/",
-    "https://aws.amazon.com/sns/pricing/",
-    "https://aws.amazon.com/sqs/pricing/",
-    "https://aws.amazon.com/eventbridge/pricing/",
-)
-CAVEAT = "taken from secondary sources, not from the price list itself; check them there"
-
-# Ascending: up to how much (in all), and USD for each unit of that part.
-Tiers = Sequence[tuple[float, float]]
-
-_TB = 1024  # GB; CloudWatch counts in powers of two
-DELIVERY: Mapping[str, Tiers] = {  # vended logs, USD for each GB of a month, by log group class
-    "STANDARD": ((10 * _TB, 0.50), (30 * _TB, 0.25), (50 * _TB, 0.10), (inf, 0.05)),
-    "INFREQUENT_ACCESS": ((10 * _TB, 0.25), (30 * _TB, 0.15), (50 * _TB, 0.075), (inf, 0.05)),
-}
-STORAGE = 0.03  # a GB and month, as stored, in either class
-SCAN = 0.005  # a GB that Logs Insights reads
-KEY = 1.00  # a customer-managed key and month
-DASHBOARD, FREE_DASHBOARDS = 3.00, 3
-ALARM_METRIC, FREE_ALARM_METRICS = 0.10, 10
-MAIL, FREE_MAILS = 2.00 / 100_000, 1_000
-HTTPS, FREE_HTTPS = 0.60 / 1_000_000, 100_000
-
-# -- assumptions ------------------------------------------------------------------------------------------------------
+from threatmon.aws import prices
+from threatmon.aws.reader import Aws
+from threatmon.errors import UsageError
+from threatmon.model import alarms, names
+from threatmon.model.event_patterns import alert_rules
+from threatmon.model.settings import Settings
+from threatmon.reports import Report, Section, Table
+from threatmon.stacks.files import StackFile, settings_of
 
 DAYS = 730 / 24  # of a month, as AWS counts its hours
-COMPRESSION = 0.15  # of what is delivered is stored: the assumption of https://calculator.aws/
-ALERTS = 1_000  # in a month, each to every subscriber
+COMPRESSION = 0.15  # stored size of a record: the assumption of https://calculator.aws/
+ALERTS = 1_000  # a month, each to every subscriber
 SCANNED_DAYS = 20  # days' records that queries and the dashboard's widgets read in a month
-
-ASSUMPTIONS = (
-    f"a month has {DAYS:.1f} days",
-    f"records are stored at {COMPRESSION:.0%} of their size, and the retention time has been reached",
-    f"{ALERTS:,} alerts a month, each to every subscriber",
-    f"queries and the dashboard read {SCANNED_DAYS} days' records a month",
-    "the account has used up its free dashboards, alarms and notifications",
-)
-
-
-NOT_ESTIMATED = (
-    "GuardDuty itself, billed by what it analyses: https://aws.amazon.com/guardduty/pricing/",
-    "SMS, whose price depends on the country: https://aws.amazon.com/sns/sms-pricing/",
-    "requests to KMS, and data transfer: cents",
-)
+MEASURED_DAYS = 7
+SCAN = prices.LOGS_INSIGHTS_SCAN  # former name, for modules that still import it
+_NOTES = [
+    f"Assumed: a month has {DAYS:.1f} days.",
+    f"Assumed: records are stored at {COMPRESSION:.0%} of their size, and the retention time has been reached.",
+    f"Assumed: {ALERTS:,} alerts a month, each to every subscriber.",
+    f"Assumed: queries and the dashboard read {SCANNED_DAYS} days' records a month.",
+    "Assumed: the account has used up its free dashboards, alarms and notifications.",
+    "Not estimated: GuardDuty itself, billed by what it analyses: https://aws.amazon.com/guardduty/pricing/",
+    "Not estimated: SMS, whose price depends on the country: https://aws.amazon.com/sns/sms-pricing/",
+    "Not estimated: requests to KMS, and data transfer: cents",
+]
 
 
-class Volume(NamedTuple):
-    """How a value of a setting changes the volume of the flow logs, relative to the setting's other values."""
+class Saving(NamedTuple):
+    """A thriftier value of a setting; ``volumes``: other values, and how many times as much is recorded with them."""
 
-    share: float
-    assumption: str
+    value: Any
+    assumption: str = "nothing; the volume stays the same"
+    volumes: Mapping[Any, float] = {}
 
 
-_VOLUMES: Mapping[str, Mapping[Any, Volume]] = {
-    "format": {
-        "default": Volume(1, "records half as long as extended ones"),
-        "extended": Volume(2, "records twice as long as default ones"),
-    },
-    "aggregation_seconds": {
-        60: Volume(1, "one record a minute"),
-        600: Volume(0.5, "half as many records; a tenth at best, and no fewer of Nitro instances"),
-    },
-    "traffic_type": {
-        "ALL": Volume(1, "every record"),
-        "ACCEPT": Volume(0.9, "nine of ten records are of accepted traffic"),
-        "REJECT": Volume(0.1, "one of ten records is of rejected traffic"),
-    },
+SAVINGS: Mapping[str, Saving] = {
+    "format": Saving("default", "records half as long as extended ones", {"extended": 2}),
+    "aggregation_seconds": Saving(600, "half as many records; a tenth at best, no fewer of Nitro instances", {60: 2}),
+    "log_group_class": Saving("INFREQUENT_ACCESS"),
+    "retention_days": Saving(90),
+    "traffic_type": Saving("REJECT", "one of ten records is of rejected traffic", {"ALL": 10, "ACCEPT": 9}),
 }
-
-# The settings that change the bill most, and the thriftier value of each.
-KNOBS: Mapping[str, Any] = {
-    "format": "default",
-    "aggregation_seconds": 600,
-    "log_group_class": "INFREQUENT_ACCESS",
-    "retention_days": 90,
-    "traffic_type": "REJECT",
-}
-
-# -- the estimate -----------------------------------------------------------------------------------------------------
-
-
-class Resources(NamedTuple):
-    """How many a stack has of what is billed by the piece."""
-
-    keys: int
-    dashboards: int
-    alarm_metrics: int
-    subscriptions: Mapping[str, int]
-    """by SNS protocol"""
-
-
-class Measurement(NamedTuple):
-    """The volume of the flow logs, and over how many days it was measured."""
-
-    gb_per_day: float
-    days: float
 
 
 class Item(NamedTuple):
@@ -124,104 +60,106 @@ class Item(NamedTuple):
     free: float = 0
 
 
-class Change(NamedTuple):
-    """What the bill would be with another value of one setting; ``usd`` is the whole bill."""
-
-    setting: str
-    value: Any
-    assumption: str
-    usd: float
-
-
-def resources_of(registrations: Iterable[tuple[str, Mapping[str, Any]]]) -> Resources:
-    """Counts the resources a program registers, given the type and inputs of each."""
-    inputs_of: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for type_, inputs in registrations:
-        inputs_of[type_].append(inputs)
-    return Resources(
-        keys=len(inputs_of["aws:kms/key:Key"]),
-        dashboards=len(inputs_of["aws:cloudwatch/dashboard:Dashboard"]),
-        alarm_metrics=sum(map(_metrics, inputs_of["aws:cloudwatch/metricAlarm:MetricAlarm"])),
-        subscriptions=Counter(it["protocol"] for it in inputs_of["aws:sns/topicSubscription:TopicSubscription"]),
-    )
-
-
-def _metrics(alarm: Mapping[str, Any]) -> int:
-    """By how many metrics an alarm is billed: one on an expression, by those in it."""
-    queries = alarm.get("metricQueries")
-    return sum("metric" in query for query in queries) if queries else 1
-
-
-def measurement(hourly: Mapping[float, float], now: float) -> Measurement | None:
-    """The volume, given the bytes of each hour by its start (seconds since 1970); None if nothing was delivered.
-
-    What came before the first record is not counted as time without traffic: the log group may be new.
-    """
-    delivered = {start: size for start, size in hourly.items() if size}
-    if not delivered:
-        return None
-    days = (now - min(delivered)) / 86400
-    return Measurement(sum(delivered.values()) / 2**30 / days, days)
-
-
-def tiered(quantity: float, tiers: Tiers) -> float:
-    """The price of a quantity whose parts are priced differently."""
-    lower_ends = [0.0, *(upper for upper, _ in tiers)]
-    return sum(
-        max(0.0, min(quantity, upper) - lower) * price for lower, (upper, price) in zip(lower_ends, tiers, strict=False)
-    )
-
-
-def estimate(gb_per_day: float, flow_logs: FlowLogSettings, resources: Resources) -> list[Item]:
-    """The bill of a month, for so many GB (2^30 bytes) of flow logs a day."""
-    delivered = gb_per_day * DAYS
-    stored = gb_per_day * flow_logs.retention_days * COMPRESSION
-    scanned = gb_per_day * SCANNED_DAYS
-    mails = ALERTS * sum(resources.subscriptions.get(protocol, 0) for protocol in ("email", "email-json"))
-    posts = ALERTS * resources.subscriptions.get("https", 0)
-    return [
-        Item(
-            "flow-log delivery",
-            f"{delivered:,.1f} GB, class {flow_logs.log_group_class}",
-            tiered(delivered, DELIVERY[flow_logs.log_group_class]),
-        ),
-        Item("flow-log storage", f"{stored:,.1f} GB after {flow_logs.retention_days} days", stored * STORAGE),
-        Item("Logs Insights", f"{scanned:,.1f} GB read", scanned * SCAN),
-        Item("KMS keys", f"{resources.keys}; the first two yearly rotations add $1 each", resources.keys * KEY),
-        _by_the_piece("dashboard", resources.dashboards, DASHBOARD, FREE_DASHBOARDS),
-        _by_the_piece("alarms, by metric", resources.alarm_metrics, ALARM_METRIC, FREE_ALARM_METRICS),
-        _by_the_piece("SNS, mails", mails, MAIL, FREE_MAILS),
-        _by_the_piece("SNS, https", posts, HTTPS, FREE_HTTPS),
-        Item("EventBridge", "events of AWS services are free", 0),
-        Item("SQS", "only dead letters; a million requests a month are free", 0),
-    ]
-
-
-def _by_the_piece(what: str, count: int, price: float, free: int) -> Item:
-    return Item(what, f"{count:,}; the account's first {free:,} are free", count * price, min(count, free) * price)
-
-
-def total(items: Iterable[Item]) -> float:
-    """The whole bill."""
-    return sum(item.usd for item in items)
-
-
-def changes(gb_per_day: float, flow_logs: FlowLogSettings, resources: Resources) -> list[Change]:
-    """What the bill would be with each of :data:`KNOBS` that is not turned yet."""
-    found: list[Change] = []
-    for setting, value in KNOBS.items():
-        current = getattr(flow_logs, setting)
-        if current != value:
-            factor, assumption = _effect(setting, current, value)
-            changed = flow_logs.model_copy(update={setting: value})
-            usd = total(estimate(gb_per_day * factor, changed, resources))
-            found.append(Change(setting, value, assumption, usd))
+def counts(settings: Settings) -> Counter[str]:
+    """Count what the program makes of the settings: ``keys``, ``metrics`` of alarms, subscriptions by SNS protocol."""
+    subscribers, floor, health = settings.alerts.subscribers, settings.severity_floor, settings.health.enabled
+    samples, archived = settings.alerts.include_samples, settings.alerts.include_archived
+    rules = alert_rules(settings.finding_types, floor, include_samples=samples, include_archived=archived)
+    topics = {("text", floor), *((each.format, each.minimum_severity or floor) for each in subscribers)}
+    watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
+    watches += [alarms.UNDELIVERED] * len(rules) + [alarms.UNDELIVERABLE] * len(topics)
+    found = Counter[str](each.protocol for each in subscribers)
+    found["email"] += len(settings.alert_emails) + len(settings.health_emails)
+    found["keys"] = (settings.alerts.kms_key_arn is None) + health
+    found["metrics"] = sum(len(alarm.metrics) for alarm in watches) if health else 0
     return found
 
 
-def _effect(setting: str, current: Any, value: Any) -> tuple[float, str]:
-    """By how much the volume changes, and what that rests on."""
-    if setting not in _VOLUMES:
-        return 1, "nothing; the volume stays the same"
-    volumes = _VOLUMES[setting]
-    return volumes[value].share / volumes[current].share, volumes[value].assumption
+def measure(aws: Aws, stack: str) -> tuple[float, float]:
+    """Return the GB (2^30 bytes) a day that the log group received in the last week, and since how many days.
+
+    Time before the first record is not time without traffic: the log group may be new. Raises :class:`UsageError` if
+    there is no record.
+    """
+    group, now = names.log_group(stack), datetime.now(UTC)
+    metric = {"Namespace": "AWS/Logs", "MetricName": "IncomingBytes", "Period": 3600, "Statistics": ["Sum"]}
+    of_group = {"Dimensions": [{"Name": "LogGroupName", "Value": group}]}
+    week = {"StartTime": now - timedelta(days=MEASURED_DAYS), "EndTime": now}
+    hours = aws.read("cloudwatch", "get_metric_statistics", **metric, **of_group, **week)["Datapoints"]
+    received = {hour["Timestamp"]: hour["Sum"] for hour in hours if hour["Sum"]}
+    if not received:
+        raise UsageError(
+            f"{group} in {aws.region} has received nothing for {MEASURED_DAYS} days, so there is nothing to measure: "
+            "give the volume, --gb-per-day 5, or find out why with `threatmon verify`."
+        )
+    days = (now - min(received)) / timedelta(days=1)
+    return sum(received.values()) / 2**30 / days, days
+
+
+def estimate(gb_per_day: float, settings: Settings) -> list[Item]:
+    """Return the bill of a month; its last line is the total."""
+    logs, count = settings.flow_logs, counts(settings)
+    delivered, scanned = gb_per_day * DAYS, gb_per_day * SCANNED_DAYS
+    stored = gb_per_day * logs.retention_days * COMPRESSION
+    delivery = prices.tiered(delivered, prices.LOGS_DELIVERY[logs.log_group_class])
+    keys, mails = count["keys"], count["email"] + count["email-json"]
+    items = [
+        Item("flow-log delivery", f"{delivered:,.1f} GB, class {logs.log_group_class}", delivery),
+        Item("flow-log storage", f"{stored:,.1f} GB after {logs.retention_days} days", stored * prices.LOGS_STORAGE),
+        Item("Logs Insights", f"{scanned:,.1f} GB read", scanned * prices.LOGS_INSIGHTS_SCAN),
+        Item("KMS keys", f"{keys}; the first two yearly rotations add $1 each", keys * prices.KMS_KEY),
+        _pieces("dashboard", 1, *prices.DASHBOARD),
+        _pieces("alarms, by metric", count["metrics"], *prices.ALARM_METRIC),
+        _pieces("SNS, mails", ALERTS * mails, *prices.MAIL),
+        _pieces("SNS, https", ALERTS * count["https"], *prices.HTTPS),
+        Item("EventBridge", "events of AWS services are free", 0),
+        Item("SQS", "only dead letters; a million requests a month are free", 0),
+    ]
+    usd, free = sum(item.usd for item in items), sum(item.free for item in items)
+    return [*items, Item("total", f"less {free:,.2f} if the account's free tiers are unused", usd, free)]
+
+
+def _pieces(what: str, count: int, price: float, free: int) -> Item:
+    return Item(what, f"{count:,}; the account's first {free:,} are free", count * price, min(count, free) * price)
+
+
+def savings(gb_per_day: float, settings: Settings) -> list[tuple[str, str, float]]:
+    """Return ``flowLogs.key: value`` of each saving that is not made yet, what it assumes, and the total with it."""
+    logs, found = settings.flow_logs, list[tuple[str, str, float]]()
+    for key, (value, assumption, volumes) in SAVINGS.items():
+        if (current := getattr(logs, key)) != value:
+            changed = settings.model_copy(update={"flow_logs": logs.model_copy(update={key: value})})
+            usd = estimate(gb_per_day / volumes.get(current, 1), changed)[-1].usd
+            found.append((f"flowLogs.{to_camel(key)}: {value}", assumption, usd))
+    return found
+
+
+def report(stack: StackFile, gb_per_day: float, days: float | None = None) -> Report:
+    """Return the bill of a stack, and each saving; ``days`` is over how many the volume was measured."""
+    settings = settings_of(stack)
+    bill = estimate(gb_per_day, settings)
+    others = [(*saving, saving[-1] - bill[-1].usd) for saving in savings(gb_per_day, settings)]
+    notes = [f"Prices: {prices.REGION}, {prices.DATED}, {prices.SOURCE} ({prices.CAVEAT})."]
+    if stack.region != prices.REGION:
+        notes.append(f"This stack is in {stack.region}, where prices differ; by how much is not known here.")
+    if days and days < MEASURED_DAYS - 0.1:
+        notes.append(f"Records go back only {days:.1f} days, and the rest is extrapolated from them.")
+    notes += _NOTES
+    source = f"measured over {days:.1f} days" if days else "as given"
+    rows = [(item.what, item.basis, f"{item.usd:,.2f}") for item in bill]
+    other_rows = [(with_, assuming, f"{usd:,.2f}", f"{change:+,.2f}") for with_, assuming, usd, change in others]
+    tables = [Table("", ("What", "How much", "USD a month"), rows)]
+    if other_rows:
+        tables.append(Table("", ("With", "Assuming", "USD a month", "Change"), other_rows))
+    data = {
+        "stack": stack.name,
+        "region": stack.region,
+        "gbPerDay": gb_per_day,
+        "measuredDays": days,
+        "items": [item._asdict() for item in bill[:-1]],
+        "totalUsd": bill[-1].usd,
+        "savings": [dict(zip(("setting", "assumption", "usd", "change"), other, strict=True)) for other in others],
+        "notes": notes,
+    }
+    title = f"Stack {stack.name}, {gb_per_day:,.2f} GB of flow logs a day, {source}"
+    return Report(title, [Section("", [*tables, *notes])], data)

@@ -1,25 +1,29 @@
-"""The outputs of a deployed stack, as the engine knows them."""
+"""What the engine knows of stacks that are deployed."""
 
-import json
-import subprocess
+from collections.abc import Mapping
 from typing import Any
 
-from threatmon import project
 from threatmon.errors import UsageError
-from threatmon.stacks.engine import find_engine, reason
+from threatmon.stacks.engine import ask_engine
 
 
 def stack_outputs(stack: str) -> dict[str, Any]:
-    """The stack's outputs by name (`topicArn`, `detectorId`, ...).
+    """Return the stack's outputs by name (`topicArn`, `detectorId`, ...).
 
-    Raises :class:`UsageError` where the stack does not exist or is not deployed, or where the engine is missing.
+    Raises :class:`UsageError` if the stack does not exist or is not deployed, or the engine is missing.
     """
-    command = [str(find_engine()), "stack", "output", "--json", "--non-interactive", "--stack", stack]
-    done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our engine
-    if done.returncode:
-        why = reason(done.stderr) or f"`pulumi stack output` ended with {done.returncode}"
-        raise UsageError(f"The outputs of stack {stack} cannot be read: {why}")
-    outputs = json.loads(done.stdout or "{}")
+    outputs = ask_engine("stack", "output", "--stack", stack, failure=f"The outputs of stack {stack} cannot be read")
     if not outputs:
         raise UsageError(f"Stack {stack} is not deployed: it has no outputs. Run `make up STACK={stack}`.")
     return outputs
+
+
+def last_updates() -> dict[str, Mapping[str, Any]]:
+    """Return what the engine knows of each stack of the project, by name: ``lastUpdate`` (ISO 8601),
+    ``updateInProgress``, ``resourceCount``, if the backend says so. Raises :class:`UsageError` if it cannot be asked.
+
+    https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_ls/
+    """
+    stacks = ask_engine("stack", "ls", failure="The last updates are unknown")
+    # An organisation may stand before the name: acme/prod.
+    return {entry["name"].rpartition("/")[2]: entry for entry in stacks or []}

@@ -1,16 +1,12 @@
 """What ``threatmon init`` reads of an account: networks and their flow logs, and the detector."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple
 
-from botocore.exceptions import ClientError
-
-from threatmon.stacks import template
-from threatmon.stacks.old_aws import Aws, explained
-from threatmon.stacks.template import Answer, Detector, Network, NotRead
-
-_T = TypeVar("_T")
+from threatmon.aws.errors import RefusedError
+from threatmon.aws.reader import Aws, attempt, side_by_side
+from threatmon.stacks.detector_choice import DetectorChoice, detector_choice
+from threatmon.stacks.networks import Network, networks_of
 
 PERMISSIONS: tuple[str, ...] = (
     "ec2:DescribeFlowLogs",
@@ -21,66 +17,44 @@ PERMISSIONS: tuple[str, ...] = (
     "guardduty:GetDetector",
     "guardduty:ListDetectors",
 )
-_AT_ONCE = 5
+_LISTS = {
+    "VPCs": ("ec2", "describe_vpcs"),
+    "subnets": ("ec2", "describe_subnets"),
+    "flow logs": ("ec2", "describe_flow_logs"),
+    "route tables": ("ec2", "describe_route_tables"),
+    "detectors": ("guardduty", "list_detectors"),
+}
+_DETAILS = {"detector": "get_detector", "administrator account": "get_administrator_account"}
 
 
 class Survey(NamedTuple):
     """What an account has."""
 
     networks: list[Network]
-    detector: Detector
-    unread: dict[str, str]
-    """what could not be read, for want of a permission, and AWS's own words"""
+    detector: DetectorChoice
+    refused: dict[str, RefusedError]
+    """what could not be read, for want of a permission"""
 
 
 def survey(aws: Aws, stack: str) -> Survey:
-    """Looks, side by side. A missing permission leaves its part out; raises what botocore raises otherwise."""
-    unread: dict[str, str] = {}
+    """Read the account for a stack. A missing permission leaves its part out; raises other kinds of AwsError."""
 
-    def looked(what: str, look: Callable[[], _T]) -> _T | NotRead:
-        try:
-            return look()
-        except ClientError as error:
-            said = explained(error)
-            if not said.startswith("Permission "):
-                raise
-            unread[what] = said
-            return NotRead(f"{said.partition(': ')[0]}.")
+    def ask(ask_for: Any, *call: str, **parameters: str) -> Any:
+        return partial(attempt, partial(ask_for, *call, **parameters), RefusedError)
 
-    ec2 = aws.client("ec2")
-    guardduty = aws.client("guardduty")
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        vpcs, subnets, flow_logs, route_tables = (
-            pool.submit(looked, what, lambda call=call: _every(ec2, *call))
-            for what, call in {
-                "VPCs": ("describe_vpcs", "Vpcs"),
-                "subnets": ("describe_subnets", "Subnets"),
-                "flow logs": ("describe_flow_logs", "FlowLogs"),
-                "route tables": ("describe_route_tables", "RouteTables"),
-            }.items()
-        )
-        detectors = pool.submit(looked, "detectors", lambda: _every(guardduty, "list_detectors", "DetectorIds"))
-        ids = detectors.result()
-        details: list[Any] = [None, None]
-        if isinstance(ids, list) and ids:
-            asked = {"DetectorId": ids[0]}
-            looks = {"detector": guardduty.get_detector, "administrator account": guardduty.get_administrator_account}
-            futures = [pool.submit(looked, what, lambda call=call: call(**asked)) for what, call in looks.items()]
-            details = [future.result() for future in futures]
-    found = template.networks(
+    answers = side_by_side({what: ask(aws.read_all, *call) for what, call in _LISTS.items()})
+    ids = answers["detectors"]
+    if ids and not isinstance(ids, RefusedError):
+        asked = {what: ask(aws.read, "guardduty", call, DetectorId=ids[0]) for what, call in _DETAILS.items()}
+        answers |= side_by_side(asked)
+    refused = {what: answer for what, answer in answers.items() if isinstance(answer, RefusedError)}
+    known = {what: answer for what, answer in answers.items() if what not in refused}
+    networks = networks_of(
         stack,
         aws.account_id,
-        _known(vpcs.result()),
-        _known(subnets.result()),
-        _known(flow_logs.result()),
-        route_tables.result(),
+        known.get("VPCs", ()),
+        known.get("subnets", ()),
+        known.get("flow logs", ()),
+        known.get("route tables"),
     )
-    return Survey(found, template.detector(stack, ids, *details), unread)
-
-
-def _every(client: Any, operation: str, key: str) -> list[Any]:
-    return [it for page in client.get_paginator(operation).paginate() for it in page.get(key, ())]
-
-
-def _known(answers: list[Answer] | NotRead) -> list[Answer]:
-    return [] if isinstance(answers, NotRead) else answers
+    return Survey(networks, detector_choice(stack, ids, *map(answers.get, _DETAILS)), refused)

@@ -1,4 +1,4 @@
-"""``threatmon fleet matrix``: the stacks as the jobs of a CI pipeline."""
+"""``threatmon fleet matrix``: the stacks as a job matrix for CI."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
+from threatmon.cli.fleet.options import ChangedSince, Stacks, selected
 from threatmon.errors import UsageError
 
 # https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/run-job-variations
@@ -21,10 +21,11 @@ def matrix(
         typer.Option(min=1, max=_MOST_JOBS, help="Divide the stacks among at most this many jobs."),
     ] = None,
 ) -> None:
-    """Print the stacks as the matrix of a CI pipeline: one line of JSON.
+    """Print the stacks as a job matrix for CI.
 
-    A job for each stack (`stack`, `account`, `region`), or with --shards for each group of stacks (`shard` such as 1/3,
-    and `stacks`, which --stacks of the other commands takes). The same stacks always make the same groups.
+    One line of JSON: a job for each stack (`stack`, `account`, `region`), or with --shards for each group of stacks
+    (`shard` such as 1/3, and `stacks`, which --stacks of the other commands takes). The same stacks always make the
+    same groups.
 
     GitHub: `strategy: {matrix: "${{ fromJSON(needs.plan.outputs.matrix) }}"}`. No stack gives `{"include":[]}`, which
     GitHub refuses as a matrix, so that job also needs `if: needs.plan.outputs.matrix != '{"include":[]}'`. Artifacts
@@ -50,9 +51,9 @@ def matrix(
 
 
 def groups(stacks: Sequence[str], shards: int) -> list[dict[str, str]]:
-    """The stacks in at most ``shards`` groups, none empty, whose sizes differ by one at most.
+    """Return the stacks in at most ``shards`` groups, none empty, whose sizes differ by one at most.
 
-    Dealt like cards in the order of their names: neighbours (prod-a, prod-b) tend to be of one size.
+    Neighbours by name (prod-a, prod-b) tend to take equally long, so they go to different groups.
     """
     ordered, count = sorted(stacks), min(shards, len(stacks))
-    return [{"shard": f"{it + 1}/{count}", "stacks": ",".join(ordered[it::count])} for it in range(count)]
+    return [{"shard": f"{first + 1}/{count}", "stacks": ",".join(ordered[first::count])} for first in range(count)]

@@ -1,0 +1,40 @@
+"""Which files differ from another revision, by git."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from threatmon.errors import UsageError
+
+
+def changed_files(folder: Path, revision: str) -> set[str]:
+    """Return the paths, relative to ``folder`` and none outside it, that differ from the commit where this branch left
+    ``revision``. Uncommitted and untracked files count, as the working tree is what the commands preview.
+
+    Raises :class:`UsageError` if git is missing, ``folder`` is not in a repository, or it has no such revision.
+    """
+    # A name that git refuses for branches and tags, and would take for an option.
+    if not revision or revision.startswith("-"):
+        raise UsageError(f"--changed-since {revision!r}: not a revision; name a branch, a tag or a commit.")
+    commit = _git(folder, revision, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    # https://git-scm.com/docs/git-diff: --merge-base compares the working tree with what both have in common.
+    options = ("--merge-base", "--name-only", "--no-renames", "--relative", "-z")
+    diff = _git(folder, revision, "diff", *options, commit.strip())
+    new = _git(folder, revision, "ls-files", "--others", "--exclude-standard", "-z")
+    return {path for path in f"{diff}{new}".split("\0") if path}
+
+
+def _git(folder: Path, revision: str, *arguments: str) -> str:
+    git = shutil.which("git")
+    if git is None:
+        raise UsageError("--changed-since needs git, which is not on PATH; install it, or choose by --stacks.")
+    done = subprocess.run(  # noqa: S603 - git, and nothing that it could take for an option
+        [git, *arguments], cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
+    if done.returncode:
+        reason = " ".join(done.stderr.removeprefix("fatal: ").split()) or "git knows no such revision"
+        raise UsageError(
+            f"--changed-since {revision!r}: {reason}. In CI, have the whole history fetched (fetch-depth: 0 on GitHub, "
+            "GIT_DEPTH: 0 on GitLab)."
+        )
+    return done.stdout
