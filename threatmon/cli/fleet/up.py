@@ -19,11 +19,11 @@ from threatmon.fleet import recovery
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import KINDS, dangers
-from threatmon.fleet.grouping import fold
-from threatmon.fleet.preview_report import text
+from threatmon.fleet.preview_report import report
 from threatmon.fleet.rollout import Outcome, roll_out, waves
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import interruptible, side_by_side
+from threatmon.reports.text import print_report
 
 PERMISSIONS = recovery.PERMISSIONS
 
@@ -178,7 +178,7 @@ class _Log:
                     notes=it.notes,
                 )
         else:
-            self._console.print(text(fold(previews)), markup=False, highlight=False, soft_wrap=True)
+            print_report(report(previews), self._console)
 
     def plan(self, planned: Sequence[Sequence[str]]) -> None:
         """The order."""
