@@ -119,10 +119,9 @@ def _several(group: Group[_T]) -> str:
 
 
 def _difference(difference: Difference) -> Line:
-    path, sign, old, new, replaces = difference
-    old, new = short(old, _WIDTH), short(new, _WIDTH)
-    value = f"{old} -> {new}" if sign == "~" and old and new else f"{sign} {new or old}".rstrip()
-    return Line(sign, f"    {short(path)}: {value}{' (replaces it)' if replaces else ''}")
+    values = " -> ".join(short(value, _WIDTH) for value in (difference.old, difference.new) if value)
+    replaces = " (replaces it)" if difference.replaces else ""
+    return Line(difference.sign, f"    {short(difference.path)}: {values}{replaces}")
 
 
 def short_type(token: str) -> str:
