@@ -33,7 +33,7 @@ class Difference(NamedTuple):
     old: str
     """the value as JSON; empty if there is none, or it is not known"""
     new: str
-    replaces: bool
+    replaces: bool = False
     """the resource is replaced because of it"""
 
 
@@ -42,20 +42,15 @@ def differences(change: ResourceChange) -> tuple[Difference, ...]:
     if change.op == "delete":
         return ()
     if not change.diff:
-        old, new = (
-            {key: value for key, value in inputs.items() if not key.startswith("__")}
-            for inputs in (change.old, change.new)
-        )
-        return tuple(_between("", old, new, replaces=False))
+        inputs = [{key: of[key] for key in of if not key.startswith("__")} for of in (change.old, change.new)]
+        return tuple(_compare("", *inputs))
     found: list[Difference] = []
     for path, kind in sorted(change.diff.items()):
         sign: Sign = "+" if kind.startswith("add") else "-" if kind.startswith("delete") else "~"
-        replaces = kind.endswith("-replace")
         old = _ABSENT if sign == "+" else _at(change.old, path)
         new = _ABSENT if sign == "-" else _at(change.new, path)
-        found += _between(path, old, new, replaces=replaces) or [
-            Difference(path, sign, _text(old), _text(new), replaces)
-        ]
+        inside = list(_compare(path, old, new)) or [_difference(path, sign, old, new)]
+        found += [each._replace(replaces=kind.endswith("-replace")) for each in inside]
     return tuple(found)
 
 
@@ -105,17 +100,14 @@ def _at(properties: Any, path: str) -> Any:
     return value
 
 
-def _between(path: str, old: Any, new: Any, *, replaces: bool) -> list[Difference]:
-    return [Difference(at, sign, _text(a), _text(b), replaces) for at, sign, a, b in _compare(path, old, new)]
+def _difference(path: str, sign: Sign, old: Any, new: Any) -> Difference:
+    return Difference(path, sign, _text(old), _text(new))
 
 
-_Compared = Iterator[tuple[str, Sign, Any, Any]]
-
-
-def _compare(path: str, old: Any, new: Any) -> _Compared:
+def _compare(path: str, old: Any, new: Any) -> Iterator[Difference]:
     if old is _ABSENT or new is _ABSENT:
         if old is not new:
-            yield path, "+" if old is _ABSENT else "-", old, new
+            yield _difference(path, "+" if old is _ABSENT else "-", old, new)
         return
     old, new = _document(old), _document(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -124,7 +116,7 @@ def _compare(path: str, old: Any, new: Any) -> _Compared:
     elif isinstance(old, list) and isinstance(new, list):
         yield from _compare_lists(path, old, new)
     elif _json(old) != _json(new):  # unlike ==, 1 and true differ
-        yield path, "~", old, new
+        yield _difference(path, "~", old, new)
 
 
 def _joined(path: str, key: str) -> str:
@@ -133,49 +125,33 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _compare_lists(path: str, old: Sequence[Any], new: Sequence[Any]) -> _Compared:
+def _compare_lists(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[Difference]:
     """Compare lists as sets, unless only their order differs; statements and the like with their former selves."""
-    removed, added = _without(old, new), _without(new, old)
-    if not removed and not added:
-        if _json(old) != _json(new):
-            yield path, "~", old, new
-        return
-    for before, after, label in _pairs(removed, added, new, same_length=len(old) == len(new)):
-        removed.remove(before)
-        added.remove(after)
-        yield from _compare(f"{path}[{label}]", before, after)
-    for value in removed:
-        yield path, "-", value, _ABSENT
-    for value in added:
-        yield path, "+", _ABSENT, value
+    removed, added = _only_in(old, new), _only_in(new, old)
+    if not removed and not added and _json(old) != _json(new):
+        yield _difference(path, "~", old, new)
+    for label in [label for label in removed if label in added]:
+        yield from _compare(f"{path}[{label}]", removed.pop(label), added.pop(label))
+    for value in removed.values():
+        yield _difference(path, "-", value, _ABSENT)
+    for value in added.values():
+        yield _difference(path, "+", _ABSENT, value)
 
 
-def _without(values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+def _only_in(values: Sequence[Any], others: Sequence[Any]) -> dict[Any, Any]:
+    """Return the values that the others lack, each under what it has in common with its former or later self.
+
+    That is its ``Sid``, or its place in lists of equal length. What has no parts worth comparing has nothing in common,
+    as one key alone, which is a condition: ``{"prefix": "Recon:"}``.
+    """
     left = Counter(map(_json, others))
-    kept: list[Any] = []
-    for value in values:
-        key = _json(value)
-        if left[key]:
-            left[key] -= 1
-        else:
-            kept.append(value)
-    return kept
-
-
-def _pairs(
-    removed: Sequence[Any], added: Sequence[Any], new: Sequence[Any], *, same_length: bool
-) -> list[tuple[Any, Any, str | int]]:
-    """Return the entries of two lists that are one entry changed: by their ``Sid``, else by their order."""
-    former, latter = (
-        {entry["Sid"]: entry for entry in entries if _is_record(entry) and isinstance(entry.get("Sid"), str)}
-        for entries in (removed, added)
-    )
-    named = [(former[sid], latter[sid], sid) for sid in former if sid in latter]
-    if named or not same_length or not all(map(_is_record, [*removed, *added])):
-        return named
-    return [(before, after, new.index(after)) for before, after in zip(removed, added, strict=True)]
-
-
-def _is_record(value: Any) -> bool:
-    """Return whether a value has parts worth comparing; one key alone is a condition, as ``{"prefix": "Recon:"}``."""
-    return isinstance(value, Mapping) and len(value) > 1
+    found: dict[Any, Any] = {}
+    for place, value in enumerate(values):
+        left[_json(value)] -= 1
+        if left[_json(value)] < 0:
+            label = None
+            if isinstance(value, Mapping) and len(value) > 1:
+                label = value.get("Sid", place if len(values) == len(others) else None)
+            unique = object()
+            found[label if isinstance(label, str | int) and label not in found else unique] = value
+    return found

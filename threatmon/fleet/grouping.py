@@ -157,7 +157,7 @@ def _grouped(
     ``<stack>`` does. If stacks share a text, but would each read other words of their own in it, it is nobody's own:
     stack ``a`` does not own the article in "deliver a mail", nor the account of the queue that all stacks write to.
     """
-    entries = [(stack, replace(value, lambda _: ""), _texts(value, replace)) for stack, value in values]
+    entries = [(stack, *_split(value, replace)) for stack, value in values]
     forms = [tuple(map(normal[stack], texts)) for stack, _, texts in entries]
     read: defaultdict[tuple[_T, int, str], set[str]] = defaultdict(set)
     for (_, shape, texts), form in zip(entries, forms, strict=True):
@@ -165,33 +165,21 @@ def _grouped(
             read[shape, place, text].add(normalized)
     found: defaultdict[tuple[_T, tuple[str, ...]], list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
     for (stack, shape, texts), form in zip(entries, forms, strict=True):
-        shared = tuple(
-            normalized if len(read[shape, place, text]) == 1 else text
-            for place, (text, normalized) in enumerate(zip(texts, form, strict=True))
-        )
-        found[shape, shared].append((stack, texts))
+        pairs = enumerate(zip(texts, form, strict=True))
+        shared = (put if len(read[shape, place, text]) == 1 else text for place, (text, put) in pairs)
+        found[shape, tuple(shared)].append((stack, texts))
     for (shape, shared), same in found.items():
         stacks = tuple(sorted({stack for stack, _ in same}))
+        counts = Counter(texts for _, texts in same)
         if len(stacks) > 1:
-            alike = [set(column) for column in zip(*(texts for _, texts in same), strict=True)]
-            common = [texts.pop() if len(texts) == 1 else text for texts, text in zip(alike, shared, strict=True)]
-            yield Group(_filled(shape, common, replace), stacks, len(same))
-        else:
-            for texts, count in Counter(texts for _, texts in same).items():
-                yield Group(_filled(shape, texts, replace), stacks, count)
+            columns = zip(shared, *counts, strict=True)  # of each text: normalized, and as the stacks have it
+            counts = {tuple(own[0] if len(set(own)) == 1 else put for put, *own in columns): len(same)}
+        for texts, number in counts.items():
+            remaining = iter(texts)
+            yield Group(replace(shape, lambda _, remaining=remaining: next(remaining)), stacks, number)
 
 
-def _texts(value: _T, replace: _Replace[_T]) -> tuple[str, ...]:
-    found: list[str] = []
-
-    def keep(text: str) -> str:
-        found.append(text)
-        return text
-
-    replace(value, keep)
-    return tuple(found)
-
-
-def _filled(shape: _T, texts: Iterable[str], replace: _Replace[_T]) -> _T:
-    remaining = iter(texts)
-    return replace(shape, lambda _: next(remaining))
+def _split(value: _T, replace: _Replace[_T]) -> tuple[_T, tuple[str, ...]]:
+    """Return what a value is without its texts, and these."""
+    texts: list[str] = []
+    return replace(value, lambda text: texts.append(text) or ""), tuple(texts)

@@ -19,28 +19,25 @@ _T = TypeVar("_T")
 
 
 class Wording(NamedTuple):
-    """What is said of stacks with changes, and whether dangers can be allowed."""
+    """What the report of a command says of stacks with changes, and whether it offers to allow dangers."""
 
+    command: str
     changed: str
     can_allow: bool
-    marker: str
-    """how a comment or issue begins, by which CI finds and updates it"""
-    command: str
-    """what prints the whole of a report that is cut"""
+
+    @property
+    def marker(self) -> str:
+        """How a comment or issue begins, by which CI finds and updates it."""
+        return f"<!-- {self.command} -->"
+
+    @property
+    def whole(self) -> str:
+        """What prints the whole of a report that is cut."""
+        return f"{self.command} --output json"
 
 
-PREVIEW = Wording(
-    "would change",
-    can_allow=True,
-    marker="<!-- threatmon fleet preview -->",
-    command="threatmon fleet preview --output json",
-)
-DRIFT = Wording(
-    "drifted",
-    can_allow=False,
-    marker="<!-- threatmon fleet drift -->",
-    command="threatmon fleet drift --output json",
-)
+PREVIEW = Wording("threatmon fleet preview", "would change", can_allow=True)
+DRIFT = Wording("threatmon fleet drift", "drifted", can_allow=False)
 
 
 def report(previews: Iterable[StackPreview], wording: Wording = PREVIEW) -> Report:

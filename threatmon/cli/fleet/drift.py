@@ -26,6 +26,6 @@ def drift(
     if targets := selected(stacks, None):
         fleet = fleet_with(role)
         previews = preview_all("Compared", fleet.drift, fleet, targets, parallel)
-    show(report(previews, DRIFT), output, limit=COMMENT_LIMIT, whole=DRIFT.command)
+    show(report(previews, DRIFT), output, limit=COMMENT_LIMIT, whole=DRIFT.whole)
     if any(found.error is not None or found.to_do for found in previews):
         raise typer.Exit(CHECK_FAILED)

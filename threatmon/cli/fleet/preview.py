@@ -39,7 +39,7 @@ def preview(
     Example: threatmon fleet preview --changed-since origin/main --output markdown
     """
     previews = _read(results) if results else _made(stacks, changed_since, parallel, role)
-    show(report(previews), output, limit=COMMENT_LIMIT, whole=pointer or PREVIEW.command)
+    show(report(previews), output, limit=COMMENT_LIMIT, whole=pointer or PREVIEW.whole)
     if any(found.error is not None for found in previews):
         raise typer.Exit(CHECK_FAILED)
 
