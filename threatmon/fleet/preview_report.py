@@ -129,16 +129,13 @@ def short_type(token: str) -> str:
 
 
 def _new(new: Group[tuple[ResourceCount, ...]]) -> Section:
-    count = counted(sum(each.number for each in new.value), "resource")
-    each = f"each with {count}" if len(new.stacks) > 1 else f"with {count}"
+    total = counted(sum(each.number for each in new.value), "resource")
+    title = f"Creates {counted(len(new.stacks), 'new stack')}, {'each ' if len(new.stacks) > 1 else ''}with {total}"
     lines = [
-        Line("+", f"{count:,} {short_type(type_)}{'' if op == 'create' else f' ({op})'}")
-        for op, type_, count in new.value
+        Line("+", f"{number:,} {short_type(type_)}{'' if op == 'create' else f' ({op})'}")
+        for op, type_, number in new.value
     ]
-    return Section(
-        f"Creates {counted(len(new.stacks), 'new stack')}, {each}",
-        [Names(new.stacks), *([Listing(lines)] if lines else [])],
-    )
+    return Section(title, [Names(new.stacks), Listing(lines)])
 
 
 def _messages(title: str, messages: Sequence[Group[tuple[str, ...]]]) -> Iterator[Section]:
