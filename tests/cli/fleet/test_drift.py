@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -48,27 +47,6 @@ def test_what_was_changed_by_hand_is_shown_and_is_an_exit_code(run: RunCommand, 
     assert "--allow" not in found.out  # there is nothing to allow
 
 
-def test_markdown_is_another_comment_than_that_of_a_preview(run: RunCommand, engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    found = run("--output", "markdown")
-    assert found.code == 1
-    assert found.out.startswith("<!-- threatmon fleet drift -->\n## 2 stacks: 1 drifted, 1 stays the same")
-    assert "!     retentionInDays: 365 -> 7" in found.out
-
-
-def test_json_has_every_stack(run: RunCommand, engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    found = run("--output", "json")
-    assert found.code == 1
-    document = json.loads(found.out)
-    assert [(stack["stack"], stack["status"]) for stack in document["stacks"]] == [
-        ("dev", "unchanged"),
-        ("prod", "changed"),
-    ]
-    [change] = document["stacks"][1]["changes"]
-    assert (change["op"], change["old"], change["new"]) == ("update", OLD, NEW)
-
-
 @pytest.mark.parametrize("output", ["text", "markdown", "json", "html"])
 def test_what_cannot_be_compared_is_no_all_clear(run: RunCommand, engine: FakeEngine, output: str) -> None:
     engine.fails("refresh", "prod", "error: refresh failed", says("error", "AccessDenied: no"))
@@ -76,12 +54,6 @@ def test_what_cannot_be_compared_is_no_all_clear(run: RunCommand, engine: FakeEn
     assert found.code == 1
     assert "1 failed" in found.out
     assert "AccessDenied: no" in found.out
-
-
-def test_only_the_chosen_stacks_are_compared(run: RunCommand, engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    assert run("--stacks", "dev").code == 0
-    assert [asked.stack for asked in engine.asked] == ["dev"]
 
 
 def test_an_empty_fleet_has_not_drifted_and_needs_no_engine(
