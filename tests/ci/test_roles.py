@@ -333,7 +333,7 @@ def test_another_account_is_out_of_reach() -> None:
         ),
     ],
 )
-def test_some_rights_hang_on_what_they_are_used_for(  # noqa: PLR0913, PLR0917 - a row of the table
+def test_some_rights_hang_on_what_they_are_used_for(
     action: str, service: str, resource: str, key: str, allowed: str, others: str
 ) -> None:
     arn, text = HERE.arn(service, resource, "" if service == "iam" else REGION), json.dumps(DEPLOY)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from examples import ACCOUNT, REGION
+from examples import ACCOUNT
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,7 +14,7 @@ from threatmon.aws.reader import Aws
 from threatmon.errors import UsageError
 from threatmon.fleet.targets import Target
 from threatmon.stacks.connect import connect
-from threatmon.stacks.facts import place_of
+from threatmon.stacks.location import location_of
 
 _AUDIENCE = "sts.amazonaws.com"
 _TIMEOUT_SECONDS = 30
@@ -43,7 +43,7 @@ def credentials(target: Target, role: str) -> Mapping[str, Any]:
     :class:`threatmon.aws.errors.AwsError`, and :class:`UsageError` if CI does not give its identity.
     """
     parameters = {
-        "RoleArn": f"arn:{place_of(target.file).partition}:iam::{target.account_id}:role/{role}",
+        "RoleArn": f"arn:{location_of(target.file).partition}:iam::{target.account_id}:role/{role}",
         "RoleSessionName": sessions.SESSION_NAME,
     }
     return sessions.assume_role(sessions.new_session(None, target.region), parameters, identity_token(os.environ))

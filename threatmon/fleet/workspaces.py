@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import yaml
 from pulumi.automation import CommandError, LocalWorkspace, OutputMap, PulumiFn, Stack
 
 from threatmon import project
@@ -22,6 +21,8 @@ from threatmon.fleet.folder_backend import remove_empty_attributes
 from threatmon.fleet.inline_program import inline_program
 from threatmon.fleet.locks import engine_message
 from threatmon.fleet.targets import Target
+from threatmon.stacks import yaml
+from threatmon.stacks.files import file_name
 
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 
@@ -87,7 +88,7 @@ class Workspaces:
         """Open a stack that does not exist yet in a state that nobody else sees: a preview leaves no trace."""
         with tempfile.TemporaryDirectory(prefix="threatmon-") as name:
             folder = Path(name)
-            for file in ("Pulumi.yaml", f"Pulumi.{target.stack}.yaml"):
+            for file in (project.PROJECT_FILE, file_name(target.stack)):
                 shutil.copy(self.folder / file, folder / file)
             state = folder / "state"
             state.mkdir()
@@ -117,4 +118,4 @@ class Workspaces:
 
 
 def _stack_file(folder: Path, target: Target) -> Mapping[str, Any]:
-    return yaml.safe_load((folder / f"Pulumi.{target.stack}.yaml").read_text(encoding="utf-8")) or {}
+    return yaml.read((folder / file_name(target.stack)).read_text(encoding="utf-8")) or {}

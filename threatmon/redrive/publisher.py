@@ -8,8 +8,7 @@ from threatmon.aws.reader import Aws, attempt
 from threatmon.model import names
 from threatmon.model.email import MESSAGE_QUOTA
 from threatmon.redrive.dead_letters import DeadLetter, plain_text, raw_event
-from threatmon.stacks.facts import settings_of
-from threatmon.stacks.files import StackFile
+from threatmon.stacks.files import StackFile, settings_of
 
 # What SNS says of a message it will never take. Anything else may be fixed, and ends the run.
 _REFUSALS = frozenset(["InvalidParameter", "InvalidParameterValue"])

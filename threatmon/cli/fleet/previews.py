@@ -1,6 +1,5 @@
 """Previews of many stacks in parallel, with progress, for the commands that need them."""
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event
@@ -9,17 +8,12 @@ from typing import Annotated
 import typer
 
 from threatmon.cli import progress
-from threatmon.cli.fleet.selection import Output
 from threatmon.errors import UsageError
 from threatmon.fleet import recovery, roles
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
-from threatmon.fleet.grouping import fold
 from threatmon.fleet.interruptions import Interrupted
-from threatmon.fleet.preview_comment import markdown
-from threatmon.fleet.preview_document import document
-from threatmon.fleet.preview_report import PREVIEW, Wording, text
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import in_parallel, interruptible
 from threatmon.fleet.workspaces import Workspaces
@@ -42,15 +36,6 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
 
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
     return Fleet(workspaces, find, stale_after)
-
-
-def shown(previews: Sequence[StackPreview], output: Output, wording: Wording = PREVIEW, pointer: str = "") -> str:
-    """The previews folded, in the form that ``--format`` asks for."""
-    if output == "json":
-        return json.dumps(document(previews, wording), indent=2)
-    folded = fold(previews)
-    told = markdown(folded, wording, pointer=pointer) if output == "markdown" else text(folded, wording)
-    return told.rstrip("\n")
 
 
 def preview_all(

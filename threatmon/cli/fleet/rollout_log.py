@@ -12,8 +12,7 @@ from rich.text import Text
 from threatmon.cli import progress
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import dangers
-from threatmon.fleet.grouping import fold
-from threatmon.fleet.preview_report import text
+from threatmon.fleet.preview_report import report
 from threatmon.fleet.rollout import StackUpdate, UpdateState
 from threatmon.reports import Report, Section, State, Status, Table
 from threatmon.reports.text import print_report
@@ -88,7 +87,7 @@ class _TextLog(RolloutLog):
         self._console = Console()
 
     def previewed(self, previews: Sequence[StackPreview]) -> None:
-        self._print(text(fold(previews)))
+        print_report(report(previews), self._console)
 
     def stopped(self, reason: str) -> None:
         progress.say(reason)

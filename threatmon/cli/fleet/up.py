@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from threatmon.cli import progress
+from threatmon.cli.fleet.options import ChangedSince, Stacks, selected
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
 from threatmon.cli.fleet.rollout_log import RolloutLog, rollout_log
-from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet import recovery
 from threatmon.fleet.automation import Fleet
