@@ -15,7 +15,6 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.project import ROOT as PROJECT_ROOT
 
 Json = dict[str, Any]
-QUESTIONS = ["ports_out", "ports_in", "peers", "rejected", "bursts", "inside", "remote"]
 OTHER = "2" * 32
 LOG_GROUP = "/threat-monitor/dev/flow-logs"
 SCAN = recorded("ec2_portscan")
@@ -66,21 +65,16 @@ class Incident:
         ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
         (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
         ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-        lists = ec2.create_managed_prefix_list(
+        created = ec2.create_managed_prefix_list(
             PrefixListName="office", MaxEntries=2, AddressFamily="IPv4", Entries=[{"Cidr": "198.51.100.0/24"}]
         )
-        prefix_list = lists["PrefixList"]["PrefixListId"]
-        self.group = ec2.create_security_group(GroupName="app", Description="app", VpcId=vpc)["GroupId"]
+        office = {"PrefixListId": created["PrefixList"]["PrefixListId"]}
+        app = ec2.create_security_group(GroupName="app", Description="app", VpcId=vpc)["GroupId"]
         ec2.authorize_security_group_ingress(
-            GroupId=self.group,
+            GroupId=app,
             IpPermissions=[
                 {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ANYONE},
-                {
-                    "IpProtocol": "tcp",
-                    "FromPort": 5432,
-                    "ToPort": 5432,
-                    "PrefixListIds": [{"PrefixListId": prefix_list}],
-                },
+                {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "PrefixListIds": [office]},
             ],
         )
         web = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
@@ -94,7 +88,7 @@ class Incident:
             "DeviceIndex": 0,
             "SubnetId": subnet_ids[0],
             "AssociatePublicIpAddress": True,
-            "Groups": [self.group],
+            "Groups": [app],
             "PrivateIpAddress": "10.20.1.25",
         }
         image = ec2.register_image(Name="example", RootDeviceName="/dev/sda1")
@@ -107,14 +101,13 @@ class Incident:
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "example-app-1"}]}],
         )["Instances"]
         self.instance_id = instance["InstanceId"]
-        balancer = elbv2.create_load_balancer(
+        created = elbv2.create_load_balancer(
             Name="web", Subnets=subnet_ids, SecurityGroups=[web], Scheme="internet-facing"
         )
         group = elbv2.create_target_group(Name="web", Protocol="HTTP", Port=8080, VpcId=vpc)["TargetGroups"][0]
-        self.balancer = balancer["LoadBalancers"][0]
         elbv2.register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": self.instance_id}])
         elbv2.create_listener(
-            LoadBalancerArn=self.balancer["LoadBalancerArn"],
+            LoadBalancerArn=created["LoadBalancers"][0]["LoadBalancerArn"],
             Protocol="HTTP",
             Port=80,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}],
@@ -123,7 +116,7 @@ class Incident:
             LoadBalancerName="old",
             Listeners=[{"Protocol": "tcp", "LoadBalancerPort": 22, "InstancePort": 22}],
             Subnets=subnet_ids[:1],
-            SecurityGroups=[self.group],
+            SecurityGroups=[app],
         )
         elb.register_instances_with_load_balancer(LoadBalancerName="old", Instances=[{"InstanceId": self.instance_id}])
 
@@ -137,7 +130,7 @@ class Incident:
 
     def _results(self, asked: Json) -> Json:
         queries = list(self.account.backend("logs").queries)
-        rows = self.rows[QUESTIONS[queries.index(asked["queryId"]) % len(QUESTIONS)]]
+        rows = self.rows[list(ROWS)[queries.index(asked["queryId"]) % len(ROWS)]]
         return {
             "status": self.status,
             "statistics": {"bytesScanned": 2e8, "recordsMatched": 1000.0, "recordsScanned": 2e6},
@@ -154,41 +147,32 @@ class Incident:
         return [query.query for query in self.account.backend("logs").queries.values()]
 
 
+_INSIDE, _REMOTE, _INSTANCE = "10.20.2.30", "198.51.100.7", "10.20.1.25"
+
+
+def row(names: str, *values: str) -> dict[str, str]:
+    return dict(zip(names.split(), values, strict=True))
+
+
+_PORTS = "dstport protocol action flows hosts size"
+_PEERS = "srcaddr dstaddr flow_direction flows size"
+_REACHED = "dstaddr dstport protocol flows size"
 ROWS: Mapping[str, list[dict[str, str]]] = {
     "ports_out": [
-        {"dstport": "443", "protocol": "6", "action": "ACCEPT", "flows": "120", "hosts": "3", "size": "2400000"},
-        {"dstport": "53", "protocol": "17", "action": "ACCEPT", "flows": "40", "hosts": "1", "size": "5200"},
+        row(_PORTS, "443", "6", "ACCEPT", "120", "3", "2400000"),
+        row(_PORTS, "53", "17", "ACCEPT", "40", "1", "5200"),
     ],
-    "ports_in": [
-        {"dstport": "22", "protocol": "6", "action": "ACCEPT", "flows": "2", "hosts": "1", "size": "9000"},
-    ],
+    "ports_in": [row(_PORTS, "22", "6", "ACCEPT", "2", "1", "9000")],
     "peers": [
-        {
-            "srcaddr": "10.20.1.25",
-            "dstaddr": "10.20.2.30",
-            "flow_direction": "egress",
-            "flows": "2004",
-            "size": "1.2E5",
-        },
-        {"srcaddr": "198.51.100.7", "dstaddr": "10.20.1.25", "flow_direction": "ingress", "flows": "9", "size": "700"},
-        {"srcaddr": "10.20.1.25", "dstaddr": "198.51.100.7", "flow_direction": "egress", "flows": "9", "size": "4300"},
+        row(_PEERS, _INSTANCE, _INSIDE, "egress", "2004", "1.2E5"),
+        row(_PEERS, _REMOTE, _INSTANCE, "ingress", "9", "700"),
+        row(_PEERS, _INSTANCE, _REMOTE, "egress", "9", "4300"),
     ],
-    "rejected": [
-        {"srcaddr": "203.0.113.77", "dstaddr": "10.20.1.25", "dstport": "3389", "protocol": "6", "flows": "31"},
-    ],
+    "rejected": [row("srcaddr dstaddr dstport protocol flows", "203.0.113.77", _INSTANCE, "3389", "6", "31")],
     "bursts": [
-        {
-            "dstaddr": "10.20.2.30",
-            "protocol": "6",
-            "bin(5m)": "2026-09-14 09:30:00.000",
-            "ports": "998",
-            "packetsSent": "1004",
-        },
+        row("dstaddr protocol bin(5m) ports packetsSent", _INSIDE, "6", "2026-09-14 09:30:00.000", "998", "1004")
     ],
-    "inside": [
-        {"dstaddr": "10.20.2.30", "dstport": "5432", "protocol": "6", "flows": "9", "size": "9000"},
-        {"dstaddr": "10.20.2.30", "dstport": "22", "protocol": "6", "flows": "3", "size": "4000"},
-    ],
+    "inside": [row(_REACHED, _INSIDE, "5432", "6", "9", "9000"), row(_REACHED, _INSIDE, "22", "6", "3", "4000")],
     "remote": [],
 }
 
@@ -438,7 +422,7 @@ def test_an_unknown_instance_fails_unless_the_flow_logs_remember_it(incident: In
     assert code == 0
     assert "A port scan: 998 tcp ports" in out
     incident.findings.clear()
-    incident.rows = {question: [] for question in QUESTIONS}
+    incident.rows = {question: [] for question in ROWS}
     code, out, _ = command("--instance", "i-00000000000000000")
     assert code == 1
     assert "EC2 in account 111122223333, eu-west-1 does not know i-00000000000000000 (any more)." in out

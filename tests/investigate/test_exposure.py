@@ -139,6 +139,8 @@ def test_a_subnet_without_a_table_of_its_own_has_the_main_one() -> None:
     main = table(route("0.0.0.0/0", "igw-9"), name="rtb-main", subnet=None, main=True)
     other = table(name="rtb-other", subnet="subnet-2")
     assert seen(route_tables=[other, main]).interfaces[0].gateway_ids == ("igw-9",)
+    assert seen(route_tables=[main, table()]).interfaces[0].gateway_ids == ()
+    assert seen(route_tables=[other, main | {"VpcId": "vpc-2"}]).interfaces[0].gateway_ids == ()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_groups_the_interface_does_not_have_do_not_count() -> None:
 )
 def test_acl_rules_are_tried_in_the_order_of_their_numbers(rules: list[tuple[int, str, str]], expected: str) -> None:
     replies = acl_rule(1, "allow", "0.0.0.0/0", egress=True)
-    assert arriving(seen(network_acls=[acl(replies, *(acl_rule(*it) for it in rules))])) == expected
+    assert arriving(seen(network_acls=[acl(replies, *(acl_rule(*rule) for rule in rules))])) == expected
 
 
 def test_an_acl_rule_of_other_ports_decides_nothing() -> None:
@@ -381,7 +383,7 @@ def worlds(draw: st.DrawFn) -> tuple[Json, Json, Json]:
     permissions = [permission(*span(), draw(cidr)) for _ in range(draw(st.integers(0, 3)))]
     routes = [route(draw(cidr), draw(st.sampled_from(["igw-1", "vgw-1"]))) for _ in range(draw(st.integers(0, 3)))]
     replies = acl_rule(1, "allow", "0.0.0.0/0", egress=True)
-    unique = {it["DestinationCidrBlock"]: it for it in routes}
+    unique = {entry["DestinationCidrBlock"]: entry for entry in routes}
     return group(*permissions), acl(replies, *rules), table(*unique.values())
 
 
@@ -396,29 +398,34 @@ def test_what_is_said_to_arrive_is_what_the_rules_let_a_packet_do(
         return source in ip_network(cidr)
 
     admitted = any(
-        it["FromPort"] <= port <= it["ToPort"] and covers(it["IpRanges"][0]["CidrIp"]) for it in groups["IpPermissions"]
+        rule["FromPort"] <= port <= rule["ToPort"] and covers(rule["IpRanges"][0]["CidrIp"])
+        for rule in groups["IpPermissions"]
     )
-    inbound = [it for it in rules["Entries"] if not it["Egress"]]
+    inbound = [rule for rule in rules["Entries"] if not rule["Egress"]]
     verdicts = [
-        it["RuleAction"]
-        for it in inbound
-        if covers(it["CidrBlock"]) and it["PortRange"]["From"] <= port <= it["PortRange"]["To"]
+        rule["RuleAction"]
+        for rule in inbound
+        if covers(rule["CidrBlock"]) and rule["PortRange"]["From"] <= port <= rule["PortRange"]["To"]
     ]
-    matching = [it for it in routes["Routes"] if covers(it["DestinationCidrBlock"])]
-    best = max(matching, key=lambda it: ip_network(it["DestinationCidrBlock"]).prefixlen, default={"GatewayId": ""})
-    expected = admitted and verdicts[:1] == ["allow"] and best["GatewayId"] == "igw-1"
+    matching = [entry for entry in routes["Routes"] if covers(entry["DestinationCidrBlock"])]
+    matching.sort(key=lambda entry: ip_network(entry["DestinationCidrBlock"]).prefixlen)
+    routed = [entry["GatewayId"] for entry in matching][-1:] == ["igw-1"]
+    expected = admitted and verdicts[:1] == ["allow"] and routed
 
     found = seen(security_groups=[groups], network_acls=[rules], route_tables=[routes])
-    said = [it for it in found.interfaces[0].openings if it.first <= port <= it.last and it.protocol == "tcp"]
-    assume(not any(" more" in it.sources for it in said))
-    assert any(described_covers(it.sources, packet[0]) for it in said) is expected
+    arrived = found.interfaces[0].openings
+    said = [
+        opening.sources for opening in arrived if opening.protocol == "tcp" and opening.first <= port <= opening.last
+    ]
+    assume(not any(" more" in sources for sources in said))
+    assert any(described_covers(sources, packet[0]) for sources in said) is expected
 
 
 def described_covers(sources: str, address: str) -> bool:
-    """Whether the words for a set of networks include an address."""
+    """Say whether the words for a set of networks include an address."""
     included, _, excepted = sources.partition(" except ")
 
     def listed(text: str) -> bool:
-        return any(ip_address(address) in ip_network(it) for it in text.split(", ") if it)
+        return any(ip_address(address) in ip_network(cidr) for cidr in text.split(", ") if cidr)
 
     return listed(included) and not listed(excepted)

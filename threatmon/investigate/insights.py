@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQu
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -32,28 +33,19 @@ class QueryResult(NamedTuple):
     failure: str | None = None
 
 
+@dataclass(frozen=True)
 class Insights:
     """Logs Insights on one log group.
 
     Gives up after ``seconds`` since the start, or when all queries together have scanned ``max_bytes``.
     """
 
-    def __init__(
-        self,
-        aws: Aws,
-        log_group_name: str,
-        *,
-        seconds: float = 300.0,
-        max_bytes: int = 100 * 10**9,
-        sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._aws = aws
-        self._log_group_name = log_group_name
-        self._seconds = seconds
-        self._max_bytes = max_bytes
-        self._sleep = sleep
-        self._clock = clock
+    aws: Aws
+    log_group_name: str
+    seconds: float = 300.0
+    max_bytes: int = 100 * 10**9
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
     def run(
         self,
@@ -69,7 +61,7 @@ class Insights:
         """
         waiting, running, results = deque(queries), dict[str, str](), dict[str, QueryResult]()
         times = {"startTime": int(start.timestamp()), "endTime": int(end.timestamp())}
-        deadline = self._clock() + self._seconds
+        deadline = self.clock() + self.seconds
         try:
             while left := len(waiting) + len(running):
                 while waiting and len(running) < AT_ONCE and self._start(waiting[0], queries, times, running, results):
@@ -85,11 +77,11 @@ class Insights:
                     results |= {name: result._replace(failure=reason) for name, result in given_up.items()}
                     break
                 if len(waiting) + len(running) == left:
-                    self._sleep(_POLL_SECONDS)
+                    self.sleep(_POLL_SECONDS)
         finally:
             for query_id in running.values():
                 # It may have ended by itself, which is an error.
-                attempt(partial(self._aws.call, "logs", "stop_query", queryId=query_id))
+                attempt(partial(self.aws.call, "logs", "stop_query", queryId=query_id))
         return {name: results[name] for name in queries}
 
     def _start(
@@ -101,8 +93,8 @@ class Insights:
         results: dict[str, QueryResult],
     ) -> bool:
         """Start a query, or say in its result why not; return whether its turn is over."""
-        query = {"logGroupName": self._log_group_name, "queryString": queries[name], **times}
-        started = attempt(partial(self._aws.call, "logs", "start_query", **query))
+        query = {"logGroupName": self.log_group_name, "queryString": queries[name], **times}
+        started = attempt(partial(self.aws.call, "logs", "start_query", **query))
         if not isinstance(started, AwsError):
             running[name] = started["queryId"]
         elif started.code == _TOO_MANY:
@@ -113,7 +105,7 @@ class Insights:
 
     def _poll(self, query_id: str) -> tuple[bool, QueryResult]:
         """Return whether a query has ended, and its result; until then, that is what it has scanned."""
-        got = attempt(partial(self._aws.call, "logs", "get_query_results", queryId=query_id))
+        got = attempt(partial(self.aws.call, "logs", "get_query_results", queryId=query_id))
         if isinstance(got, AwsError):
             return True, QueryResult([], failure=self._explained(got))
         statistics = got.get("statistics") or {}
@@ -127,13 +119,13 @@ class Insights:
         return True, QueryResult(rows, matched, scanned)
 
     def _exhausted(self, scanned: int, deadline: float) -> str | None:
-        if scanned > self._max_bytes:
+        if scanned > self.max_bytes:
             return f"Stopped after {size(scanned)} scanned: look at less time (--hours) or allow more (--max-gb)."
-        if self._clock() >= deadline:
-            return f"Stopped after {self._seconds:.0f} s: look at less time (--hours)."
+        if self.clock() >= deadline:
+            return f"Stopped after {self.seconds:.0f} s: look at less time (--hours)."
         return None
 
     def _explained(self, error: AwsError) -> str:
         if isinstance(error, NotThereError):
-            return f"There is no log group {self._log_group_name} in this account and Region: is the stack deployed?"
+            return f"There is no log group {self.log_group_name} in this account and Region: is the stack deployed?"
         return str(error)

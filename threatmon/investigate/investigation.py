@@ -66,7 +66,13 @@ class Found:
 
 
 def look_into(
-    aws: Aws, settings: Settings, subject: Subject, asked: Insights, *, hours: float | None = None, say: Say = str
+    aws: Aws,
+    settings: Settings,
+    subject: Subject,
+    asked: Insights,
+    *,
+    hours: float | None = None,
+    say: Say = lambda _: None,
 ) -> Found:
     """Find out everything about a subject of the stack's account.
 

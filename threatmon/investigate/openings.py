@@ -33,23 +33,23 @@ class Opening(NamedTuple):
 
 def openings(filters: Sequence[PacketFilter], version: int) -> list[Opening]:
     """Return what all filters together let in from the internet, neighbouring ports as one opening."""
-    # Sets of addresses are slow, and most ports meet the same rules of a filter.
-    passing_once = cache(passing)
+    passing_once = cache(passing)  # sets of addresses are slow, and most ports meet the same rules of a filter
+
+    def reached_from(protocol: str, port: int) -> str:
+        addresses = INTERNET[version]
+        for rules in filters:
+            addresses = addresses & passing_once(tuple(rule for rule in rules if rule.is_about(protocol, port)))
+        return described(addresses, version) if addresses else ""
+
     starts = edges(filters)
     spans = list(zip(starts, [*starts[1:], LAST_PORT + 1], strict=True))
     found: list[Opening] = []
     for protocol in PROTOCOL_NUMBERS:
-
-        def sources(span: tuple[int, int], protocol: str = protocol) -> str:
-            addresses = INTERNET[version]
-            for rules in filters:
-                addresses = addresses & passing_once(tuple(rule for rule in rules if rule.is_about(protocol, span[0])))
-            return described(addresses, version) if addresses else ""
-
-        for reached_from, alike in groupby(spans, key=sources):
+        reached = [(first, end - 1, reached_from(protocol, first)) for first, end in spans]
+        for sources, alike in groupby(reached, key=lambda span: span[2]):
             run = list(alike)
-            if reached_from:
-                found.append(Opening(protocol, run[0][0], run[-1][1] - 1, reached_from))
+            if sources:
+                found.append(Opening(protocol, run[0][0], run[-1][1], sources))
     return found
 
 

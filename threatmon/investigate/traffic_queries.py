@@ -55,15 +55,8 @@ class _Query(NamedTuple):
     limit: int = 50
 
     def text(self, name: FormatName) -> str:
-        return "\n".join(
-            [
-                parse_line(name),
-                f"| filter {self.filter}",
-                f"| stats {self.stats}",
-                f"| sort {self.order} desc",
-                f"| limit {self.limit}",
-            ]
-        )
+        commands = [f"filter {self.filter}", f"stats {self.stats}", f"sort {self.order} desc", f"limit {self.limit}"]
+        return "\n| ".join([parse_line(name), *commands])
 
 
 def queries(name: FormatName, endpoint: Endpoint, remote_addresses: Iterable[str] = ()) -> dict[str, str]:
