@@ -4,20 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import pulumi
 import pulumi_aws as aws
 
 from components.account import account_of
+from threatmon.model.channels import MessageFormat, by_channel
 from threatmon.model.email import mail
 from threatmon.model.event_patterns import AlertRule, alert_rules, compact
 from threatmon.model.location import Location
 from threatmon.model.policies import queue_policy, topic_policy
-from threatmon.model.severity import SeverityName, bands_from
-
-# text: the mail for people; raw: the event as EventBridge has it.
-MessageFormat = Literal["text", "raw"]
+from threatmon.model.severity import SeverityName
 
 _FOURTEEN_DAYS = 14 * 24 * 3600  # the most SQS keeps a message
 _ONE_MEBIBYTE = 1024 * 1024  # the most SQS takes; the provider's 256 KiB would lose larger events
@@ -36,21 +33,6 @@ class AlertSubscriber:
     format: MessageFormat = "text"
     minimum_severity: SeverityName | None = None
     """lowest severity it gets; that of the alerts unless set"""
-
-
-class _Channel(NamedTuple):
-    """What subscribers of one topic have in common."""
-
-    format: MessageFormat
-    minimum_severity: SeverityName
-
-    def suffix(self, usual: SeverityName) -> str:
-        """What its resources' names end in: nothing for the mail of every alert."""
-        words = [
-            "" if self.format == "text" else self.format,
-            "" if self.minimum_severity == usual else self.minimum_severity,
-        ]
-        return "".join(f"-{word}" for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -141,9 +123,8 @@ class FindingAlerts(pulumi.ComponentResource):
         )
 
         subscribers = [*(AlertSubscriber("email", address) for address in args.emails), *args.subscribers]
-        channels = {it: _Channel(it.format, it.minimum_severity or args.minimum_severity) for it in subscribers}
         topics: dict[str, aws.sns.Topic] = {}
-        for channel in sorted(set(channels.values()), key=lambda it: it.suffix(args.minimum_severity)):
+        for channel, listeners in by_channel(subscribers, args.minimum_severity).items():
             suffix = channel.suffix(args.minimum_severity)
             topic = topics[suffix] = aws.sns.Topic(
                 f"{name}-topic{suffix}",
@@ -162,7 +143,7 @@ class FindingAlerts(pulumi.ComponentResource):
             # Without these permissions EventBridge would drop what it cannot deliver.
             permitted = pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access])
             for rule in wanted:
-                if rule.band in bands_from(channel.minimum_severity):
+                if channel.takes(rule.band):
                     aws.cloudwatch.EventTarget(
                         f"{name}-{rule.key}{suffix}",
                         rule=rules[rule.key].name,
@@ -174,16 +155,16 @@ class FindingAlerts(pulumi.ComponentResource):
                         ),
                         opts=permitted,
                     )
-        for subscriber, channel in channels.items():
-            aws.sns.TopicSubscription(
-                f"{name}-{_subscription_name(subscriber)}",
-                topic=topics[channel.suffix(args.minimum_severity)].arn,
-                protocol=subscriber.protocol,
-                endpoint=_endpoint(subscriber),
-                opts=child,
-            )
+            for subscriber in listeners:
+                aws.sns.TopicSubscription(
+                    f"{name}-{_subscription_name(subscriber)}",
+                    topic=topic.arn,
+                    protocol=subscriber.protocol,
+                    endpoint=_endpoint(subscriber),
+                    opts=child,
+                )
 
-        # Sorted by suffix, the mail of every alert comes first.
+        # The mail of every alert comes first.
         self.topic_arn = next(iter(topics.values())).arn
         self.topic_names = {f"topic{suffix}": topic.name for suffix, topic in topics.items()}
         self.dead_letter_queue_url = queue.url

@@ -8,7 +8,8 @@ from threatmon.model.location import Location
 Document = dict[str, Any]
 
 
-def _document(*statements: Document) -> Document:
+def policy_document(*statements: Document) -> Document:
+    """Make a policy document of statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
@@ -24,7 +25,7 @@ def key_policy(location: Location, log_group_name: str) -> Document:
     EventBridge's statement has no source condition, because EventBridge supports none on an encrypted topic:
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
-    return _document(
+    return policy_document(
         _owner_administers_key(location),
         _publishes_encrypted("EventBridgePublishes", "events.amazonaws.com"),
         {
@@ -43,7 +44,7 @@ def alarm_key_policy(location: Location) -> Document:
     """Return the policy of the key that encrypts the alarms' topic.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"""
-    return _document(
+    return policy_document(
         _owner_administers_key(location), _publishes_encrypted("AlarmsPublish", "cloudwatch.amazonaws.com")
     )
 
@@ -74,7 +75,7 @@ def flow_log_trust(location: Location) -> Document:
     The id of a flow log does not exist before the role does, hence the wildcard:
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
     """
-    return _document(
+    return policy_document(
         {
             "Effect": "Allow",
             "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
@@ -94,7 +95,7 @@ def flow_log_write(location: Location, log_group_name: str) -> Document:
     unencrypted and without retention.
     """
     arn = _log_group(location, log_group_name)
-    return _document(
+    return policy_document(
         {
             "Effect": "Allow",
             "Action": [
@@ -110,7 +111,7 @@ def flow_log_write(location: Location, log_group_name: str) -> Document:
 
 def topic_policy(topic_arn: str, owner: str, rule_arns: Sequence[str]) -> Document:
     """Who may use a topic: ``owner``, as in the policy SNS gives every topic, and these rules."""
-    return _document(_owner_administers_topic(topic_arn, owner), _rules_may("sns:Publish", topic_arn, rule_arns))
+    return policy_document(_owner_administers_topic(topic_arn, owner), _rules_may("sns:Publish", topic_arn, rule_arns))
 
 
 def alarm_topic_policy(topic_arn: str, location: Location) -> Document:
@@ -118,7 +119,7 @@ def alarm_topic_policy(topic_arn: str, location: Location) -> Document:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
     """
-    return _document(
+    return policy_document(
         _owner_administers_topic(topic_arn, location.root),
         {
             "Sid": "AlarmsPublish",
@@ -155,7 +156,7 @@ def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> Document:
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    return _document(_rules_may("sqs:SendMessage", queue_arn, rule_arns))
+    return policy_document(_rules_may("sqs:SendMessage", queue_arn, rule_arns))
 
 
 def _rules_may(action: str, resource: str, rule_arns: Sequence[str]) -> Document:
