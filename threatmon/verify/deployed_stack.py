@@ -1,6 +1,6 @@
 """What a deployed stack has in its account: its resources, and AWS's answers about them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from threatmon.aws.errors import AwsError, NotThereError
@@ -33,6 +33,11 @@ class NotDeployedError(ThreatmonError):
 def logical_name(name: str) -> str:
     """Return a resource's name without Pulumi's random suffix."""
     return name.rpartition("-")[0]
+
+
+def names_by_rule(rule_names: Sequence[str]) -> dict[str, str]:
+    """Return the names of deployed rules by the keys they have in the settings (``high-2``)."""
+    return {logical_name(name).removeprefix(ALERTS): name for name in sorted(rule_names, reverse=True)}
 
 
 class DeployedStack:
@@ -87,8 +92,7 @@ class DeployedStack:
 
     def rule_name(self, key: str) -> str | None:
         """Return the name of the deployed rule for one of the settings' (``high-2``)."""
-        wanted = f"{ALERTS}{key}"
-        return next((name for name in sorted(self.output("ruleNames")) if logical_name(name) == wanted), None)
+        return names_by_rule(self.output("ruleNames")).get(key)
 
     def rule_arns(self) -> list[str]:
         """Return the ARNs of the stack's rules."""
