@@ -141,8 +141,8 @@ class Sending:
     def create(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert asked["DetectorId"] == self.stack.outputs["detectorId"]
         if self.refused in asked["FindingTypes"]:
-            error = {"Code": "BadRequestException", "Message": "The request is rejected."}
-            raise ClientError({"Error": error}, "CreateSampleFindings")
+            code, message = "BadRequestException", "The request is rejected."
+            raise ClientError({"Error": {"Code": code, "Message": message}}, "CreateSampleFindings")
         self.types += asked["FindingTypes"]
         return {}
 

@@ -22,7 +22,8 @@ class _PlanTemplate(Template):
 
 def text(values: Mapping[str, str]) -> str:
     """Return the plan with these values: bash, in which all that is no command is a comment."""
-    return _PlanTemplate((files("threatmon.verify") / "port_scan_plan.txt").read_text(encoding="utf-8")).substitute(values)
+    template = files("threatmon.verify") / "port_scan_plan.txt"
+    return _PlanTemplate(template.read_text(encoding="utf-8")).substitute(values)
 
 
 def values_of(stack: str, settings: Settings, account: Location, profile: str | None = None) -> dict[str, str]:
