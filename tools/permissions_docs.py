@@ -19,7 +19,7 @@ _EXAMPLE_STACK = "prod"
 _NOTES = {
     "fleet up": "To take over what a killed run has made.",
     "cost": "With `--measure`; a given volume needs no permission.",
-    "verify": "`cloudwatch:GetMetricData` and `guardduty:CreateSampleFindings` are for `--send` alone.",
+    "verify": "`guardduty:CreateSampleFindings` is for `--send` alone; all else is the same as for `fleet coverage`.",
 }
 
 

@@ -125,7 +125,7 @@ def test_only_the_topics_that_alert_may_be_published_to(stack: dict[str, list[st
         ("sns:Publish", "arn:aws:sns:eu-west-1:111122223333:orders"),
         ("logs:StartQuery", "arn:aws:logs:eu-west-1:111122223333:log-group:/threat-monitor/dev/flow-logs:*"),
         ("events:ListTargetsByRule", "arn:aws:events:eu-west-1:111122223333:rule/other"),
-        ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:other"),
+        ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:threat-monitor-health-1"),
         ("guardduty:GetDetector", "arn:aws:guardduty:eu-west-1:444455556666:detector/1"),
     ],
 )
@@ -161,5 +161,5 @@ def test_other_partitions_and_stacks_have_arns_of_their_own() -> None:
 
 @pytest.mark.parametrize("scope", NAMED, ids=lambda scope: scope.sid)
 def test_a_wildcard_for_a_whole_resource_has_a_reason(scope: Any) -> None:
-    whole = [arn for arn in scope.resources if arn.endswith("/*")]
+    whole = [arn for arn in scope.resources if arn.endswith(("/*", ":alarm:*"))]
     assert bool(scope.why) is bool(whole)
