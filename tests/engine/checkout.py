@@ -20,7 +20,7 @@ from threatmon.emulator.resources import emulated
 
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 _PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "threatmon")
-_CONFIG: Mapping[str, Any] = {
+CONFIG: Mapping[str, Any] = {
     "aws:region": REGION,
     "aws:defaultTags": {"tags": {"project": "threat-monitor", "stack": "dev"}},
     "threat-monitor:alertEmails": [EMAIL],
@@ -48,7 +48,7 @@ def copy_project(folder: Path) -> dict[str, str]:
         "COLUMNS": "120",
         "NO_COLOR": "1",
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMICONFIG_PASSPHRASE": "test",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_HOME": str(folder / "home"),
         "PULUMI_PYTHON_CMD": sys.executable,
@@ -67,7 +67,7 @@ def write_config(folder: Path, stack: str, account_id: str, subnets: Sequence[st
     Keys of the project go without its namespace. What the engine has written beside the config stays.
     """
     config = {
-        **_CONFIG,
+        **CONFIG,
         "aws:allowedAccountIds": [account_id],
         "threat-monitor:subnetIds": list(subnets),
         **{key if ":" in key else f"threat-monitor:{key}": value for key, value in changes.items()},
