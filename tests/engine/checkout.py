@@ -48,7 +48,7 @@ def copy_project(folder: Path) -> dict[str, str]:
         "COLUMNS": "120",
         "NO_COLOR": "1",
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-        "PULUMICONFIG_PASSPHRASE": "test",
+        "PULUMI_CONFIG_PASSPHRASE": "test",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_HOME": str(folder / "home"),
         "PULUMI_PYTHON_CMD": sys.executable,
