@@ -18,7 +18,7 @@ BOUNDARY = "threat-monitor-boundary"
 ENVIRONMENTS = ("canary", "production")
 LONGEST_SESSION = 2 * 3600
 """seconds for which a role can be held: as long as a deployment may take"""
-# Keys have no names; this tag, which the stack files give everything, tells the project's own.
+# Keys have no names; this tag, which the stack files give everything, marks the project's own.
 KEY_TAG = ("project", "threat-monitor")
 
 
@@ -127,7 +127,7 @@ class Grant(NamedTuple):
     reads: str = ""
     """what a preview and a refresh ask, separated by spaces"""
     writes: str = ""
-    """what creating, updating and deleting need besides"""
+    """what creating, updating and deleting need as well"""
     only_if: Mapping[str, str | list[str]] = {}
     """keys of the request and what they must equal"""
 

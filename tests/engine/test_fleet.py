@@ -52,7 +52,7 @@ def unchanged(deployed: Fleet) -> Iterator[Fleet]:
 
 
 def up(fleet: Fleet, *arguments: str, ok: bool) -> list[dict[str, Any]]:
-    """What a rollout tells, one thing after the other."""
+    """The events of a rollout, in their order."""
     return [json.loads(line) for line in fleet.run("up", "--yes", "-o", "json", *arguments, ok=ok).stdout.splitlines()]
 
 

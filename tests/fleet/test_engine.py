@@ -120,7 +120,7 @@ def test_the_terminal_s_ctrl_c_does_not_reach_the_engine(engine: Callable[..., E
 def test_should_this_process_be_killed_no_broken_pipe_kills_the_engine(
     engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    script = "import os, stat; print(*(stat.S_ISFIFO(os.fstat(it).st_mode) for it in (1, 2)))"
+    script = "import os, stat; print(*(stat.S_ISFIFO(os.fstat(stream).st_mode) for stream in (1, 2)))"
     assert engine(script, python=True).run([], str(tmp_path), {}).stdout.split() == ["False", "False"]
 
 
@@ -154,7 +154,7 @@ while True:
             assert stack.read_text(encoding="utf-8") == "ready"
         running.interrupt()
         failures = [run.exception(30) for run in runs]
-    assert [isinstance(it, CommandError) and "code: 3" in str(it) for it in failures] == [True, True]
+    assert [isinstance(error, CommandError) and "code: 3" in str(error) for error in failures] == [True, True]
     assert [Path(f"{stack}.saved").read_text(encoding="utf-8") for stack in stacks] == ["all of it"] * 2
 
 

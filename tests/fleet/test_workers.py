@@ -13,9 +13,9 @@ PATIENCE = 30  # seconds; only a failing test takes as long
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     """Fails the test that leaves a handler behind, and puts it right for the others."""
-    before = [signal.getsignal(it) for it in SIGNALS]
+    before = [signal.getsignal(number) for number in SIGNALS]
     yield
-    left = [signal.getsignal(it) for it in SIGNALS]
+    left = [signal.getsignal(number) for number in SIGNALS]
     for number, handler in zip(SIGNALS, before, strict=True):
         signal.signal(number, handler)
     assert left == before
@@ -127,13 +127,13 @@ def test_afterwards_ctrl_c_means_what_it_meant_before() -> None:
 
 
 def test_after_an_error_too() -> None:
-    before = [signal.getsignal(it) for it in SIGNALS]
+    before = [signal.getsignal(number) for number in SIGNALS]
 
     def fail() -> None:
         with interruptible(threading.Event(), print, nothing):
-            assert [signal.getsignal(it) for it in SIGNALS] != before
+            assert [signal.getsignal(number) for number in SIGNALS] != before
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
         fail()
-    assert [signal.getsignal(it) for it in SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before

@@ -46,8 +46,8 @@ class _Workspace(LocalWorkspace):
 class Workspaces:
     """Opens the project's stacks; its methods may run side by side.
 
-    ``environment_of`` gives what the engine of a stack finds in its environment besides this process's own: the
-    credentials. They are never arguments, which any process on the machine may read.
+    ``environment_of`` gives what the engine of a stack finds in its environment in addition to this process's
+    own: the credentials. They are never arguments, which any process on the machine may read.
     """
 
     engine: Engine
