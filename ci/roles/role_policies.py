@@ -117,15 +117,13 @@ def trust(account: AwsAccount, jobs: TrustedJobs, subjects: Sequence[str]) -> Do
 
 
 class Grant(NamedTuple):
-    """Actions on one kind of resource."""
+    """Actions on one kind of resource; each text is a list, separated by spaces."""
 
     sid: str
-    service: str
-    """of the actions, unless they name theirs"""
-    resources: Sequence[str]
+    resources: str
     """``service:region:resource``, or ``*``"""
     reads: str = ""
-    """what a preview and a refresh ask, separated by spaces"""
+    """what a preview and a refresh ask, of the resources' service unless they name one"""
     writes: str = ""
     """what creating, updating and deleting need as well"""
     only_if: Mapping[str, str | list[str]] = {}
@@ -133,16 +131,15 @@ class Grant(NamedTuple):
 
 
 # Not `threat-monitor-*`: that would be the role of this policy too, which could then write its own.
-_FLOW_LOG_ROLE = ["iam::role/threat-monitor-flow-logs-role-*"]
+_FLOW_LOG_ROLE = "iam::role/threat-monitor-flow-logs-role-*"
+_ROLE_RIGHTS = Grant("FlowLogRoleRights", _FLOW_LOG_ROLE, writes="CreateRole PutRolePolicy")
 # https://docs.aws.amazon.com/guardduty/latest/ug/using-service-linked-roles.html
 _GUARDDUTY = ["guardduty.amazonaws.com", "malware-protection.guardduty.amazonaws.com"]
-_ROLE_RIGHTS = Grant("FlowLogRoleRights", "iam", _FLOW_LOG_ROLE, writes="CreateRole PutRolePolicy")
 GRANTS = (
     # IAM knows no resource for these.
     Grant(
         "NoResourceToNarrowTo",
-        "",
-        ["*"],
+        "*",
         "ec2:DescribeFlowLogs guardduty:ListDetectors kms:ListAliases logs:DescribeLogGroups "
         "logs:DescribeQueryDefinitions sns:GetSubscriptionAttributes",
         "guardduty:CreateDetector kms:CreateKey logs:DeleteQueryDefinition logs:PutQueryDefinition "
@@ -150,31 +147,22 @@ GRANTS = (
     ),
     Grant(
         "Alarms",
-        "cloudwatch",
-        ["cloudwatch:*:alarm:threat-monitor-health-*"],
+        "cloudwatch:*:alarm:threat-monitor-health-*",
         "DescribeAlarms ListTagsForResource",
         "DeleteAlarms PutMetricAlarm TagResource UntagResource",
     ),
-    Grant(
-        "Dashboards",
-        "cloudwatch",
-        ["cloudwatch::dashboard/threat-monitor-*"],
-        "GetDashboard",
-        "DeleteDashboards PutDashboard",
-    ),
+    Grant("Dashboards", "cloudwatch::dashboard/threat-monitor-*", "GetDashboard", "DeleteDashboards PutDashboard"),
     # An account has one in a Region.
     Grant(
         "Detector",
-        "guardduty",
-        ["guardduty:*:detector/*"],
+        "guardduty:*:detector/*",
         "GetDetector ListTagsForResource",
         "DeleteDetector TagResource UntagResource UpdateDetector",
     ),
-    Grant("WhatFlowLogsWatch", "ec2", ["ec2:*:subnet/*", "ec2:*:vpc/*"], writes="CreateFlowLogs"),
-    Grant("FlowLogs", "ec2", ["ec2:*:vpc-flow-log/*"], writes="CreateFlowLogs CreateTags DeleteFlowLogs DeleteTags"),
+    Grant("WhatFlowLogsWatch", "ec2:*:subnet/* ec2:*:vpc/*", writes="CreateFlowLogs"),
+    Grant("FlowLogs", "ec2:*:vpc-flow-log/*", writes="CreateFlowLogs CreateTags DeleteFlowLogs DeleteTags"),
     Grant(
         "FlowLogRole",
-        "iam",
         _FLOW_LOG_ROLE,
         "GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies ListRoleTags",
         "DeleteRole DeleteRolePolicy ListInstanceProfilesForRole TagRole UntagRole UpdateAssumeRolePolicy UpdateRole "
@@ -183,7 +171,6 @@ GRANTS = (
     _ROLE_RIGHTS,
     Grant(
         "FlowLogRoleForFlowLogsAlone",
-        "iam",
         _FLOW_LOG_ROLE,
         writes="PassRole",
         only_if={"iam:PassedToService": "vpc-flow-logs.amazonaws.com"},
@@ -191,54 +178,47 @@ GRANTS = (
     # A first detector makes these.
     Grant(
         "GuardDutysOwnRoles",
-        "iam",
-        [f"iam::role/aws-service-role/{service}/*" for service in _GUARDDUTY],
+        " ".join(f"iam::role/aws-service-role/{service}/*" for service in _GUARDDUTY),
         writes="CreateServiceLinkedRole",
         only_if={"iam:AWSServiceName": _GUARDDUTY},
     ),
     # A new key's tags may take five minutes to count: https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
     Grant(
         "Keys",
-        "kms",
-        ["kms:*:key/*"],
+        "kms:*:key/*",
         "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags",
         "CreateAlias DeleteAlias EnableKeyRotation TagResource UpdateAlias",
     ),
     Grant(
         "TaggedKeys",
-        "kms",
-        ["kms:*:key/*"],
+        "kms:*:key/*",
         writes="DisableKey DisableKeyRotation EnableKey PutKeyPolicy ScheduleKeyDeletion UntagResource "
         "UpdateKeyDescription",
         only_if={f"aws:ResourceTag/{KEY_TAG[0]}": KEY_TAG[1]},
     ),
-    Grant("KeyAliases", "kms", ["kms:*:alias/threat-monitor-*"], writes="CreateAlias DeleteAlias UpdateAlias"),
+    Grant("KeyAliases", "kms:*:alias/threat-monitor-*", writes="CreateAlias DeleteAlias UpdateAlias"),
     Grant(
         "LogGroups",
-        "logs",
-        ["logs:*:log-group:/threat-monitor/*"],
+        "logs:*:log-group:/threat-monitor/*",
         "ListTagsForResource",
         "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey PutRetentionPolicy "
         "TagResource UntagResource",
     ),
     Grant(
         "DeadLetters",
-        "sqs",
-        ["sqs:*:threat-monitor-alerts-dead-letters-*"],
+        "sqs:*:threat-monitor-alerts-dead-letters-*",
         "GetQueueAttributes ListQueueTags",
         "CreateQueue DeleteQueue SetQueueAttributes TagQueue UntagQueue",
     ),
     Grant(
         "Rules",
-        "events",
-        ["events:*:rule/threat-monitor-alerts-*"],
+        "events:*:rule/threat-monitor-alerts-*",
         "DescribeRule ListTagsForResource ListTargetsByRule",
         "DeleteRule PutRule PutTargets RemoveTargets TagResource UntagResource",
     ),
     Grant(
         "Topics",
-        "sns",
-        ["sns:*:threat-monitor-*"],
+        "sns:*:threat-monitor-*",
         "GetTopicAttributes ListTagsForResource",
         "CreateTopic DeleteTopic SetTopicAttributes Subscribe TagResource UntagResource",
     ),
@@ -266,10 +246,9 @@ def deploy_policy(account: AwsAccount, *, bounded: bool = False) -> Document:
 
 def boundary_policy(account: AwsAccount) -> Document:
     """Return the most that the flow logs' role can ever do, whatever its own policy says: write the log groups."""
+    grant = Grant("FlowLogsWrite", "logs:*:log-group:/threat-monitor/*")
     actions = "CreateLogStream DescribeLogGroups DescribeLogStreams PutLogEvents"
-    return policy_document(
-        _statement(account, Grant("FlowLogsWrite", "logs", ["logs:*:log-group:/threat-monitor/*"]), actions)
-    )
+    return policy_document(_statement(account, grant, actions))
 
 
 def state_policy(account: AwsAccount, bucket: str, key_arn: str | None = None, *, write: bool = False) -> Document:
@@ -291,11 +270,12 @@ def state_policy(account: AwsAccount, bucket: str, key_arn: str | None = None, *
 
 
 def _statement(account: AwsAccount, grant: Grant, actions: str) -> Document:
+    service = grant.resources.partition(":")[0]
     statement: Document = {
         "Sid": grant.sid,
         "Effect": "Allow",
-        "Action": sorted(action if ":" in action else f"{grant.service}:{action}" for action in actions.split()),
-        "Resource": [_arn(account, resource) for resource in grant.resources],
+        "Action": sorted(action if ":" in action else f"{service}:{action}" for action in actions.split()),
+        "Resource": [_arn(account, resource) for resource in grant.resources.split()],
     }
     return statement | ({"Condition": {"StringEquals": dict(grant.only_if)}} if grant.only_if else {})
 
