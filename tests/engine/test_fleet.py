@@ -23,13 +23,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-@pytest.fixture
-def eight(tmp_path: Path) -> Iterator[Fleet]:
-    """Eight stacks that do not exist yet: a canary, and waves of two, four and one."""
-    with new_fleet(tmp_path, [f"s{number}" for number in range(8)]) as fleet:
-        yield fleet
-
-
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Twenty deployed stacks that the tests of this module share, and an account for a new one."""
@@ -89,17 +82,6 @@ def test_twenty_stacks_are_deployed_and_then_there_is_nothing_left_to_do(deploye
     }
 
 
-def test_the_canary_goes_first_and_each_wave_waits_for_the_one_before(eight: Fleet) -> None:
-    events = up(eight, "--canary", "s5", ok=True)
-    [planned] = [event["waves"] for event in events if event["event"] == "planned"]
-    assert planned == [["s5"], ["s0", "s1"], ["s2", "s3", "s4", "s6"], ["s7"]]
-    wave_of = {stack: number for number, wave in enumerate(planned) for stack in wave}
-    began = [wave_of[event["stack"]] for event in events if event["event"] == "started"]
-    assert began == sorted(began)
-    assert states(events) == dict.fromkeys(wave_of, "updated")
-    assert complete(eight)
-
-
 def test_comments_in_stack_files_outlive_the_creation_of_the_stacks(fleet: Fleet) -> None:
     file = fleet.folder / "Pulumi.s0.yaml"
     file.write_text(f"# why this account\n{file.read_text()}")
@@ -151,23 +133,6 @@ def test_a_failing_canary_stops_everything_and_the_next_run_completes(fleet: Fle
 
     assert set(states(up(fleet, ok=True)).values()) == {"updated"}
     assert complete(fleet)
-
-
-def test_a_failure_in_wave_2_leaves_wave_3_untouched_and_the_next_run_completes(eight: Fleet) -> None:
-    eight.providers["s4"].fail_next(RULE, "LimitExceededException: too many rules")
-    events = up(eight, "--parallel", "4", ok=False)
-    assert [event["waves"] for event in events if event["event"] == "planned"] == [
-        [["s0"], ["s1", "s2"], ["s3", "s4", "s5", "s6"], ["s7"]]
-    ]
-    assert states(events)["s4"] == "failed"
-    assert states(events)["s7"] == "not started"
-    assert inventory(eight.accounts["s7"]) == {}
-
-    events = up(eight, ok=True)
-    assert {"s4", "s7"} <= states(events).keys()
-    assert not {"s0", "s1", "s2"} & states(events).keys()  # they are up to date
-    assert set(states(events).values()) == {"updated"}
-    assert complete(eight)
 
 
 def test_the_wrong_account_is_refused_before_any_change(fleet: Fleet) -> None:

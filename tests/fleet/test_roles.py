@@ -1,12 +1,14 @@
-"""Against moto's STS, which takes any identity, and a server that gives tokens as GitHub's does."""
+"""Against moto's STS, which takes any identity."""
 
+import io
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request
 
 import boto3
 import pytest
@@ -58,60 +60,43 @@ def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sts]:
         yield sts
 
 
-class GitHub(ThreadingHTTPServer):
+class GitHub:
     """Gives tokens, a new one each time; with a ``status`` of its own, it gives none."""
 
+    variables: ClassVar[dict[str, str]] = {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example.com/?api-version=2.0",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t0k3n",
+    }
+
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
-        self.asked: list[tuple[str, dict[str, list[str]], str | None]] = []
+        self.asked: list[tuple[str, str | None]] = []
         self.status = 200
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/token?api-version=2.0"
-
-
-class _Answering(BaseHTTPRequestHandler):
-    server: GitHub  # pyright: ignore[reportIncompatibleVariableOverride] - the one that made it
-
-    def do_GET(self) -> None:
-        """The next token."""
-        asked = urlsplit(self.path)
-        self.server.asked.append((asked.path, parse_qs(asked.query), self.headers["Authorization"]))
-        body = json.dumps({"value": f"token-{len(self.server.asked)}"}).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class has it so
-        """Says nothing."""
+    def urlopen(self, request: Request, timeout: float) -> io.BytesIO:
+        assert timeout > 0
+        self.asked.append((request.full_url, request.get_header("Authorization")))
+        if self.status != 200:
+            raise HTTPError(request.full_url, self.status, "Forbidden", Message(), None)
+        return io.BytesIO(json.dumps({"value": f"token-{len(self.asked)}"}).encode())
 
 
 @pytest.fixture
-def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+def github(monkeypatch: pytest.MonkeyPatch) -> GitHub:
     """A job on GitHub that may ask for tokens."""
-    with GitHub() as server:
-        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", server.url)
-        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t0k3n")
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def variables(github: GitHub) -> dict[str, str]:
-    return {"ACTIONS_ID_TOKEN_REQUEST_URL": github.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t0k3n"}
+    github = GitHub()
+    monkeypatch.setattr(roles, "urlopen", github.urlopen)
+    for name, value in github.variables.items():
+        monkeypatch.setenv(name, value)
+    return github
 
 
 # -- the identity -----------------------------------------------------------------------------------------------------
 
 
 def test_github_is_asked_for_a_new_token_each_time(github: GitHub) -> None:
-    assert [roles.identity_token(variables(github)) for _ in range(3)] == ["token-1", "token-2", "token-3"]
-    query = {"api-version": ["2.0"], "audience": ["sts.amazonaws.com"]}
-    assert github.asked == [("/token", query, "bearer t0k3n")] * 3
+    assert [roles.identity_token(github.variables) for _ in range(3)] == ["token-1", "token-2", "token-3"]
+    url = "https://token.example.com/?api-version=2.0&audience=sts.amazonaws.com"
+    assert github.asked == [(url, "bearer t0k3n")] * 3
 
 
 def test_a_token_file_is_read_each_time(tmp_path: Path) -> None:
@@ -123,18 +108,15 @@ def test_a_token_file_is_read_each_time(tmp_path: Path) -> None:
     assert found == ["first", "second"]
 
 
-def test_a_token_may_be_a_variable() -> None:
+def test_a_token_may_be_a_variable_and_without_ci_there_is_none() -> None:
     assert roles.identity_token({"AWS_ID_TOKEN": "given", "ID_TOKEN": "another"}) == "given"
-
-
-def test_without_ci_there_is_no_token() -> None:
     assert roles.identity_token({"HOME": "/"}) is None
 
 
 def test_if_github_gives_no_token_the_message_says_so_without_the_one_that_asks(github: GitHub) -> None:
     github.status = 403
     with pytest.raises(UsageError, match=r"identity token.*HTTP Error 403") as error:
-        roles.identity_token(variables(github))
+        roles.identity_token(github.variables)
     assert "t0k3n" not in str(error.value)
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from redrive.dead_letter_stack import DeadLetterStack
 from scripted_account import ScriptedAccount
 
-from threatmon.aws.errors import AwsError
 from threatmon.aws.reader import Aws
 from threatmon.redrive.dead_letters import harmless
 from threatmon.redrive.publisher import Publisher
@@ -156,14 +155,3 @@ def test_a_listing_that_fails_hides_nothing_it_has_seen(stack: DeadLetterStack) 
     with pytest.raises(Interruption):
         Queue(stack.aws.aws, stack.url).peek()
     assert (stack.hidden, len(stack.queued)) == ([], 12)
-
-
-def test_a_refused_deletion_ends_the_run_with_one_message_sent_and_still_queued(stack: DeadLetterStack) -> None:
-    for body in ("one", "two", "three"):
-        stack.put(body)
-    stack.aws.refuse("sqs:DeleteMessage")
-    statuses: dict[str, RedriveStatus] = {}
-    with pytest.raises(AwsError, match="Permission sqs:DeleteMessage is missing: no"):
-        list(send_again(Queue(stack.aws.aws, stack.url), Publisher(stack.aws.aws, stack.topic), statuses))
-    assert [status.state for status in statuses.values()] == ["sent again, but not deleted"]
-    assert (len(stack.published()), len(stack.queued)) == (1, 3)
