@@ -173,8 +173,14 @@ class StackInAccount:
             DeliverLogsPermissionArn=self.flow_log.deliver_logs_permission_arn,
         )
 
-    def delete_subnet(self) -> None:
+    def delete_detector(self) -> None:
+        self.client("guardduty").delete_detector(DetectorId=self.outputs["detectorId"])
+
+    def delete_flow_log(self) -> None:
         self.client("ec2").delete_flow_logs(FlowLogIds=[self.flow_log.id])
+
+    def delete_subnet(self) -> None:
+        self.delete_flow_log()
         self.client("ec2").delete_subnet(SubnetId=SUBNET)
 
     def unconfirm(self, endpoint: str = EMAIL) -> None:

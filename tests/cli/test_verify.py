@@ -101,13 +101,6 @@ def test_credentials_of_another_account_are_refused(deploy: Deploy, threatmon: R
     assert "allows 444455556666" in err
 
 
-def test_expired_credentials_end_the_command_before_a_line(deploy: Deploy, threatmon: RunCommand) -> None:
-    deploy().aws.refuse("sts:GetCallerIdentity", "ExpiredToken")
-    code, out, err = threatmon("verify")
-    assert (code, out) == (1, "")
-    assert "have expired" in err
-
-
 def test_a_stack_that_is_not_deployed_says_so(
     deploy: Deploy, threatmon: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,11 +215,7 @@ def test_the_document_holds_types_steps_and_what_could_not_be_tried(sending: Sen
         "arrived": True,
         "error": "",
         "types": {"medium": "Recon:EC2/Portscan"},
-        "steps": [
-            {"step": "rule medium matched", "count": 1, "seconds": 30},
-            {"step": "rule medium handed over", "count": 1, "seconds": 30},
-            {"step": "topic delivered", "count": 1, "seconds": 45},
-        ],
+        "seconds": {"rule medium matched": 30, "rule medium handed over": 30, "topic delivered": 45},
         "missing": [],
         "failures": [],
     }
@@ -241,7 +230,7 @@ def test_each_band_has_a_sample_of_its_usual_severity_and_every_subscriber_is_co
     send.topic("-raw", 15, 2)
     send.topic("-critical", 15, 1)
     sent = send.sent()
-    assert (sent["arrived"], len(sent["steps"])) == (True, 7)
+    assert (sent["arrived"], len(sent["seconds"])) == (True, 7)
     assert list(sent["types"]) == [rule.key for rule in rules_of(settings_of(send.stack.file))]
     assert [name.split(":")[0] for name in send.types] == ["Backdoor", "AttackSequence"]
 
@@ -295,8 +284,7 @@ def test_what_was_counted_before_the_samples_does_not_count(sending: Send) -> No
         send.count(-1, "AWS/Events", metric, send.stack.rule("medium"), 3)
     send.count(-1, "AWS/SNS", "NumberOfNotificationsDelivered", send.stack.topic.split(":")[-1], 3)
     sent = send.sent("--timeout", "1")
-    assert sent["steps"] == sent["failures"] == []
-    assert len(sent["missing"]) == 3
+    assert (sent["seconds"], sent["failures"], len(sent["missing"])) == ({}, [], 3)
 
 
 def test_a_type_guardduty_makes_no_sample_of_is_said_and_the_others_are_followed(sending: Send) -> None:

@@ -99,19 +99,6 @@ def test_a_flow_log_of_somebody_else_is_left_alone() -> None:
     assert checks.flow_log(settings(), GROUP, [other]).found == f"no flow log to {GROUP}; 1 to other destinations"
 
 
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        ({"retentionInDays": None}, "retentionInDays is not set, expected 365"),
-        ({"kmsKeyId": None}, "kmsKeyId is not set, expected a key of yours"),
-    ],
-)
-def test_a_log_group_keeps_what_it_should_as_it_should(change: dict[str, Any], found: str) -> None:
-    answer = {"retentionInDays": 365, "logGroupClass": "STANDARD", "kmsKeyId": KEY_ARN}
-    assert failure(checks.log_group(settings(), answer)) is None
-    assert failure(checks.log_group(settings(), answer | change)) == found
-
-
 def test_a_log_group_of_another_class_has_to_be_replaced() -> None:
     answer = {"retentionInDays": 365, "logGroupClass": "INFREQUENT_ACCESS", "kmsKeyId": KEY_ARN}
     result = checks.log_group(settings(), answer)

@@ -1,7 +1,7 @@
 """Each way a deployment can be broken, and the check that says so; what the checks ask of AWS."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -102,14 +102,11 @@ class Break(NamedTuple):
     do: Callable[[StackInAccount], object]
     found: str
     """what the first of the checks says"""
-    todo: str
-    checks: tuple[str, ...]
+    checks: Sequence[str]
     """the checks that fail"""
-    without_outputs: tuple[str, ...] | None = None
-    """the same if the stack is found by the names of its resources, if they are others"""
-
-
-REFRESH = "`pulumi up --refresh`"
+    todo: str = "`pulumi up --refresh`"
+    without_outputs: Sequence[str] = ()
+    """the checks that fail if the stack is found by the names of its resources, if they are others"""
 
 
 def change_transformer(stack: StackInAccount) -> None:
@@ -124,159 +121,115 @@ def empty_topic(stack: StackInAccount, suffix: str) -> None:
         stack.client("events").remove_targets(Rule=name, Ids=ids)
 
 
+UNSET_KEY = "key is not set, expected a key of yours"
+CONFIRM = f"aws sns confirm-subscription --topic-arn arn:aws:sns:eu-west-1:{ACCOUNT}:threat-monitor-"
+QUEUE = ["dead-letter queue", "dead-letter queue policy", "dead-letter queue encryption", "key"]
+TOPIC = ["topic policy", "topic encryption", SUBSCRIPTION, "topic further subscriptions", "key"]
+TARGETS = [TARGET, "topic target of rule critical"]
+WORDS = ("undelivered-high", "undelivered-critical", "undeliverable-topic", "dead-letters", "old-dead-letters")
+ALARMS = [f"alarm {word}" for word in (*WORDS, "no-flow-logs")]
+ALARM_SUBSCRIPTION = "alarm subscription ops@example.com"
+
+S = StackInAccount
 BREAKS: dict[str, Break] = {
     "the detector is suspended": Break(
-        lambda s: s.set_detector(Enable=False), "Status is DISABLED, expected ENABLED", REFRESH, ("detector",)
+        lambda s: s.set_detector(Enable=False), "Status is DISABLED, expected ENABLED", ["detector"]
     ),
-    "the detector is gone": Break(
-        lambda s: s.client("guardduty").delete_detector(DetectorId=s.outputs["detectorId"]),
-        "is not there (",
-        REFRESH,
-        ("detector", "protection plans"),
-    ),
+    "the detector is gone": Break(S.delete_detector, "is not there (", ["detector", "protection plans"]),
     "a plan is switched on": Break(
-        lambda s: s.set_features(RDS_LOGIN_EVENTS="ENABLED"),
-        "rds is on, expected off",
-        "billed",
-        ("protection plans",),
+        lambda s: s.set_features(RDS_LOGIN_EVENTS="ENABLED"), "rds is on, expected off", ["protection plans"], "billed"
     ),
-    "the flow log is gone": Break(
-        lambda s: s.client("ec2").delete_flow_logs(FlowLogIds=[s.flow_log.id]),
-        "no flow log to /threat-monitor/dev/flow-logs",
-        REFRESH,
-        (FLOW_LOG,),
-    ),
+    "the flow log is gone": Break(S.delete_flow_log, "no flow log to /threat-monitor/dev/flow-logs", [FLOW_LOG]),
     "the subnet is gone": Break(
-        lambda s: s.delete_subnet(), "the account has no such subnet in this Region", "Fix subnetIds", (FLOW_LOG,)
+        S.delete_subnet, "the account has no such subnet in this Region", [FLOW_LOG], "Fix subnetIds"
     ),
     "the flow log cannot deliver": Break(
-        lambda s: s.forbid_writing(),
-        "DeliverLogsStatus is FAILED, expected SUCCESS (Access error)",
-        REFRESH,
-        (FLOW_LOG,),
+        S.forbid_writing, "DeliverLogsStatus is FAILED, expected SUCCESS (Access error)", [FLOW_LOG]
     ),
     "the subnet is logged twice": Break(
-        lambda s: s.add_flow_log(),
+        S.add_flow_log,
         "2 flow logs to /threat-monitor/dev/flow-logs",
-        "aws ec2 delete-flow-logs --flow-log-ids fl-",
-        (FLOW_LOG,),
+        [FLOW_LOG],
+        "delete-flow-logs --flow-log-ids fl-",
     ),
     "records are kept for less time": Break(
         lambda s: s.client("logs").put_retention_policy(logGroupName=s.group, retentionInDays=30),
         "retentionInDays is 30, expected 365",
-        REFRESH,
-        ("log group",),
+        ["log group"],
     ),
     "the log group is gone": Break(
-        lambda s: s.client("logs").delete_log_group(logGroupName=s.group),
-        "is not there",
-        REFRESH,
-        ("log group", FLOW_LOG),
+        lambda s: s.client("logs").delete_log_group(logGroupName=s.group), "is not there", ["log group", FLOW_LOG]
     ),
-    "records are encrypted with another key": Break(
-        lambda s: s.use_another_key(), "one key expected for all", REFRESH, ("key",)
-    ),
+    "records are encrypted with another key": Break(S.use_another_key, "one key expected for all", ["key"]),
     "the key shuts EventBridge out": Break(
-        lambda s: s.shut_eventbridge_out(),
+        S.shut_eventbridge_out,
         "does not let EventBridge use it",
+        ["key"],
         "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey* in it, without source conditions",
-        ("key",),
     ),
     "the key is to be deleted": Break(
         lambda s: s.client("kms").schedule_key_deletion(KeyId=s.key.rpartition("/")[2]),
         "is PendingDeletion",
+        ["key"],
         "aws kms cancel-key-deletion",
-        ("key",),
     ),
-    "the topic is not encrypted": Break(
-        lambda s: s.set_topic("KmsMasterKeyId", ""),
-        "key is not set, expected a key of yours",
-        REFRESH,
-        ("topic encryption",),
-    ),
-    "the queue is not encrypted": Break(
-        lambda s: s.decrypt_queue(),
-        "key is not set, expected a key of yours",
-        REFRESH,
-        ("dead-letter queue encryption",),
-    ),
+    "the topic is not encrypted": Break(lambda s: s.set_topic("KmsMasterKeyId", ""), UNSET_KEY, ["topic encryption"]),
+    "the queue is not encrypted": Break(S.decrypt_queue, UNSET_KEY, ["dead-letter queue encryption"]),
     "a rule is disabled": Break(
         lambda s: s.client("events").disable_rule(Name=s.rule()),
         "is DISABLED",
+        ["rule high"],
         "aws events enable-rule --name threat-monitor-alerts-high-",
-        ("rule high",),
     ),
-    "a rule's pattern is changed": Break(
-        lambda s: s.change_pattern(), "matches other findings, by detail.severity", REFRESH, ("rule high",)
-    ),
-    "a rule is gone": Break(lambda s: s.delete_rule(), "", REFRESH, ("rule high", TARGET)),
+    "a rule's pattern is changed": Break(S.change_pattern, "matches other findings, by detail.severity", ["rule high"]),
+    "a rule is gone": Break(S.delete_rule, "", ["rule high", TARGET]),
     "a rule is left from another time": Break(
-        lambda s: s.add_rule("left-over"), "left-over: not in", "delete what an interrupted", ("further rules",)
+        lambda s: s.add_rule("left-over"), "left-over: not in", ["further rules"], "what an interrupted deployment left"
     ),
     "a rule's replacement was interrupted": Break(
         lambda s: s.add_rule("threat-monitor-alerts-high-fffffff"),
         "threat-monitor-alerts-high-fffffff: not in the stack file",
-        "delete what an interrupted",
-        ("further rules",),
-        # The stranger belongs to nobody's state, so the topic's and queue's policies do not let it in.
-        ("further rules", "topic policy", "dead-letter queue policy"),
+        ["further rules"],
+        "what an interrupted deployment left",
+        ["further rules", "topic policy", "dead-letter queue policy"],  # which do not let it in
     ),
-    "a target is gone": Break(lambda s: s.remove_target(), "no target on arn:aws:sns:", REFRESH, (TARGET,)),
-    "a mail is worded otherwise": Break(
-        change_transformer, "its message is not the configured one", REFRESH, (TARGET,)
-    ),
+    "a target is gone": Break(S.remove_target, "no target on arn:aws:sns:", [TARGET]),
+    "a mail is worded otherwise": Break(change_transformer, "its message is not the configured one", [TARGET]),
     "a target drops what it cannot deliver": Break(
         lambda s: s.put_target(without="DeadLetterConfig"),
         "what cannot be delivered does not go to arn:aws:sqs:",
-        REFRESH,
-        (TARGET,),
+        [TARGET],
     ),
     "the topic lets in one rule alone": Break(
-        lambda s: s.allow_one_rule(),
+        S.allow_one_rule,
         "sns:Publish is not allowed to threat-monitor-alerts-high-",
+        ["topic policy"],
         "lost or dead-lettered",
-        ("topic policy",),
     ),
-    "the topic is gone": Break(
-        lambda s: s.client("sns").delete_topic(TopicArn=s.topic),
-        "is not there (",
-        REFRESH,
-        ("topic policy", "topic encryption", SUBSCRIPTION, "topic further subscriptions", "key"),
-    ),
+    "the topic is gone": Break(lambda s: s.client("sns").delete_topic(TopicArn=s.topic), "is not there (", TOPIC),
     "the dead-letter queue lets nothing in": Break(
         lambda s: s.set_queue(Policy=""),
         "sqs:SendMessage is not allowed to threat-monitor-alerts-",
+        ["dead-letter queue policy"],
         "lost or dead-lettered",
-        ("dead-letter queue policy",),
     ),
     "the dead-letter queue is gone": Break(
         lambda s: s.client("sqs").delete_queue(QueueUrl=s.queue),
         "is not there (",
-        REFRESH,
-        ("dead-letter queue", "dead-letter queue policy", "dead-letter queue encryption", "key"),
-        (
-            "dead-letter queue",
-            "dead-letter queue policy",
-            "dead-letter queue encryption",
-            "key",
-            TARGET,
-            "topic target of rule critical",
-        ),
+        QUEUE,
+        without_outputs=[*QUEUE, *TARGETS],
     ),
     "a finding waits in the dead-letter queue": Break(
         lambda s: s.client("sqs").send_message(QueueUrl=s.queue, MessageBody="{}"),
         "not delivered: 1",
+        ["dead-letter queue"],
         "threatmon redrive",
-        ("dead-letter queue",),
     ),
     "a subscription is not confirmed": Break(
-        lambda s: s.unconfirm(),
-        "is not confirmed, so nothing arrives",
-        f"aws sns confirm-subscription --topic-arn arn:aws:sns:eu-west-1:{ACCOUNT}:threat-monitor-alerts-topic-",
-        (SUBSCRIPTION,),
+        S.unconfirm, "is not confirmed, so nothing arrives", [SUBSCRIPTION], f"{CONFIRM}alerts-topic-"
     ),
     "a subscription is gone": Break(
-        lambda s: s.unsubscribe(), "is not there", f"{REFRESH} sends a new invitation", (SUBSCRIPTION,)
+        S.unsubscribe, "is not there", [SUBSCRIPTION], "`pulumi up --refresh` sends a new invitation"
     ),
 }
 ALARM_BREAKS: dict[str, Break] = {
@@ -285,73 +238,52 @@ ALARM_BREAKS: dict[str, Break] = {
             AlarmName=s.alarm("dead-letters"), StateValue="ALARM", StateReason="1 datapoint was greater than 0"
         ),
         "ALARM: 1 datapoint was greater than 0",
+        ["alarm dead-letters"],
         "Findings wait in the dead-letter queue.",
-        ("alarm dead-letters",),
     ),
     "an alarm is silenced": Break(
         lambda s: s.client("cloudwatch").disable_alarm_actions(AlarmNames=[s.alarm("dead-letters")]),
         "notifies nobody: its actions are disabled",
+        ["alarm dead-letters"],
         "aws cloudwatch enable-alarm-actions --alarm-names threat-monitor-health-dead-letters-",
-        ("alarm dead-letters",),
     ),
     "an alarm is gone": Break(
         lambda s: s.client("cloudwatch").delete_alarms(AlarmNames=[s.alarm("undelivered-high")]),
         "is not there",
-        REFRESH,
-        ("alarm undelivered-high",),
-    ),
-    "whoever gets the alarms has not confirmed": Break(
-        lambda s: s.unconfirm("ops@example.com"),
-        "is not confirmed",
-        f"aws sns confirm-subscription --topic-arn arn:aws:sns:eu-west-1:{ACCOUNT}:threat-monitor-health-topic-",
-        ("alarm subscription ops@example.com",),
+        ["alarm undelivered-high"],
     ),
     "no alarm is left": Break(
         lambda s: s.client("cloudwatch").delete_alarms(AlarmNames=s.outputs["alarmNames"]),
         "is not there",
-        REFRESH,
-        (
-            "alarm undelivered-high",
-            "alarm undelivered-critical",
-            "alarm undeliverable-topic",
-            "alarm dead-letters",
-            "alarm old-dead-letters",
-            "alarm no-flow-logs",
-            "alarm subscription ops@example.com",
-            "alarm further subscriptions",
-        ),
+        [*ALARMS, ALARM_SUBSCRIPTION, "alarm further subscriptions"],
+    ),
+    "whoever gets the alarms has not confirmed": Break(
+        lambda s: s.unconfirm("ops@example.com"),
+        "is not confirmed",
+        [ALARM_SUBSCRIPTION],
+        f"{CONFIRM}health-topic-",
     ),
 }
 CHANNEL_BREAKS: dict[str, Break] = {
     "a raw target rewords the event": Break(
         lambda s: s.put_target(s.topic_like("-raw"), InputPath="$.detail"),
         "its message is not the configured one",
-        REFRESH,
-        ("topic-raw target of rule high",),
+        ["topic-raw target of rule high"],
     ),
     "nothing is sent to the raw topic": Break(
         lambda s: empty_topic(s, "-raw"),
         "no rule sends to a topic-raw",
-        REFRESH,
-        (
-            "topic-raw target of rule high",
-            "topic-raw target of rule critical",
-            "topic-raw policy",
-            "topic-raw encryption",
+        [
+            *(subject.replace("topic", "topic-raw", 1) for subject in (*TARGETS, *TOPIC) if subject != SUBSCRIPTION),
             RAW_SUBSCRIPTION,
-            "topic-raw further subscriptions",
             "further rules",
-            "key",
-        ),
+        ],
     ),
     "a chat tool has not confirmed": Break(
-        lambda s: s.unconfirm(TOKEN), "is not confirmed", "confirm-subscription", (RAW_SUBSCRIPTION,)
+        lambda s: s.unconfirm(TOKEN), "is not confirmed", [RAW_SUBSCRIPTION], "confirm-subscription"
     ),
     "a subscriber of grave findings is gone": Break(
-        lambda s: s.unsubscribe("boss@example.com"),
-        "is not there",
-        REFRESH,
-        ("topic-critical subscription boss@example.com",),
+        lambda s: s.unsubscribe("boss@example.com"), "is not there", ["topic-critical subscription boss@example.com"]
     ),
 }
 TABLE = [
@@ -436,16 +368,16 @@ def test_an_alarm_without_data_yet_is_a_warning_and_one_whose_data_stopped_fails
 
 # -- AWS says no ------------------------------------------------------------------------------------------------------
 
-TARGETS = "topic target of rule .*"
-TOPICS = ["topic (?!target).*", "further rules", TARGETS, "key"]
+ANY_TARGET = "topic target of rule .*"
+ANY_TOPIC = ["topic .*", "further rules", "key"]
 # permission -> patterns of the checks that need it, if the stack is known by its outputs, and if it is found by names
 READINGS: dict[str, tuple[list[str], list[str]]] = {
     "cloudwatch:DescribeAlarms": (["alarm .*"], ["alarm .*"]),
     "ec2:DescribeFlowLogs": ([FLOW_LOG], [FLOW_LOG]),
     "events:DescribeRule": (["rule .*"], ["rule .*"]),
     "events:ListRuleNamesByTarget": (["further rules"], ["further rules"]),
-    "events:ListRules": ([], ["rule .*", *TOPICS, "dead-letter queue policy"]),
-    "events:ListTargetsByRule": ([TARGETS], TOPICS),
+    "events:ListRules": ([], ["rule .*", *ANY_TOPIC, "dead-letter queue policy"]),
+    "events:ListTargetsByRule": ([ANY_TARGET], ANY_TOPIC),
     "guardduty:GetDetector": (["detector", "protection plans"], ["detector", "protection plans"]),
     "guardduty:ListDetectors": ([], ["detector", "protection plans"]),
     "kms:DescribeKey": (["key"], ["key"]),
@@ -455,7 +387,7 @@ READINGS: dict[str, tuple[list[str], list[str]]] = {
     "sns:GetTopicAttributes": (["topic (policy|encryption)", "key"], ["topic (policy|encryption)", "key"]),
     "sns:ListSubscriptionsByTopic": ([".* subscriptions?( .*)?"], [".* subscriptions?( .*)?"]),
     "sqs:GetQueueAttributes": (["dead-letter queue.*", "key"], ["dead-letter queue.*", "key"]),
-    "sqs:ListQueues": ([], ["dead-letter queue.*", "key", TARGETS]),
+    "sqs:ListQueues": ([], ["dead-letter queue.*", "key", ANY_TARGET]),
 }
 
 

@@ -16,7 +16,7 @@ from threatmon.stacks.facts import settings_of
 from threatmon.stacks.files import load
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import delivery_test, stack_checks
-from threatmon.verify.delivery_test import Delivery
+from threatmon.verify.delivery_test import SampleDelivery
 from threatmon.verify.deployed_stack import DeployedStack
 
 PERMISSIONS = tuple(sorted([*stack_checks.PERMISSIONS, "guardduty:CreateSampleFindings"]))
@@ -63,7 +63,7 @@ def _refuse_another_place(stack: str, aws: Aws, outputs: Mapping[str, Any]) -> N
         )
 
 
-def _report(stack: DeployedStack, checks: Sequence[Check], delivery: Delivery | None, *, passed: bool) -> Report:
+def _report(stack: DeployedStack, checks: Sequence[Check], delivery: SampleDelivery | None, *, passed: bool) -> Report:
     states = [check.state for check in checks]
     counts = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
     account, region = stack.aws.account_id, stack.aws.region

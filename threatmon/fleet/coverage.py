@@ -13,6 +13,7 @@ from threatmon.fleet.targets import Target
 from threatmon.reports import STATES, Check, State, counted
 from threatmon.verify import stack_checks
 from threatmon.verify.checks import CheckResult, ok
+from threatmon.verify.delivery_test import MetricSum
 from threatmon.verify.deployed_stack import DeployedStack
 from threatmon.verify.stack_checks import flow_log_subject
 
@@ -127,25 +128,11 @@ def _last_alert(stack: DeployedStack, now: datetime) -> CheckResult:
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
     """
-    queries = [
-        {
-            "Id": f"topic{number}",
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": "AWS/SNS",
-                    "MetricName": "NumberOfNotificationsDelivered",
-                    "Dimensions": [{"Name": "TopicName", "Value": arn.rpartition(":")[2]}],
-                },
-                "Period": _PERIOD,
-                "Stat": "Sum",
-            },
-        }
-        for number, arn in enumerate(stack.topic_arns())
-    ]
-    window = {"StartTime": now - timedelta(days=DAYS), "EndTime": now}
-    results = (
-        stack.aws.read_all("cloudwatch", "get_metric_data", MetricDataQueries=queries, **window) if queries else []
-    )
+    names = [arn.rpartition(":")[2] for arn in stack.topic_arns()]
+    sums = [MetricSum("AWS/SNS", "NumberOfNotificationsDelivered", name) for name in names]
+    queries = [metric.query(number, _PERIOD) for number, metric in enumerate(sums)]
+    window = {"MetricDataQueries": queries, "StartTime": now - timedelta(days=DAYS), "EndTime": now}
+    results = stack.aws.read_all("cloudwatch", "get_metric_data", **window) if queries else []
     times = (
         time
         for result in results

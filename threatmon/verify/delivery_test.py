@@ -50,11 +50,11 @@ class MetricSum(NamedTuple):
     name: str
     of: str
 
-    def query(self, number: int) -> dict[str, Any]:
-        """Return the query for GetMetricData."""
+    def query(self, number: int, period: int = 60) -> dict[str, Any]:
+        """Return the query for GetMetricData, for periods of some seconds."""
         dimension = {"Name": "RuleName" if self.namespace == "AWS/Events" else "TopicName", "Value": self.of}
         metric = {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": [dimension]}
-        return {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+        return {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}
 
 
 class DeliveryStep(NamedTuple):
@@ -66,7 +66,7 @@ class DeliveryStep(NamedTuple):
 
 
 @dataclass
-class Delivery:
+class SampleDelivery:
     """How the samples fared. Seconds are from the sending until CloudWatch showed the count."""
 
     types: dict[str, str]
@@ -101,10 +101,7 @@ class Delivery:
             "error": self.error,
             "types": self.types,
             "notTried": self.not_tried,
-            "steps": [
-                {"step": step.what, "count": step.wanted, "seconds": round(seconds)}
-                for step, seconds in self.seconds.items()
-            ],
+            "seconds": {step.what: round(seconds) for step, seconds in self.seconds.items()},
             "missing": [step.what for step in self.missing],
             "failures": [step.what for step in self.failures],
         }
@@ -146,15 +143,15 @@ def plan(settings: Settings) -> SamplePlan:
     )
 
 
-def send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> Delivery:
+def send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
     """Make the samples and follow them for at most ``timeout`` seconds; ``say`` is given the progress."""
     try:
         return _send(stack, _deployed(stack, wanted), timeout, say)
     except ThreatmonError as error:
-        return Delivery({}, {}, error=str(error))
+        return SampleDelivery({}, {}, error=str(error))
 
 
-def _send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> Delivery:
+def _send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
     started = CLOCK.now()
     # What was counted before the first sample does not count.
     before = _read(stack, (step.metric for step in _steps(stack, wanted.types)), started)
@@ -165,7 +162,7 @@ def _send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callabl
         if name in samples.refused
     }
     types = {key: name for key, name in wanted.types.items() if key not in refused}
-    delivery = Delivery(types, wanted.not_tried | refused, timeout)
+    delivery = SampleDelivery(types, wanted.not_tried | refused, timeout)
     if types:
         _follow(stack, delivery, before, started, say)
     delivery.hint = _hint(stack, delivery)
@@ -242,7 +239,7 @@ def _read(stack: DeployedStack, metrics: Iterable[MetricSum], since: float) -> d
 
 def _follow(
     stack: DeployedStack,
-    delivery: Delivery,
+    delivery: SampleDelivery,
     before: Mapping[MetricSum, float],
     started: float,
     say: Callable[[str], object],
@@ -264,17 +261,15 @@ def _follow(
         CLOCK.sleep(min(_POLL, delivery.timeout - elapsed))
 
 
-def _hint(stack: DeployedStack, delivery: Delivery) -> str:
+def _hint(stack: DeployedStack, delivery: SampleDelivery) -> str:
     if all(step.metric.name != "TriggeredRules" for step in delivery.missing):
-        return (
-            "The rules matched: fix the checks above that fail, and see what `threatmon redrive` shows. CloudWatch may "
-            "also be late."
+        cause = "The rules matched: fix the checks above that fail, and see what `threatmon redrive` shows."
+    else:
+        cause = (
+            "A sample that existed already may count as a repeat, which GuardDuty sends only every "
+            f"{stack.settings.finding_publishing_frequency}: archive the old samples and try again."
         )
-    return (
-        "A sample that existed already may count as a repeat, which GuardDuty sends only every "
-        f"{stack.settings.finding_publishing_frequency}: archive the old samples and try again. CloudWatch may also be "
-        "late."
-    )
+    return f"{cause} CloudWatch may also be late."
 
 
 def _duration(seconds: float) -> str:
