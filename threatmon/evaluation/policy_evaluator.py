@@ -8,9 +8,10 @@ not listed in `CONDITION_OPERATORS` applies to nothing.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from threatmon.evaluation.iam_wildcards import arn_matches, matches
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -22,17 +23,6 @@ class Principal(NamedTuple):
     id: str
 
 
-def _like(wanted: str, actual: str) -> bool:
-    # [ is literal in IAM and opens a set in fnmatch.
-    return fnmatchcase(actual, wanted.replace("[", "[[]"))
-
-
-def _arn_like(wanted: str, actual: str) -> bool:
-    """ARN operators match each of the six parts for itself."""
-    wanted_parts, actual_parts = wanted.split(":", 5), actual.split(":", 5)
-    return len(wanted_parts) == len(actual_parts) and all(map(_like, wanted_parts, actual_parts))
-
-
 def _not(holds: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
     return lambda wanted, actual: not holds(wanted, actual)
 
@@ -42,12 +32,12 @@ CONDITION_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": lambda wanted, actual: wanted == actual,
     "StringNotEquals": lambda wanted, actual: wanted != actual,
     "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
-    "StringLike": _like,
-    "StringNotLike": _not(_like),
-    "ArnEquals": _arn_like,
-    "ArnLike": _arn_like,
-    "ArnNotEquals": _not(_arn_like),
-    "ArnNotLike": _not(_arn_like),
+    "StringLike": matches,
+    "StringNotLike": _not(matches),
+    "ArnEquals": arn_matches,
+    "ArnLike": arn_matches,
+    "ArnNotEquals": _not(arn_matches),
+    "ArnNotLike": _not(arn_matches),
     "Bool": lambda wanted, actual: wanted.lower() == actual.lower(),
 }
 
@@ -118,8 +108,8 @@ def _applies(
 
 def _selects(statement: Mapping[str, Any], element: str, actual: str, fold: Callable[[str], str] = str) -> bool:
     if f"Not{element}" in statement:
-        return not any(_like(fold(wanted), actual) for wanted in listed(statement[f"Not{element}"]))
-    return any(_like(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
+        return not any(matches(fold(wanted), actual) for wanted in listed(statement[f"Not{element}"]))
+    return any(matches(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
 
 
 def _names(principals: Any, asking: Principal) -> bool:
