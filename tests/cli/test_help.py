@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+import re
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,13 @@ def test_a_command_is_listed_with_the_first_paragraph_of_its_own_help(group: Any
     command = getattr(import_module(f"{group.__name__}.{name}"), name)
     first, *_ = str(inspect.getdoc(command)).partition("\n\n")
     assert group.COMMANDS[name] == " ".join(first.split())
+
+
+@pytest.mark.parametrize(("group", "name"), COMMANDS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_help_of_a_command_has_an_example(group: Any, name: str) -> None:
+    command = getattr(import_module(f"{group.__name__}.{name}"), name)
+    path = f"fleet {name}" if group is fleet else name
+    assert re.search(f"\nExample: .*threatmon {path}", str(inspect.getdoc(command)))
 
 
 @pytest.mark.parametrize("group", [cli, fleet], ids=lambda group: group.__name__)

@@ -29,7 +29,7 @@ def test_without_a_detector_one_is_made() -> None:
 
 def test_the_accounts_own_detector_is_adopted_with_the_plans_and_the_frequency_it_has() -> None:
     found = choose(described(feature("S3_DATA_EVENTS"), feature("RUNTIME_MONITORING", "DISABLED")), {})
-    assert found[::2] == ("import", DETECTOR_ID, "ONE_HOUR")
+    assert (found.mode, found.id, found.frequency) == ("import", DETECTOR_ID, "ONE_HOUR")
     assert found.plans == {"s3": True, "runtime": False}
     assert len(found.remarks) == 1
 

@@ -3,11 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.stacks import files
+from threatmon.stacks import files, yaml
 
 
 def write(folder: Path, text: str, name: str = "dev") -> Path:
@@ -39,8 +38,12 @@ def test_a_stack_file_without_config_is_an_empty_stack(tmp_path: Path, text: str
         ("- a\n", "Pulumi.dev.yaml: expected a mapping with a mapping under `config`"),
         ("config: [a]\n", "Pulumi.dev.yaml: expected a mapping with a mapping under `config`"),
         ("config: {a: [\n", "Pulumi.dev.yaml: cannot be read: "),
-        ("config:\n  a:b: 1\n  a:b: 2\n", "Pulumi.dev.yaml: cannot be read: a:b is given twice"),
-        ("config: {a:b: {c: 1, c: 2}}\n", "Pulumi.dev.yaml: cannot be read: c is given twice"),
+        ("config:\n  a:b: 1\n  a:b: T0KEN\n", "Pulumi.dev.yaml: cannot be read: a:b is given twice (line 3)"),
+        ("config: {a:b: {c: 1, c: T0KEN}}\n", "Pulumi.dev.yaml: cannot be read: c is given twice (line 1)"),
+        ("config: {a:b: !x T0KEN}\n", "Pulumi.dev.yaml: cannot be read: could not determine a constructor"),
+        ("config: {a:b: !!bool x}\n", "Pulumi.dev.yaml: cannot be read: "),
+        ("config: \x01\n", "Pulumi.dev.yaml: cannot be read: "),
+        (f"config: {'[' * 700}\n", "Pulumi.dev.yaml: cannot be read: "),
     ],
 )
 def test_a_broken_stack_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -48,6 +51,7 @@ def test_a_broken_stack_file_is_one_line(tmp_path: Path, text: str, message: str
         files.load(write(tmp_path, text), "dev")
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+    assert "T0KEN" not in str(error.value)
 
 
 def test_a_missing_stack_names_those_there_are(tmp_path: Path) -> None:
@@ -154,15 +158,33 @@ def test_a_broken_project_file_is_one_line(tmp_path: Path, text: str) -> None:
         files.load(tmp_path, "dev")
 
 
-@pytest.mark.parametrize("scalar", ["yes", "No", "on", "OFF", "2020-01-01"])
-def test_words_that_only_old_yaml_takes_for_more_are_text(tmp_path: Path, scalar: str) -> None:
-    assert files.load(write(tmp_path, f"config: {{a:b: {scalar}}}"), "dev").config == {"a:b": scalar}
-
-
-@pytest.mark.parametrize(("scalar", "value"), [("true", True), ("False", False), ("12", 12), ("~", ""), ("1.5", 1.5)])
-def test_other_plain_scalars_are_what_they_seem(tmp_path: Path, scalar: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("scalar", "value"),
+    [
+        *((text, text) for text in ("yes", "No", "on", "OFF", "2020-01-01", "99-99-99", "12:30", "x y")),
+        *(("true", True), ("False", False), ("12", 12), ("1.5", 1.5), ("1e3", 1000.0), ("0", 0)),
+        *(("~", ""), ("null", ""), ("", "")),
+        *(("017", 15), ("-017", -15), ("0o17", 15), ("0x1f", 31), ("08", 8.0), ("'017'", "017")),
+    ],
+)
+def test_plain_scalars_are_what_the_engine_takes_them_for(tmp_path: Path, scalar: str, value: object) -> None:
     config = files.load(write(tmp_path, f"config: {{a:b: {scalar}}}"), "dev").config
     assert json.dumps(config["a:b"]) == json.dumps(value)
+
+
+def test_a_merge_is_no_key_given_twice(tmp_path: Path) -> None:
+    config = files.load(write(tmp_path, "config: {a:b: &b {c: 1, d: 2}, a:c: {<<: *b, c: 3}}"), "dev").config
+    assert config["a:c"] == {"c": 3, "d": 2}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    assert files.load(write(tmp_path, "\ufeffconfig: {a:b: c}"), "dev").config == {"a:b": "c"}
+
+
+def test_what_secrets_are_encrypted_with_is_read(tmp_path: Path) -> None:
+    write(tmp_path, "encryptedkey: AQ\nsecretsprovider: awskms://x\nencryptionsalt:\nconfig: {}\n")
+    assert files.encryption(tmp_path, "dev") == {"secretsprovider": "awskms://x", "encryptedkey": "AQ"}
+    assert files.encryption(write(tmp_path, ""), "dev") == {}
 
 
 def test_a_key_that_pulumi_yaml_has_with_its_namespace_and_without_is_an_error(tmp_path: Path) -> None:
@@ -200,9 +222,9 @@ VALUES = st.recursive(
 def test_a_stack_has_every_value_of_its_own_and_the_rest_from_the_project(
     tmp_path_factory: pytest.TempPathFactory, own: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    folder = write(tmp_path_factory.mktemp("project"), yaml.safe_dump({"config": own}))
+    folder = write(tmp_path_factory.mktemp("project"), yaml.write({"config": own}))
     declared = {key: {"default": value} for key, value in defaults.items()}
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "p", "config": declared}), encoding="utf-8")
+    (folder / "Pulumi.yaml").write_text(yaml.write({"name": "p", "config": declared}), encoding="utf-8")
     loaded = files.load(folder, "dev")
     assert loaded.config == {f"p:{key}": value for key, value in {**defaults, **own}.items()}
     assert loaded.shared == {f"p:{key}" for key in defaults.keys() - own.keys()}

@@ -1,23 +1,32 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from threatmon.errors import UsageError
-from threatmon.stacks.outputs import stack_outputs
+from threatmon.stacks import engine
+from threatmon.stacks.outputs import last_updates, stack_outputs
+
+Engine = Callable[[str], None]
 
 
-def engine(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """An executable `pulumi` on PATH that runs ``script``."""
-    path = folder / "pulumi"
-    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Puts an executable `pulumi` on PATH that runs a script."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+    def script(text: str) -> None:
+        path = tmp_path / "pulumi"
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    return script
 
 
-def test_the_outputs_are_those_the_engine_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine(tmp_path, monkeypatch, 'echo "$@" >&2; echo \'{"topicArn": "arn:x", "ruleNames": ["a"]}\'')
-    assert stack_outputs("prod") == {"topicArn": "arn:x", "ruleNames": ["a"]}
+def test_the_outputs_are_those_the_engine_prints(pulumi: Engine) -> None:
+    pulumi('[ "$1 $2 $3 $4" = "stack output --stack prod" ] && echo warning >&2 && echo \'{"ruleNames": ["a"]}\'')
+    assert stack_outputs("prod") == {"ruleNames": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -25,15 +34,25 @@ def test_the_outputs_are_those_the_engine_prints(tmp_path: Path, monkeypatch: py
     [
         ("echo \"error: no stack named 'prod' found\" >&2; exit 255", "cannot be read: no stack named 'prod' found"),
         ("exit 3", "cannot be read: `pulumi stack output` ended with 3"),
+        ("echo '{'", "cannot be read: `pulumi stack output` did not work: "),
         ("echo '{}'", "Stack prod is not deployed: it has no outputs. Run `make up STACK=prod`."),
         ("true", "Stack prod is not deployed"),
     ],
 )
-def test_a_stack_without_outputs_says_why(
-    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine(tmp_path, monkeypatch, script)
+def test_a_stack_without_outputs_says_why(pulumi: Engine, script: str, said: str) -> None:
+    pulumi(script)
     with pytest.raises(UsageError) as error:
         stack_outputs("prod")
     assert said in str(error.value)
-    assert "Traceback" not in str(error.value)
+
+
+def test_last_updates_are_by_the_stacks_own_name(pulumi: Engine) -> None:
+    pulumi('echo \'[{"name": "acme/x/prod", "resourceCount": 1}, {"name": "dev"}]\'')
+    assert last_updates() == {"prod": {"name": "acme/x/prod", "resourceCount": 1}, "dev": {"name": "dev"}}
+
+
+def test_a_backend_that_does_not_answer_is_not_waited_for(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_PATIENCE", 0.05)
+    pulumi("exec /bin/sleep 60")
+    with pytest.raises(UsageError, match=r"^The last updates are unknown: the backend did not answer within 0\.05 sec"):
+        last_updates()

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,8 +62,7 @@ CHOICES = st.builds(
 
 def choice(**changes: Any) -> Choice:
     network = Network(SUBNET, VPC, "app", "10.0.1.0/24", "eu-west-1a", 251, 200, public=True)
-    chosen = {"networks": [network], "detector": DetectorChoice("create", ("There is none.",)), **changes}
-    return Choice(**({"stack": "prod", "account_id": ACCOUNT, "region": REGION, "emails": [EMAIL]} | chosen))
+    return replace(Choice("prod", ACCOUNT, REGION, [network], [EMAIL], DetectorChoice("create", ())), **changes)
 
 
 def config_of(text: str) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _connect(stack: StackFile, profile: str | None, region: str) -> Aws:
 
 
 def _named(aws: Aws, found: Survey, ids: Sequence[str]) -> list[Network]:
-    """Return the networks of these ids. Raises :class:`UsageError` for those the account does not have or cannot log."""
+    """Return the networks of these ids. Raises :class:`UsageError` for ids the account does not have or cannot log."""
     known = {network.id: network for network in found.networks}
     kinds = {"subnet": "subnets", "vpc": "VPCs"}
     faults: list[str] = []

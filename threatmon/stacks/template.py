@@ -5,7 +5,7 @@ Names come from tags, which hold any text; they stand in comments alone.
 """
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,19 +21,19 @@ from threatmon.stacks.choice import Choice
 
 _WIDTH = 120
 _INDENT = "  "
-_REGION = "the Region to deploy to"
-_ACCOUNTS = (
-    "the account this stack may touch, and no other. Credentials come from the environment (AWS_PROFILE); "
-    "aws:profile is not set, because each person calls a profile differently"
-)
-_TAGS = "tags of all that is made"
+_DESCRIPTIONS = {
+    "aws:region": "the Region to deploy to",
+    "aws:allowedAccountIds": "the account this stack may touch, and no other. Credentials come from the environment "
+    "(AWS_PROFILE); aws:profile is not set, because each person calls a profile differently",
+    "aws:defaultTags": "tags of all that is made",
+}
 _SETTINGS = "What follows are all settings. A key behind a # is not set, and shows what holds without it."
 
 
 def text(choice: Choice, before: str = "") -> str:
-    """Return the stack file; it keeps what a file ``before`` it has besides its config.
+    """Return the text of the stack file.
 
-    Above all, that is what its secrets are encrypted with.
+    What the file that it replaces has besides its config stays: above all, what its secrets are encrypted with.
     """
     kept: Mapping[str, Any] = yaml.round_trip().load(before) or {}
     document = CommentedMap((key, value) for key, value in kept.items() if key != "config")
@@ -47,23 +47,18 @@ def text(choice: Choice, before: str = "") -> str:
 
 
 def _config(choice: Choice) -> CommentedMap:
-    config, accounts = CommentedMap(), CommentedSeq([DoubleQuotedScalarString(choice.account_id)])
+    accounts = CommentedSeq([DoubleQuotedScalarString(choice.account_id)])
     accounts.fa.set_flow_style()
-    tags = {"tags": {"project": NAMESPACE, "stack": choice.stack}}
-    above: list[str] = []
-    for key, value, description in (
-        ("aws:region", choice.region, _REGION),
-        ("aws:allowedAccountIds", accounts, _ACCOUNTS),
-        ("aws:defaultTags", tags, _TAGS),
-    ):
-        config[key] = value
-        _comment(config, key, [*above, *_prose(description, _INDENT)])
-        above = [""]
-    remarks = {
-        **{network.id: network.description for network in choice.networks},
-        "detector": " ".join(choice.detector.remarks),
-    }
-    comments = [*above, *_prose(_SETTINGS, _INDENT)]
+    tags = {"project": NAMESPACE, "stack": choice.stack}
+    values = {"aws:region": choice.region, "aws:allowedAccountIds": accounts, "aws:defaultTags": {"tags": tags}}
+    config, comments = CommentedMap(), list[str]()
+    for key, description in _DESCRIPTIONS.items():
+        config[key] = values[key]
+        _comment(config, key, [*comments, *_prose(description, _INDENT)])
+        comments = [""]
+    remarks = {network.id: network.description for network in choice.networks}
+    remarks["detector"] = " ".join(choice.detector.remarks)
+    comments += _prose(_SETTINGS, _INDENT)
     _add_settings(config, Settings, choice.config, _INDENT, comments, remarks, f"{NAMESPACE}:")
     return config
 
@@ -73,33 +68,32 @@ def _add_settings(
     model: type[BaseModel],
     given: Mapping[str, Any],
     indent: str,
-    comments: list[str],
+    comments: Sequence[str] = (),
     remarks: Mapping[str, str] = {},
     prefix: str = "",
-) -> list[str]:
-    """Add the given fields of a model, each below ``comments``, and return the comments that belong below the last.
+) -> Sequence[str]:
+    """Add the given fields of a model, the first below ``comments``; return the comments that belong below the last.
 
     The engine rewrites the file when it sets a key, moves comments at its end out of the config, and gives the lines of
     a comment one indentation. So the last setting has to be given, and what is indented is so behind the #.
     """
     for field in model.model_fields.values():
-        key, default = str(field.alias), field.get_default(call_default_factory=True)
-        name, nested = f"{prefix}{key}", CommentedMap()
-        comments += [*([""] if prefix else []), *_prose(str(field.description), indent)]
-        comments += _prose(remarks.get(key, ""), indent)
-        if key not in given:
-            value = default
-            if isinstance(default, BaseModel):
-                value, defaults = nested, default.model_dump(by_alias=True)
-                _add_settings(nested, type(default), defaults, _INDENT, [])
+        key, value = str(field.alias), field.get_default(call_default_factory=True)
+        name, is_given, below = f"{prefix}{key}", key in given, ()
+        prose = [*_prose(str(field.description), indent), *_prose(remarks.get(key, ""), indent)]
+        comments = [*comments, *([""] if prefix else []), *prose]
+        if isinstance(value, BaseModel):
+            fields, nested = given[key] if is_given else value.model_dump(by_alias=True), CommentedMap()
+            below = _add_settings(nested, type(value), fields, indent + _INDENT if is_given else _INDENT)
+            value = nested
+        elif is_given:
+            value = _with_remarks(given[key], remarks)
+        if is_given:
+            section[name] = value
+            _comment(section, name, comments)
+            comments = below
+        else:
             comments += [f"{indent}#{line}" for line in yaml.write({name: value}).splitlines()]
-            continue
-        below: list[str] = []
-        if isinstance(default, BaseModel):
-            below = _add_settings(nested, type(default), given[key], indent + _INDENT, [])
-        section[name] = nested or _with_remarks(given[key], remarks)
-        _comment(section, name, comments)
-        comments = below
     return comments
 
 

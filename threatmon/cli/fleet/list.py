@@ -6,6 +6,8 @@ from threatmon.errors import UsageError
 from threatmon.fleet.stack_list import stack_list
 from threatmon.stacks.outputs import last_updates
 
+PERMISSIONS = ()
+
 
 def list(  # noqa: A001 - the command's name
     stacks: Stacks = None, changed_since: ChangedSince = None, output: OutputOption = "text"
