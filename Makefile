@@ -29,7 +29,7 @@ test: install ## format, lint, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 .PHONY: format
 format: install ## format the code
