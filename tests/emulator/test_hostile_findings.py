@@ -6,19 +6,15 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout, suppress
-from io import StringIO
 from itertools import count, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
-import typer
 from findings import RECORDED, Event, recorded
 
-from threatmon.cli import redrive
-from threatmon.cli.redrive import Queue
+from threatmon.aws.reader import Aws
 from threatmon.emulator.delivery import Journey, deliver
 from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.evaluation.explain import verdicts
@@ -29,7 +25,9 @@ from threatmon.model.settings import NAMESPACE, parse
 from threatmon.model.severity import BANDS
 from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
-from threatmon.stacks import old_aws as session
+from threatmon.redrive.publisher import publisher_of
+from threatmon.redrive.queue import Queue
+from threatmon.redrive.redrive import RedriveStatus, send_again
 from threatmon.stacks.files import StackFile, load
 
 SEED = 20260914
@@ -214,8 +212,8 @@ class Way(NamedTuple):
     """each event, up to a mail or the dead-letter queue"""
     queued: list[Event]
     """what `threatmon redrive` found in the queue"""
-    fates: list[dict[str, Any]]
-    """what it says of each"""
+    statuses: list[RedriveStatus]
+    """what became of each"""
     sent_again: list[tuple[str, str]]
     """subject and body of what the topic then had for its subscribers"""
 
@@ -241,22 +239,18 @@ def way() -> Iterator[Way]:
 
 
 def redrive_into(way: Way, given: StackFile) -> None:
-    """Runs `threatmon redrive --yes --json` and notes what it found, did and sent."""
-    deployment = way.deployment
-    way.queued.extend(json.loads(letter.content.body) for letter in dead_letter_queue(deployment).look())
-    sent = deployment.account.backend("sns").topics[deployment.run.outputs["topicArn"]].sent_notifications
+    """Redrives the queue, and notes what was in it, what became of it and what was sent."""
+    outputs = way.deployment.run.outputs
+    queue = dead_letter_queue(way.deployment)
+    way.queued.extend(json.loads(message.dead_letter.body) for message in queue.peek())
+    sent = way.deployment.account.backend("sns").topics[outputs["topicArn"]].sent_notifications
     sent_before = len(sent)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed, suppress(typer.Exit):
-        patch.setattr(redrive, "load", lambda _folder, _stack: given)
-        patch.setattr(redrive, "stack_outputs", lambda _stack: deployment.run.outputs)
-        patch.setattr(session, "new_session", lambda _profile, _region: without_waiting(deployment))
-        redrive.redrive("dev", yes=True, as_json=True)
-    way.fates.extend(json.loads(printed.getvalue())["messages"])
+    way.statuses.extend(send_again(queue, publisher_of(queue.aws, given, outputs), {}))
     way.sent_again.extend((subject, body) for _, body, subject, *_ in sent[sent_before:])
 
 
 def dead_letter_queue(deployment: Deployment) -> Queue:
-    return Queue(without_waiting(deployment).client("sqs"), deployment.run.outputs["deadLetterQueueUrl"])
+    return Queue(Aws(without_waiting(deployment)), deployment.run.outputs["deadLetterQueueUrl"])
 
 
 def without_waiting(deployment: Deployment) -> boto3.Session:
@@ -297,7 +291,7 @@ def arrived(way: Way) -> tuple[int, list[Event]]:
 
 def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(way: Way) -> None:
     mailed, dead_letters = arrived(way)
-    left = [fate["reason"] for fate in way.fates if fate["state"] != "sent again"]
+    left = [status.reason for status in way.statuses if status.state != "sent again"]
     lost = SELECTED - mailed - len(way.sent_again) - len(left)
     print(  # noqa: T201 - the count is what `pytest -s` is run for
         f"\n1,000 hostile findings: {mailed} mailed, {len(dead_letters)} in the dead-letter queue; of these"
@@ -306,9 +300,9 @@ def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(w
     )
     assert left == []
     assert lost == 0
-    assert len(way.fates) == len(dead_letters)
+    assert len(way.statuses) == len(dead_letters)
     queue = dead_letter_queue(way.deployment)
-    assert (queue.look(), queue.hidden()) == ([], 0)
+    assert (queue.peek(), queue.hidden_count()) == ([], 0)
     for event, (subject, body) in zip(way.queued, way.sent_again, strict=True):
         assert f'"id":{written(event["id"])},' in body
         for key in {"id", "type"} & event["detail"].keys():
@@ -330,7 +324,7 @@ def test_what_is_sent_again_reaches_who_gets_the_mail(way: Way) -> None:
     sns, topic = way.deployment.account.client("sns"), way.deployment.run.outputs["topicArn"]
     [subscription] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert subscription["SubscriptionArn"] != "PendingConfirmation"
-    assert {fate["targetArn"] for fate in way.fates} == {topic}
+    assert {status.message.dead_letter.target_arn for status in way.statuses} == {topic}
     readers = {(it.protocol, it.endpoint) for _, journey in way.journeys for it in journey.notifications}
     assert readers == {(subscription["Protocol"], subscription["Endpoint"])} == {("email", "security@example.com")}
     others = [it for arn, it in way.deployment.account.backend("sns").topics.items() if arn != topic]
@@ -430,4 +424,4 @@ def test_half_a_surrogate_pair_cannot_be_mailed_and_is_kept_whole_in_the_queue(w
     journey = deliver(with_siem.account, event)
     assert [delivery.error_code for delivery in journey.dead_letters] == ["INVALID_PARAMETER"]
     assert [json.loads(notification.body) for notification in journey.notifications] == [event]
-    assert event in [json.loads(letter.content.body) for letter in dead_letter_queue(with_siem).look()]
+    assert event in [json.loads(message.dead_letter.body) for message in dead_letter_queue(with_siem).peek()]
