@@ -8,20 +8,13 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.delivery import EventDelivery, Notification, deliver
+from threatmon.emulator.delivery import EventDelivery, Notification, deliver_all
 from threatmon.emulator.deployment import deployed
 from threatmon.emulator.program import ProgramRun, Registration
 from threatmon.evaluation.explain import summary
 from threatmon.evaluation.findings import Event
 from threatmon.reports import Facts, Report, Section, counted, verbatim
 from threatmon.stacks.files import StackFile
-
-
-class Delivered(NamedTuple):
-    """An event, and what became of it."""
-
-    event: Event
-    delivery: EventDelivery
 
 
 class Demonstration(NamedTuple):
@@ -31,14 +24,14 @@ class Demonstration(NamedTuple):
     account_id: str
     region: str
     run: ProgramRun
-    findings: Sequence[Delivered]
-    quiet: Delivered | None
+    findings: Sequence[EventDelivery]
+    quiet: EventDelivery | None
     seconds: dict[str, float]
 
     @property
     def failed(self) -> bool:
         """Whether a rule let a finding through, and nobody got a message."""
-        return any(found.delivery.matched and not found.delivery.notifications for found in self.findings)
+        return any(found.matched and not found.notifications for found in self.findings)
 
 
 def demonstrate(stack: StackFile, events: Sequence[Event] = ()) -> Demonstration:
@@ -51,10 +44,9 @@ def demonstrate(stack: StackFile, events: Sequence[Event] = ()) -> Demonstration
         deployed_at = time.perf_counter()
         account = deployment.account
         deployment.confirm_subscriptions()
-        findings = [
-            Delivered(event, deliver(account, event)) for event in events or [_recorded("ec2_portscan", account)]
-        ]
-        quiet = next(_quiet(account, findings[0].event), None)
+        sent = events or [_recorded("ec2_portscan", account)]
+        findings = list(deliver_all(account, sent))
+        quiet = next((other for other in deliver_all(account, _others(account, sent[0])) if not other.matched), None)
         seconds = {"deployment": deployed_at - started, "delivery": time.perf_counter() - deployed_at}
         return Demonstration(stack.name, account.account_id, account.region, deployment.run, findings, quiet, seconds)
 
@@ -65,20 +57,18 @@ def _recorded(name: str, account: EmulatedAccount) -> Event:
     return json.loads(text.replace("111122223333", account.account_id).replace("eu-west-1", account.region))
 
 
-def _quiet(account: EmulatedAccount, alerting: Event) -> Iterator[Delivered]:
-    """Yield findings, and last an event that is none, which no rule of this stack lets through."""
+def _others(account: EmulatedAccount, alerting: Event) -> Iterator[Event]:
+    """Yield findings, and last an event that is none, which a stack may let pass in silence."""
+    yield _recorded("iam_user", account)
     archived = copy.deepcopy(alerting)
     archived["detail"].setdefault("service", {})["archived"] = True
-    api_call = alerting | {"detail-type": "AWS API Call via CloudTrail"}
-    for event in (_recorded("iam_user", account), archived, api_call):
-        delivery = deliver(account, event)
-        if not delivery.matched:
-            yield Delivered(event, delivery)
+    yield archived
+    yield alerting | {"detail-type": "AWS API Call via CloudTrail"}
 
 
 def report(shown: Demonstration) -> Report:
     """Return the resources, what became of each event, each message, and how long it took."""
-    sent = [notification for found in shown.findings for notification in found.delivery.notifications]
+    sent = [notification for found in shown.findings for notification in found.notifications]
     seconds = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in shown.seconds.items())
     sections = [
         Section("Resources that `pulumi up` would create", [verbatim("\n".join(_tree(shown.run)))]),
@@ -87,7 +77,7 @@ def report(shown: Demonstration) -> Report:
             for found in shown.findings
             for section in (
                 _section("GuardDuty sends a finding, after the subscribers have confirmed", found),
-                *map(_message, found.delivery.notifications),
+                *map(_message, found.notifications),
             )
         ),
         *([_section("What must not alert, does not", shown.quiet)] if shown.quiet else []),
@@ -100,19 +90,18 @@ def report(shown: Demonstration) -> Report:
     )
 
 
-def _section(title: str, found: Delivered) -> Section:
-    delivery = found.delivery
+def _section(title: str, found: EventDelivery) -> Section:
     matches = [
         (match.rule, f"does not match: {match.stopped_by}" if match.stopped_by else "matches: every condition holds")
-        for match in delivery.rules
+        for match in found.rules
     ]
-    sent = f"{counted(len(delivery.notifications), 'message')} sent" if delivery.notifications else "nothing is sent"
+    sent = f"{counted(len(found.notifications), 'message')} sent" if found.notifications else "nothing is sent"
     return Section(
         title,
         [
             summary(found.event),
             Facts(matches),
-            f"-> {sent}, {len(delivery.dead_letters)} in the dead-letter queue",
+            f"-> {sent}, {len(found.dead_letters)} in the dead-letter queue",
         ],
     )
 
@@ -155,12 +144,11 @@ def _data(shown: Demonstration) -> dict[str, Any]:
     }
 
 
-def _delivered(found: Delivered) -> dict[str, Any]:
-    delivery = found.delivery
+def _delivered(found: EventDelivery) -> dict[str, Any]:
     return {
         "event": found.event,
-        "rules": [{"rule": match.rule, "stoppedBy": match.stopped_by} for match in delivery.rules],
-        "notifications": [vars(notification) for notification in delivery.notifications],
-        "deadLetters": [{"rule": letter.rule, "error": letter.error_code} for letter in delivery.dead_letters],
-        "lost": len(delivery.lost),
+        "rules": [{"rule": match.rule, "stoppedBy": match.stopped_by} for match in found.rules],
+        "notifications": [vars(notification) for notification in found.notifications],
+        "deadLetters": [{"rule": letter.rule, "error": letter.error_code} for letter in found.dead_letters],
+        "lost": len(found.lost),
     }

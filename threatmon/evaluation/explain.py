@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.evaluation.event_matcher import mismatch
-from threatmon.evaluation.findings import Event
 from threatmon.model.email import InvalidMessageError, Transformer, mail, render
 from threatmon.model.event_patterns import AlertRule, alert_rules
 from threatmon.model.settings import Settings
@@ -35,7 +34,7 @@ class RuleVerdict(NamedTuple):
 class Explanation(NamedTuple):
     """An event, and the verdict of each rule on it."""
 
-    event: Event
+    event: Mapping[str, Any]
     verdicts: Sequence[RuleVerdict]
 
     @property
@@ -55,21 +54,16 @@ def rules_of(settings: Settings) -> list[AlertRule]:
 
 
 def explain(
-    event: Event,
+    events: Sequence[Mapping[str, Any]],
     settings: Settings,
     partition: str,
     log_group_name: str | None = None,
     dashboard_name: str | None = None,
-) -> Explanation:
-    """Return the verdict of each rule, lowest severity first; the mail links to the log group and dashboard given."""
-    alias = settings.alerts.account_alias
-    return Explanation(
-        event,
-        [
-            _verdict(event, rule, mail(rule.band, partition, alias, log_group_name, dashboard_name))
-            for rule in rules_of(settings)
-        ],
-    )
+) -> list[Explanation]:
+    """Return the verdicts on each event, lowest severity first; the mail links to the log group and dashboard given."""
+    links = partition, settings.alerts.account_alias, log_group_name, dashboard_name
+    rules = [(rule, mail(rule.band, *links)) for rule in rules_of(settings)]
+    return [Explanation(event, [_verdict(event, *rule) for rule in rules]) for event in events]
 
 
 def _verdict(event: Mapping[str, Any], rule: AlertRule, transformer: Transformer) -> RuleVerdict:
@@ -100,7 +94,7 @@ def report(stack: str, region: str, explanations: Sequence[Explanation]) -> Repo
     )
 
 
-def summary(event: Event) -> str:
+def summary(event: Mapping[str, Any]) -> str:
     """Return an event in one line: its kind, and the finding's type, severity and id."""
     detail = event["detail"]
     parts = (event.get("detail-type"), detail.get("type"), detail.get("severity"), detail.get("id"))
