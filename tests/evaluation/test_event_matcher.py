@@ -47,7 +47,7 @@ EXISTS, MISSING = {"exists": True}, {"exists": False}
         [],
     ],
 )
-def test_a_condition_it_cannot_judge_is_refused_even_beside_one_that_holds(condition: Any) -> None:
+def test_a_condition_that_is_unknown_is_refused_even_beside_one_that_holds(condition: Any) -> None:
     for event in ({"a": "a", "b": "x"}, {"a": 5}, {}):
         for pattern in ({"a": ["a", condition]}, {"a": [condition, "a"]}, {"b": ["no"], "a": [condition]}):
             with pytest.raises(UnknownOperatorError):
