@@ -1,56 +1,27 @@
-"""The choice and the delivery: EventBridge rules on findings, SNS topics, subscriptions, a dead-letter queue."""
+"""The alerts: EventBridge rules on findings, SNS topics, subscriptions, a dead-letter queue."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
-from components.account import account_of
+from components.location import location_of
+from components.outputs import json_of
+from threatmon.model.channels import by_channel
 from threatmon.model.email import mail
 from threatmon.model.event_patterns import AlertRule, alert_rules, compact
 from threatmon.model.location import Location
 from threatmon.model.policies import queue_policy, topic_policy
-from threatmon.model.severity import SeverityName, bands_from
-
-# text: the mail for people; raw: the event as EventBridge has it.
-MessageFormat = Literal["text", "raw"]
+from threatmon.model.settings import AlertSettings, AlertSubscriber
+from threatmon.model.severity import SeverityName
 
 _FOURTEEN_DAYS = 14 * 24 * 3600  # the most SQS keeps a message
 _ONE_MEBIBYTE = 1024 * 1024  # the most SQS takes; the provider's 256 KiB would lose larger events
-_ONE_DAY = 24 * 3600  # EventBridge's own defaults, stated so that a review sees them:
-_ATTEMPTS = 185  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
-
-
-@dataclass(frozen=True)
-class AlertSubscriber:
-    """Where alerts go besides the e-mail addresses."""
-
-    protocol: str
-    """an SNS protocol: email, email-json, https, sqs, lambda or sms"""
-    endpoint: str
-    """address, URL, ARN or phone number; all but an address are kept secret, since a URL may hold a token"""
-    format: MessageFormat = "text"
-    minimum_severity: SeverityName | None = None
-    """lowest severity it gets; that of the alerts unless set"""
-
-
-class _Channel(NamedTuple):
-    """What subscribers of one topic have in common."""
-
-    format: MessageFormat
-    minimum_severity: SeverityName
-
-    def suffix(self, usual: SeverityName) -> str:
-        """What its resources' names end in: nothing for the mail of every alert."""
-        words = [
-            "" if self.format == "text" else self.format,
-            "" if self.minimum_severity == usual else self.minimum_severity,
-        ]
-        return "".join(f"-{word}" for word in words if word)
+# EventBridge's own defaults, stated so that a review sees them:
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+_RETRIES = aws.cloudwatch.EventTargetRetryPolicyArgs(maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185)
 
 
 @dataclass(frozen=True)
@@ -59,25 +30,20 @@ class FindingAlertsArgs:
 
     emails: Sequence[str]
     """addresses that get the mail; each has to confirm it"""
-    kms_key_arn: pulumi.Input[str]
-    """key of the topics and the queue; its policy lets EventBridge use it (see :class:`EncryptionKey`)"""
+    kms_key_arn: pulumi.Input[str] | None = None
+    """key of the topics and the queue, if ``settings.kms_key_arn`` names none; its policy lets EventBridge use it (see
+    :class:`components.encryption.EncryptionKey`)"""
+    settings: AlertSettings = field(default_factory=AlertSettings)
+    """what is sent, and to whom besides"""
     finding_types: Sequence[str] = ("*",)
     """exact types, families by a trailing ``*``, or ``*``"""
     minimum_severity: SeverityName = "medium"
     """lowest severity that alerts: low, medium, high or critical"""
-    include_samples: bool = True
-    """let sample findings through"""
-    include_archived: bool = False
-    """let findings through that were archived by hand"""
-    account_alias: str | None = None
-    """name of the account in the mail"""
     log_group_name: str | None = None
     """log group of the flow logs the mail links to"""
     dashboard_name: str | None = None
     """dashboard the mail links to"""
-    subscribers: Sequence[AlertSubscriber] = ()
-    """further subscribers"""
-    account: pulumi.Output[Location] | None = None
+    location: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -89,31 +55,35 @@ class FindingAlerts(pulumi.ComponentResource):
 
     Creates: a topic for each message format and lowest severity in use, with its policy and subscriptions; a
     dead-letter queue with its policy; the rules with their targets.
+    Raises :class:`ValueError` if nobody would get the alerts, or no key is given.
     """
 
     topic_arn: pulumi.Output[str]
     """ARN of the topic that mails."""
     topic_names: Mapping[str, pulumi.Output[str]]
-    """Names of all topics, each by a word for it."""
+    """Names of the topics, by their channel (``topic``, ``topic-raw``, ``topic-high``...), that of the mail first."""
     dead_letter_queue_url: pulumi.Output[str]
     """URL of the queue of what could not be delivered."""
     dead_letter_queue_name: pulumi.Output[str]
     """Its name."""
     rule_names: Mapping[str, pulumi.Output[str]]
-    """Names of the rules, each by its severity band (``high``, ``high-2``...)."""
+    """Names of the rules, by their severity band (``high``, ``high-2``...)."""
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        if not args.emails and not args.subscribers:
-            raise ValueError("emails: is empty, and so is subscribers; alerts need somebody to go to")
+        if not args.emails and not args.settings.subscribers:
+            raise ValueError("emails: is empty, and so is settings.subscribers; alerts need somebody to go to")
+        kms_key_arn = args.settings.kms_key_arn or args.kms_key_arn
+        if kms_key_arn is None:
+            raise ValueError("kms_key_arn: is required, unless settings.kms_key_arn is set")
         super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account = account_of(self, args.account)
+        location = location_of(self, args.location)
 
-        wanted = alert_rules(
+        alerting = alert_rules(
             args.finding_types,
             args.minimum_severity,
-            include_samples=args.include_samples,
-            include_archived=args.include_archived,
+            include_samples=args.settings.include_samples,
+            include_archived=args.settings.include_archived,
         )
         rules = {
             rule.key: aws.cloudwatch.EventRule(
@@ -122,70 +92,62 @@ class FindingAlerts(pulumi.ComponentResource):
                 event_pattern=compact(rule.pattern),
                 opts=child,
             )
-            for rule in wanted
+            for rule in alerting
         }
-        rule_arns = pulumi.Output.all(*[rule.arn for rule in rules.values()])
+        rule_arns = [rule.arn for rule in rules.values()]
 
         queue = aws.sqs.Queue(
             f"{name}-dead-letters",
             message_retention_seconds=_FOURTEEN_DAYS,
             max_message_size=_ONE_MEBIBYTE,
-            kms_master_key_id=args.kms_key_arn,
+            kms_master_key_id=kms_key_arn,
             opts=child,
         )
         queue_access = aws.sqs.QueuePolicy(
             f"{name}-dead-letters-policy",
             queue_url=queue.url,
-            policy=pulumi.Output.all(queue.arn, rule_arns).apply(lambda it: json.dumps(queue_policy(it[0], it[1]))),
+            policy=json_of(queue_policy, queue_arn=queue.arn, rule_arns=rule_arns),
             opts=child,
         )
 
-        subscribers = [*(AlertSubscriber("email", address) for address in args.emails), *args.subscribers]
-        channels = {it: _Channel(it.format, it.minimum_severity or args.minimum_severity) for it in subscribers}
         topics: dict[str, aws.sns.Topic] = {}
-        for channel in sorted(set(channels.values()), key=lambda it: it.suffix(args.minimum_severity)):
+        addresses = [AlertSubscriber(protocol="email", endpoint=address) for address in args.emails]
+        channels = by_channel([*addresses, *args.settings.subscribers], usual=args.minimum_severity)
+        for channel, subscribers in channels.items():
             suffix = channel.suffix(args.minimum_severity)
-            topic = topics[suffix] = aws.sns.Topic(
-                f"{name}-topic{suffix}",
-                display_name="GuardDuty alerts",
-                kms_master_key_id=args.kms_key_arn,
-                opts=child,
+            topic = topics[f"topic{suffix}"] = aws.sns.Topic(
+                f"{name}-topic{suffix}", display_name="GuardDuty alerts", kms_master_key_id=kms_key_arn, opts=child
             )
             access = aws.sns.TopicPolicy(
                 f"{name}-topic{suffix}-policy",
                 arn=topic.arn,
-                policy=pulumi.Output.all(topic.arn, account, rule_arns).apply(
-                    lambda it: json.dumps(topic_policy(it[0], it[1].root, it[2]))
-                ),
+                policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root, rule_arns=rule_arns),
                 opts=child,
             )
             # Without these permissions EventBridge would drop what it cannot deliver.
             permitted = pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access])
-            for rule in wanted:
-                if rule.band in bands_from(channel.minimum_severity):
+            for rule in alerting:
+                if channel.takes(rule.band):
                     aws.cloudwatch.EventTarget(
                         f"{name}-{rule.key}{suffix}",
                         rule=rules[rule.key].name,
                         arn=topic.arn,
-                        input_transformer=_transformer(rule, account, args) if channel.format == "text" else None,
+                        input_transformer=_transformer(rule, location, args) if channel.format == "text" else None,
                         dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
-                        retry_policy=aws.cloudwatch.EventTargetRetryPolicyArgs(
-                            maximum_event_age_in_seconds=_ONE_DAY, maximum_retry_attempts=_ATTEMPTS
-                        ),
+                        retry_policy=_RETRIES,
                         opts=permitted,
                     )
-        for subscriber, channel in channels.items():
-            aws.sns.TopicSubscription(
-                f"{name}-{_subscription_name(subscriber)}",
-                topic=topics[channel.suffix(args.minimum_severity)].arn,
-                protocol=subscriber.protocol,
-                endpoint=_endpoint(subscriber),
-                opts=child,
-            )
+            for subscriber in subscribers:
+                aws.sns.TopicSubscription(
+                    f"{name}-{_subscription_name(subscriber)}",
+                    topic=topic.arn,
+                    protocol=subscriber.protocol,
+                    endpoint=_endpoint(subscriber),
+                    opts=child,
+                )
 
-        # Sorted by suffix, the mail of every alert comes first.
         self.topic_arn = next(iter(topics.values())).arn
-        self.topic_names = {f"topic{suffix}": topic.name for suffix, topic in topics.items()}
+        self.topic_names = {key: topic.name for key, topic in topics.items()}
         self.dead_letter_queue_url = queue.url
         self.dead_letter_queue_name = queue.name
         self.rule_names = {key: rule.name for key, rule in rules.items()}
@@ -199,24 +161,25 @@ class FindingAlerts(pulumi.ComponentResource):
 
 
 def _transformer(
-    rule: AlertRule, account: pulumi.Output[Location], args: FindingAlertsArgs
+    rule: AlertRule, location: pulumi.Output[Location], args: FindingAlertsArgs
 ) -> aws.cloudwatch.EventTargetInputTransformerArgs:
-    template = account.apply(
-        lambda account: mail(rule.band, account.partition, args.account_alias, args.log_group_name, args.dashboard_name)
+    transformer = location.partition.apply(
+        lambda partition: mail(
+            rule.band, partition, args.settings.account_alias, args.log_group_name, args.dashboard_name
+        )
     )
     return aws.cloudwatch.EventTargetInputTransformerArgs(
-        input_paths=template.apply(lambda it: it.input_paths),
-        input_template=template.apply(lambda it: it.input_template),
+        input_paths=transformer.input_paths, input_template=transformer.input_template
     )
 
 
 def _endpoint(subscriber: AlertSubscriber) -> pulumi.Input[str]:
-    """The endpoint, in the clear only where it is an address that the resource's name shows anyway."""
+    """Return the endpoint, in plain text only if it is an address that the resource's name shows anyway."""
     return subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint)
 
 
 def _subscription_name(subscriber: AlertSubscriber) -> str:
-    """A name that follows the subscriber, not its place in a list, and that tells no token."""
+    """Return a name that follows the subscriber, not its place in a list, and that shows no token."""
     if _is_address(subscriber):
         return subscriber.endpoint
     digest = hashlib.sha256(f"{subscriber.protocol} {subscriber.endpoint} {subscriber.format}".encode()).hexdigest()

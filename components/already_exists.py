@@ -1,4 +1,4 @@
-"""What to do where AWS refuses to create a resource because there is one already."""
+"""What to do if AWS refuses to create a resource because it exists already."""
 
 import re
 from collections.abc import Callable
@@ -7,13 +7,13 @@ import pulumi
 
 
 def parent_urn(failure: pulumi.ErrorHookArgs, parent_name: str) -> str:
-    """The URN of the component that the failed resource belongs to, for ``pulumi import --parent``."""
+    """Return the URN of the component that the failed resource belongs to, for ``pulumi import --parent``."""
     place, types, _ = failure.urn.rsplit("::", 2)
     return f"{place}::{types.rpartition('$')[0]}::{parent_name}"
 
 
 def import_command(failure: pulumi.ErrorHookArgs, parent_name: str, physical_id: str) -> str:
-    """The command that takes what exists into the stack, in place of the resource whose creation failed.
+    """Return the command that imports what exists into the stack, as the resource whose creation failed.
 
     https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/
     """
@@ -26,7 +26,7 @@ def import_command(failure: pulumi.ErrorHookArgs, parent_name: str, physical_id:
 def explain(
     name: str, component: pulumi.Resource, hint: Callable[[pulumi.ErrorHookArgs], str]
 ) -> pulumi.ResourceHookBinding:
-    """Binds a resource to ``hint``, whose text is printed beside AWS's own error when its creation fails so.
+    """Return hooks that print ``hint``'s text beside AWS's error if a resource exists already.
 
     ``name`` has to be unique in the program.
     https://www.pulumi.com/docs/iac/concepts/resources/options/hooks/

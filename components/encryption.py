@@ -1,12 +1,12 @@
 """The key that encrypts evidence and alerts."""
 
-import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.account import account_of
+from components.location import location_of
+from components.outputs import json_of
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy
 
@@ -21,15 +21,15 @@ class EncryptionKeyArgs:
     """refuse to delete or replace the key"""
     keep_on_destroy: bool = False
     """leave the key when the stack is destroyed"""
-    account: pulumi.Output[Location] | None = None
+    location: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
 class EncryptionKey(pulumi.ComponentResource):
     """A customer-managed key for one log group and for what EventBridge writes to.
 
-    Topics and queues that EventBridge delivers to cannot use the keys AWS manages: those cannot be told to let
-    EventBridge in (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+    Topics and queues that EventBridge delivers to cannot use the keys AWS manages, whose policies nobody can change to
+    let EventBridge in (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
 
     Creates: a KMS key with rotation, an alias.
     """
@@ -39,13 +39,13 @@ class EncryptionKey(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:EncryptionKey", name, None, opts)
-        account = account_of(self, args.account)
+        location = location_of(self, args.location)
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Evidence and alerts of {name}",
             enable_key_rotation=True,
             deletion_window_in_days=30,
-            policy=account.apply(lambda account: json.dumps(key_policy(account, args.log_group_name))),
+            policy=json_of(key_policy, location=location, log_group_name=args.log_group_name),
             opts=pulumi.ResourceOptions(
                 parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
             ),

@@ -1,16 +1,18 @@
 """The evidence: VPC flow logs in one log group."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
 from components import already_exists
-from components.account import account_of
+from components.location import location_of
+from components.outputs import json_of
 from threatmon.model.location import Location
 from threatmon.model.policies import flow_log_trust, flow_log_write
+from threatmon.model.queries import log_format
+from threatmon.model.settings import FlowLogSettings
 
 
 @dataclass(frozen=True)
@@ -18,30 +20,18 @@ class FlowLogsArgs:
     """What :class:`FlowLogs` takes."""
 
     log_group_name: str
-    """name of the log group to create; a key's policy can name it beforehand"""
+    """name of the log group to create; the key's policy has to name it beforehand"""
     subnet_ids: Sequence[str] = ()
     """subnets to log, each once"""
     vpc_ids: Sequence[str] = ()
     """whole VPCs to log, each once"""
     kms_key_arn: pulumi.Input[str] | None = None
     """ARN of the key that encrypts the log group; without it, CloudWatch Logs uses its own"""
-    traffic_type: str = "ALL"
-    """ALL, ACCEPT or REJECT"""
-    aggregation_seconds: int = 60
-    """width of one record, 60 or 600 seconds"""
-    retention_days: int = 365
-    """days for which CloudWatch Logs keeps a record"""
-    log_format: str | None = None
-    """fields of a record, as ``${srcaddr} ${dstaddr} ...``; None is AWS's default format"""
-    log_group_class: str = "STANDARD"
-    """STANDARD or INFREQUENT_ACCESS"""
+    settings: FlowLogSettings = field(default_factory=FlowLogSettings)
+    """which traffic is recorded, in which format, and how long it is kept"""
     protect: bool = False
     """refuse to delete or replace the log group"""
-    keep_on_destroy: bool = False
-    """leave the log group when the stack is destroyed"""
-    permissions_boundary: str | None = None
-    """ARN of the policy that the role may never exceed"""
-    account: pulumi.Output[Location] | None = None
+    location: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -61,33 +51,34 @@ class FlowLogs(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FlowLogsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:FlowLogs", name, None, opts)
+        settings = args.settings
         group = aws.cloudwatch.LogGroup(
             f"{name}-log-group",
             name=args.log_group_name,
-            retention_in_days=args.retention_days,
-            log_group_class=args.log_group_class,
+            retention_in_days=settings.retention_days,
+            log_group_class=settings.log_group_class,
             kms_key_id=args.kms_key_arn,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.protect or None,
-                retain_on_delete=args.keep_on_destroy or None,
+                retain_on_delete=settings.keep_on_destroy or None,
                 hooks=already_exists.explain(
                     name, self, lambda failure: _how_to_adopt_the_group(failure, name, args.log_group_name)
                 ),
             ),
         )
-        account = account_of(self, args.account)
+        location = location_of(self, args.location)
         role = aws.iam.Role(
             f"{name}-role",
             description=f"Writes flow logs to {args.log_group_name}",
-            assume_role_policy=account.apply(lambda account: json.dumps(flow_log_trust(account))),
-            permissions_boundary=args.permissions_boundary,
+            assume_role_policy=json_of(flow_log_trust, location=location),
+            permissions_boundary=settings.permissions_boundary,
             opts=pulumi.ResourceOptions(parent=self),
         )
         write = aws.iam.RolePolicy(
             f"{name}-write",
             role=role.name,
-            policy=account.apply(lambda account: json.dumps(flow_log_write(account, args.log_group_name))),
+            policy=json_of(flow_log_write, location=location, log_group_name=args.log_group_name),
             opts=pulumi.ResourceOptions(parent=self),
         )
         # Without the policy in place, the first records would be lost to an "Access error".
@@ -98,16 +89,16 @@ class FlowLogs(pulumi.ComponentResource):
                 f"{name}-flow-log", self, lambda failure: _how_to_adopt_a_flow_log(failure, name)
             ),
         )
-        for subnet_id, vpc_id in [*((it, None) for it in args.subnet_ids), *((None, it) for it in args.vpc_ids)]:
+        for resource_id in [*args.subnet_ids, *args.vpc_ids]:
             aws.ec2.FlowLog(
-                f"{name}-{subnet_id or vpc_id}",
-                subnet_id=subnet_id,
-                vpc_id=vpc_id,
-                traffic_type=args.traffic_type,
-                max_aggregation_interval=args.aggregation_seconds,
+                f"{name}-{resource_id}",
+                subnet_id=resource_id if resource_id in args.subnet_ids else None,
+                vpc_id=resource_id if resource_id in args.vpc_ids else None,
+                traffic_type=settings.traffic_type,
+                max_aggregation_interval=settings.aggregation_seconds,
                 log_destination=group.arn,
                 iam_role_arn=role.arn,
-                log_format=args.log_format,
+                log_format=log_format(settings.format),
                 opts=child,
             )
         self.log_group_name, self.log_group_arn = group.name, group.arn
@@ -116,10 +107,10 @@ class FlowLogs(pulumi.ComponentResource):
 
 def _how_to_adopt_the_group(failure: pulumi.ErrorHookArgs, name: str, log_group_name: str) -> str:
     return (
-        f"The log group {log_group_name} was kept by an earlier stack (flowLogs.keepOnDestroy), or a run was killed "
-        "while it made it. To go on with it:\n"
+        f"The log group {log_group_name} was kept by an earlier stack (flowLogs.keepOnDestroy), or created by a run "
+        "that was killed. To keep using it:\n"
         f"  {already_exists.import_command(failure, name, log_group_name)}\n"
-        "To start anew, and lose what it holds:\n"
+        "To start again, and lose what it holds:\n"
         f"  aws logs delete-log-group --log-group-name {log_group_name}"
     )
 
@@ -128,8 +119,8 @@ def _how_to_adopt_a_flow_log(failure: pulumi.ErrorHookArgs, name: str) -> str:
     inputs = failure.new_inputs or {}
     resource_id = inputs.get("subnetId") or inputs.get("vpcId")
     return (
-        f"{resource_id} has such a flow log; probably a run was killed while it made it. Its id:\n"
+        f"{resource_id} has this flow log already, probably from a run that was killed. Its id:\n"
         f"  aws ec2 describe-flow-logs --filter Name=resource-id,Values={resource_id}\n"
-        "To go on with it:\n"
+        "To keep using it:\n"
         f"  {already_exists.import_command(failure, name, '<id>')}"
     )

@@ -1,13 +1,13 @@
-"""The watch on the watcher: alarms on the alert path, told by a path of their own."""
+"""The alarms on the alert path itself, with a topic of their own."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.account import account_of
+from components.location import location_of
+from components.outputs import json_of
 from threatmon.model import alarms
 from threatmon.model.alarms import Alarm
 from threatmon.model.location import Location
@@ -19,16 +19,16 @@ class PipelineHealthArgs:
     """What :class:`PipelineHealth` takes."""
 
     emails: Sequence[str]
-    """addresses that are told; each has to confirm it"""
+    """addresses that get the alarms; each has to confirm it"""
     rule_names: Mapping[str, pulumi.Input[str]]
-    """the rules on findings: a word for each -> its name"""
+    """names of the rules on findings, each by a word for it"""
     topic_names: Mapping[str, pulumi.Input[str]]
-    """the topics that alert: a word for each -> its name"""
+    """names of the topics that alert, each by a word for it"""
     dead_letter_queue_name: pulumi.Input[str]
-    """the queue of what could not be delivered"""
+    """name of the queue of what could not be delivered"""
     log_group_name: pulumi.Input[str]
-    """the flow logs' log group"""
-    account: pulumi.Output[Location] | None = None
+    """name of the flow logs' log group"""
+    location: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
@@ -38,6 +38,7 @@ class PipelineHealth(pulumi.ComponentResource):
     Shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
 
     Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.model.alarms``.
+    Raises :class:`ValueError` if nobody would get the alarms.
     """
 
     alarm_names: Sequence[pulumi.Output[str]]
@@ -48,13 +49,13 @@ class PipelineHealth(pulumi.ComponentResource):
             raise ValueError("emails: is empty; alarms need somebody to go to")
         super().__init__("threat-monitor:index:PipelineHealth", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account = account_of(self, args.account)
+        location = location_of(self, args.location)
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Alarms of {name}",
             enable_key_rotation=True,
             deletion_window_in_days=30,
-            policy=account.apply(lambda account: json.dumps(alarm_key_policy(account))),
+            policy=json_of(alarm_key_policy, location=location),
             opts=child,
         )
         topic = aws.sns.Topic(
@@ -63,7 +64,7 @@ class PipelineHealth(pulumi.ComponentResource):
         access = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=pulumi.Output.all(topic.arn, account).apply(lambda it: json.dumps(alarm_topic_policy(it[0], it[1]))),
+            policy=json_of(alarm_topic_policy, topic_arn=topic.arn, location=location),
             opts=child,
         )
         for address in args.emails:
@@ -71,23 +72,28 @@ class PipelineHealth(pulumi.ComponentResource):
                 f"{name}-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
             )
 
+        rules, topics, queue = args.rule_names, args.topic_names, args.dead_letter_queue_name
         watched: dict[str, tuple[Alarm, pulumi.Input[str]]] = {
-            **{f"undelivered-{word}": (alarms.UNDELIVERED, rule) for word, rule in args.rule_names.items()},
-            **{f"undeliverable-{word}": (alarms.UNDELIVERABLE, it) for word, it in args.topic_names.items()},
-            "dead-letters": (alarms.DEAD_LETTERS, args.dead_letter_queue_name),
-            "old-dead-letters": (alarms.OLD_DEAD_LETTERS, args.dead_letter_queue_name),
+            **{f"undelivered-{key}": (alarms.UNDELIVERED, rule_name) for key, rule_name in rules.items()},
+            **{f"undeliverable-{key}": (alarms.UNDELIVERABLE, topic_name) for key, topic_name in topics.items()},
+            "dead-letters": (alarms.DEAD_LETTERS, queue),
+            "old-dead-letters": (alarms.OLD_DEAD_LETTERS, queue),
             "no-flow-logs": (alarms.NO_FLOW_LOGS, args.log_group_name),
         }
         notifying = pulumi.ResourceOptions(parent=self, depends_on=[access])
         self.alarm_names = [
-            _metric_alarm(f"{name}-{word}", alarm, resource, topic.arn, notifying).name
-            for word, (alarm, resource) in watched.items()
+            _metric_alarm(f"{name}-{key}", alarm, resource_name, topic.arn, notifying).name
+            for key, (alarm, resource_name) in watched.items()
         ]
         self.register_outputs({"alarmNames": self.alarm_names})
 
 
 def _metric_alarm(
-    name: str, alarm: Alarm, resource: pulumi.Input[str], topic_arn: pulumi.Input[str], opts: pulumi.ResourceOptions
+    name: str,
+    alarm: Alarm,
+    resource_name: pulumi.Input[str],
+    topic_arn: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
 ) -> aws.cloudwatch.MetricAlarm:
     metrics = [
         aws.cloudwatch.MetricAlarmMetricQueryArgs(
@@ -95,7 +101,7 @@ def _metric_alarm(
             metric=aws.cloudwatch.MetricAlarmMetricQueryMetricArgs(
                 namespace=alarm.namespace,
                 metric_name=metric,
-                dimensions={alarm.dimension: resource},
+                dimensions={alarm.dimension: resource_name},
                 period=alarm.period,
                 stat=alarm.statistic,
             ),

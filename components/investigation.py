@@ -1,13 +1,13 @@
 """The investigation: saved Logs Insights queries and a dashboard."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.account import account_of
+from components.location import location_of
+from components.outputs import json_of, result_of
 from threatmon.model import console_urls, dashboard, queries
 from threatmon.model.location import Location
 
@@ -17,23 +17,23 @@ class InvestigationArgs:
     """What :class:`Investigation` takes."""
 
     title: str
-    """names the dashboard, and the folder of the saved queries; unique in the account and Region"""
+    """name of the dashboard and of the folder of the saved queries; unique in the account and Region"""
     log_group_name: pulumi.Input[str]
-    """the flow logs' log group"""
+    """name of the flow logs' log group"""
     log_format: queries.FormatName
     """format of its records"""
-    topic_arn: pulumi.Input[str]
-    """the topic that mails"""
-    dead_letter_queue_url: pulumi.Input[str]
-    """the queue of what could not be delivered"""
+    topic_name: pulumi.Input[str]
+    """name of the topic that mails"""
+    dead_letter_queue_name: pulumi.Input[str]
+    """name of the queue of what could not be delivered"""
     rule_names: Sequence[pulumi.Input[str]]
-    """the rules on findings"""
-    account: pulumi.Output[Location] | None = None
+    """names of the rules on findings"""
+    location: pulumi.Output[Location] | None = None
     """where it is deployed, if known already; else the provider is asked"""
 
 
 class Investigation(pulumi.ComponentResource):
-    """Where a person looks after an alert.
+    """What a person opens after an alert.
 
     Creates: a saved Logs Insights query for each question, a dashboard.
     """
@@ -43,36 +43,32 @@ class Investigation(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InvestigationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:Investigation", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
         for title, query in queries.saved_queries(args.log_format).items():
             aws.cloudwatch.QueryDefinition(
                 f"{name}-{title.replace(' ', '-')}",
                 name=f"{args.title}/{title}",
                 query_string=query,
                 log_group_names=[args.log_group_name],
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=child,
             )
-        account = account_of(self, args.account)
-        body = pulumi.Output.all(
-            account, args.log_group_name, args.topic_arn, args.dead_letter_queue_url, *args.rule_names
-        ).apply(
-            lambda it: json.dumps(
-                dashboard.body(
-                    it[0].region,
-                    it[1],
-                    args.log_format,
-                    topic_name=it[2].split(":")[-1],
-                    queue_name=it[3].split("/")[-1],
-                    rule_names=it[4:],
-                )
-            )
+        location = location_of(self, args.location)
+        body = json_of(
+            dashboard.body,
+            region=location.region,
+            log_group_name=args.log_group_name,
+            log_format=args.log_format,
+            topic_name=args.topic_name,
+            queue_name=args.dead_letter_queue_name,
+            rule_names=args.rule_names,
         )
-        made = aws.cloudwatch.Dashboard(
-            f"{name}-dashboard",
-            dashboard_name=args.title,
-            dashboard_body=body,
-            opts=pulumi.ResourceOptions(parent=self),
+        board = aws.cloudwatch.Dashboard(
+            f"{name}-dashboard", dashboard_name=args.title, dashboard_body=body, opts=child
         )
-        self.dashboard_url = pulumi.Output.all(account, made.dashboard_name).apply(
-            lambda it: console_urls.dashboard(it[0].partition, it[0].region, it[1])
+        self.dashboard_url = result_of(
+            console_urls.dashboard,
+            partition=location.partition,
+            region=location.region,
+            name=board.dashboard_name,
         )
         self.register_outputs({"dashboardUrl": self.dashboard_url})

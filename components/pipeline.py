@@ -6,16 +6,16 @@ from typing import Any
 
 import pulumi
 
-from components.account import account_of
-from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
+from components.alerts import FindingAlerts, FindingAlertsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
+from components.location import location_of
+from components.outputs import result_of
 from threatmon.model import names
 from threatmon.model.next_steps import next_steps
-from threatmon.model.queries import log_format
 from threatmon.model.settings import Settings
 
 
@@ -26,14 +26,14 @@ class MonitoringPipelineArgs:
     settings: Settings
     """the stack's settings (``threatmon.model.settings.parse``)"""
     stack: str
-    """names the log group and the dashboard"""
+    """the stack's name, which the log group and the dashboard carry"""
 
 
 class MonitoringPipeline(pulumi.ComponentResource):
-    """Evidence, detection, choice and delivery: flow logs, a detector, rules on its findings, mails.
+    """Flow logs, a detector, alerts on its findings, and what a person needs to look into them.
 
     Creates: :class:`EncryptionKey` (unless a key is configured), :class:`FlowLogs`, :class:`ThreatDetection`,
-    :class:`FindingAlerts`, :class:`Investigation`, :class:`PipelineHealth` (where it is on).
+    :class:`FindingAlerts`, :class:`Investigation`, :class:`PipelineHealth` (if it is enabled).
     """
 
     outputs: Mapping[str, pulumi.Output[Any]]
@@ -43,8 +43,8 @@ class MonitoringPipeline(pulumi.ComponentResource):
         super().__init__("threat-monitor:index:MonitoringPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        account = account_of(self)
-        log_group_name = names.log_group(args.stack)
+        location = location_of(self)
+        log_group_name, dashboard_name = names.log_group(args.stack), names.dashboard(args.stack)
 
         kms_key_arn: pulumi.Input[str] = (
             settings.alerts.kms_key_arn
@@ -54,7 +54,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                     log_group_name=log_group_name,
                     protect=settings.protect,
                     keep_on_destroy=settings.flow_logs.keep_on_destroy,
-                    account=account,
+                    location=location,
                 ),
                 child,
             ).arn
@@ -66,23 +66,16 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 subnet_ids=settings.subnet_ids,
                 vpc_ids=settings.vpc_ids,
                 kms_key_arn=kms_key_arn,
-                traffic_type=settings.flow_logs.traffic_type,
-                aggregation_seconds=settings.flow_logs.aggregation_seconds,
-                retention_days=settings.flow_logs.retention_days,
-                log_format=log_format(settings.flow_logs.format),
-                log_group_class=settings.flow_logs.log_group_class,
+                settings=settings.flow_logs,
                 protect=settings.protect,
-                keep_on_destroy=settings.flow_logs.keep_on_destroy,
-                permissions_boundary=settings.flow_logs.permissions_boundary,
-                account=account,
+                location=location,
             ),
             child,
         )
         detection = ThreatDetection(
             f"{name}-detection",
             ThreatDetectionArgs(
-                mode=settings.detector.mode,
-                detector_id=settings.detector.id,
+                settings=settings.detector,
                 protection_plans=settings.declared_plans,
                 finding_publishing_frequency=settings.finding_publishing_frequency,
                 protect=settings.protect,
@@ -94,35 +87,43 @@ class MonitoringPipeline(pulumi.ComponentResource):
             FindingAlertsArgs(
                 emails=settings.alert_emails,
                 kms_key_arn=kms_key_arn,
+                settings=settings.alerts,
                 finding_types=settings.finding_types,
                 minimum_severity=settings.severity_floor,
-                include_samples=settings.alerts.include_samples,
-                include_archived=settings.alerts.include_archived,
-                account_alias=settings.alerts.account_alias,
                 log_group_name=log_group_name,
-                dashboard_name=names.dashboard(args.stack),
-                subscribers=[
-                    AlertSubscriber(s.protocol, s.endpoint, s.format, s.minimum_severity)
-                    for s in settings.alerts.subscribers
-                ],
-                account=account,
+                dashboard_name=dashboard_name,
+                location=location,
             ),
             child,
         )
         investigation = Investigation(
             f"{name}-investigation",
             InvestigationArgs(
-                title=names.dashboard(args.stack),
+                title=dashboard_name,
                 log_group_name=flow_logs.log_group_name,
                 log_format=settings.flow_logs.format,
-                topic_arn=alerts.topic_arn,
-                dead_letter_queue_url=alerts.dead_letter_queue_url,
+                topic_name=alerts.topic_names["topic"],
+                dead_letter_queue_name=alerts.dead_letter_queue_name,
                 rule_names=list(alerts.rule_names.values()),
-                account=account,
+                location=location,
             ),
             child,
         )
-        watched: dict[str, pulumi.Output[Any]] = {}
+        self.outputs = {
+            "topicArn": alerts.topic_arn,
+            "detectorId": detection.detector_id,
+            "logGroupName": flow_logs.log_group_name,
+            "ruleNames": pulumi.Output.all(*alerts.rule_names.values()),
+            "deadLetterQueueUrl": alerts.dead_letter_queue_url,
+            "dashboardUrl": investigation.dashboard_url,
+            "nextSteps": result_of(
+                next_steps,
+                topic_arn=alerts.topic_arn,
+                region=location.region,
+                emails=settings.alert_emails,
+                health_emails=settings.health_emails,
+            ),
+        }
         if settings.health.enabled:
             health = PipelineHealth(
                 f"{name}-health",
@@ -132,21 +133,9 @@ class MonitoringPipeline(pulumi.ComponentResource):
                     topic_names=alerts.topic_names,
                     dead_letter_queue_name=alerts.dead_letter_queue_name,
                     log_group_name=flow_logs.log_group_name,
-                    account=account,
+                    location=location,
                 ),
                 child,
             )
-            watched["alarmNames"] = pulumi.Output.all(*health.alarm_names)
-        self.outputs = {
-            "topicArn": alerts.topic_arn,
-            "detectorId": detection.detector_id,
-            "logGroupName": flow_logs.log_group_name,
-            "ruleNames": pulumi.Output.all(*alerts.rule_names.values()),
-            "deadLetterQueueUrl": alerts.dead_letter_queue_url,
-            "dashboardUrl": investigation.dashboard_url,
-            **watched,
-            "nextSteps": pulumi.Output.all(alerts.topic_arn, account).apply(
-                lambda it: next_steps(it[0], it[1].region, settings.alert_emails, settings.health_emails)
-            ),
-        }
+            self.outputs["alarmNames"] = pulumi.Output.all(*health.alarm_names)
         self.register_outputs(dict(self.outputs))

@@ -1,4 +1,4 @@
-"""Findings as EventBridge delivers them: the recorded ones, and ones generated from botocore's model of GuardDuty.
+"""Findings as EventBridge delivers them: recorded, and generated from botocore's model of GuardDuty.
 
 EventBridge writes a member as the model's location name (``SourceIps`` -> ``sourceIPs``); where the model has none, in
 camel case: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html
@@ -47,30 +47,30 @@ _MORE = 2
 
 
 def recorded(name: str) -> Event:
-    """One of the events of :data:`RECORDED`."""
+    """Read one of the events of :data:`RECORDED`."""
     return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache
 def finding_shape() -> StructureShape:
-    """botocore's model of a finding."""
+    """Return botocore's model of a finding."""
     shape = botocore.session.get_session().get_service_model("guardduty").shape_for("Finding")
     assert isinstance(shape, StructureShape)
     return shape
 
 
 def key(name: str, shape: Shape) -> str:
-    """How EventBridge writes the member ``name`` of the model."""
+    """Return how EventBridge writes the member ``name`` of the model."""
     return shape.serialization.get("name") or name[0].lower() + name[1:]
 
 
 def members(shape: StructureShape) -> dict[str, Shape]:
-    """The members of a structure as EventBridge writes them."""
+    """Return the members of a structure as EventBridge writes them."""
     return {key(name, member): member for name, member in shape.members.items()}
 
 
 def shape_at(path: str) -> Shape | None:
-    """The model's shape at a JSONPath into an event's ``detail``; None where the path leads out of the model."""
+    """Return the model's shape at a JSONPath into an event's ``detail``; None if the path leads out of the model."""
     shape: Shape | None = finding_shape()
     root, *steps = re.findall(r"\$\.detail\b|\.\w+|\[\d+\]", path)
     if "".join([root, *steps]) != path:
@@ -84,7 +84,7 @@ def shape_at(path: str) -> Shape | None:
 
 
 def events(text: st.SearchStrategy[str] = PLAIN) -> st.SearchStrategy[Event]:
-    """Events of findings of every active type and resource type, with any of the model's optional members.
+    """Return events of findings of every active type and resource type, with any of the model's optional members.
 
     Free-form strings come from ``text``; those with a fixed form (types, ids, times) have that form.
     """
@@ -92,7 +92,7 @@ def events(text: st.SearchStrategy[str] = PLAIN) -> st.SearchStrategy[Event]:
 
 
 def resource_details(name: str) -> st.SearchStrategy[Any]:
-    """What a finding tells of one kind of resource: the member ``name`` of the model's ``Resource``."""
+    """Return what a finding says of one kind of resource: the member ``name`` of the model's ``Resource``."""
     resource = shape_at("$.detail.resource")
     assert isinstance(resource, StructureShape)
     return _value(name, members(resource)[name], PLAIN, depth=1)
@@ -120,7 +120,7 @@ _FIXED: dict[str, st.SearchStrategy[Any]] = {
 
 
 def _structure(shape: StructureShape, text: st.SearchStrategy[str], *, depth: int) -> st.SearchStrategy[Event]:
-    """Required members always; of the optional ones any near the root, and few far from it, to keep findings small."""
+    """Return structures with all required members, and any optional ones near the root but few far from it."""
     required = {key(name, shape.members[name]) for name in shape.required_members}
     known = members(shape)
     optional = sorted(set(known) - required)

@@ -1,4 +1,4 @@
-"""Runs the program, or one component of it, under mocks that answer as AWS would."""
+"""Run the program, or one component of it, under mocks that answer as AWS would."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from threatmon.emulator.program import ProgramRun, Registration, run_program, run_project
 
-# What a stack file of an ordinary account says, as YAML has it.
+# The config of an ordinary stack file.
 CONFIG: Mapping[str, Any] = {
     "subnetIds": [SUBNET, OTHER_SUBNET],
     "alertEmails": [EMAIL],
@@ -49,9 +49,9 @@ _DNS_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn"
 
 
 class AwsMocks(Mocks):
-    """Answers each creation and each invoke as AWS does in one account, Region and partition.
+    """Mocks that answer each creation and each invoke as AWS does in one account, Region and partition.
 
-    ``resources`` and ``calls`` are what was asked for, in the order it came.
+    ``resources`` and ``calls`` are the requests, in the order they came.
     """
 
     def __init__(self, region: str = "eu-west-1", partition: str = "aws", account: str = ACCOUNT) -> None:
@@ -80,9 +80,9 @@ class AwsMocks(Mocks):
         return answers[args.token], []
 
     def state(self, type_: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Id and properties of the resource that AWS makes of these inputs."""
+        """Return the id and properties of the resource that AWS makes of these inputs."""
         digest = hashlib.sha256(f"{type_} {name}".encode()).hexdigest()
-        # Pulumi's provider appends seven hex digits to names the program leaves open.
+        # Pulumi's provider appends seven hex digits to the names that the program does not fix.
         physical = str(inputs.get("name", f"{name}-{digest[:7]}"))
         key_id = "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]])
         queue_url = f"https://sqs.{self.region}.{_DNS_SUFFIXES[self.partition]}/{self.account}/{physical}"
@@ -105,12 +105,12 @@ class AwsMocks(Mocks):
         return id_, {**added, **inputs}
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and Region."""
+        """Return an ARN of this account and Region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 class PreviewMocks(AwsMocks):
-    """Answers as the engine does in a preview of a creation: no id, and no property that AWS would add."""
+    """Mocks that answer as the engine does if it previews a creation: no id, and no property that AWS would add."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.resources.append(args)
@@ -125,7 +125,7 @@ def run(
     preview: bool = False,
     **overrides: Any,
 ) -> ProgramRun:
-    """Runs ``__main__.py`` with ``config`` (keys without namespace; :data:`CONFIG` unless given) and ``overrides``.
+    """Run ``__main__.py`` with ``config`` (keys without namespace; :data:`CONFIG` unless given) and ``overrides``.
 
     An override of None leaves the key out.
     """
@@ -137,40 +137,40 @@ def run(
 def run_component(
     build: Callable[[], object], *, mocks: AwsMocks | None = None, preview: bool = False, stack: str = "dev"
 ) -> ProgramRun:
-    """Runs a program that consists of ``build()``, without any config."""
+    """Run a program that consists of ``build()``, without any config."""
     return run_program(build, {}, mocks or (PreviewMocks() if preview else AwsMocks()), stack=stack, preview=preview)
 
 
 def the(run_: ProgramRun, type_: str) -> Registration:
-    """The one resource of a type."""
+    """Return the one resource of a type."""
     (only,) = run_.of_type(type_)
     return only
 
 
 def named(run_: ProgramRun, name: str, type_: str = "") -> Registration:
-    """The one resource of a name, and where several types share it, of a type."""
+    """Return the one resource of a name, and of a type if several share the name."""
     (only,) = (r for r in run_.resources.values() if r.name == name and r.type.endswith(type_))
     return only
 
 
 def made(registration: Registration, mocks: AwsMocks | None = None) -> dict[str, Any]:
-    """The properties the resource has once it is made, ``id`` included."""
+    """Return the properties the resource has once it is made, ``id`` included."""
     id_, state = (mocks or AwsMocks()).state(registration.type, registration.name, registration.inputs)
     return {"id": id_, **state}
 
 
 def custom(run_: ProgramRun) -> list[Registration]:
-    """What reaches AWS: all but components and providers."""
+    """Return what reaches AWS: all but components and providers."""
     return [r for r in run_.resources.values() if r.custom and r.type != PROVIDER]
 
 
 def inputs_by_urn(run_: ProgramRun) -> dict[str, Mapping[str, Any]]:
-    """The inputs of every resource."""
+    """Return the inputs of every resource."""
     return {urn: registration.inputs for urn, registration in run_.resources.items()}
 
 
 def texts(value: object) -> Iterator[str]:
-    """Every string within a value, keys of maps included."""
+    """Yield every string within a value, keys of maps included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -183,12 +183,12 @@ def texts(value: object) -> Iterator[str]:
 
 
 def input_texts(run_: ProgramRun) -> list[str]:
-    """Every string in any input of any resource."""
+    """Return every string in any input of any resource."""
     return [text for registration in run_.resources.values() for text in texts(dict(registration.inputs))]
 
 
 def documents(run_: ProgramRun) -> list[tuple[str, dict[str, Any]]]:
-    """Every policy document among the inputs, after the type of its resource."""
+    """Return every policy document among the inputs, with the type of its resource before it."""
     found: list[tuple[str, dict[str, Any]]] = []
     for registration in run_.resources.values():
         for text in texts(dict(registration.inputs)):

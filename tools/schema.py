@@ -35,7 +35,7 @@ def stack_file_schema() -> dict[str, Any]:
     known = [name for name, type_ in finding_types.catalogue().items() if not type_.retired]
     # An editor offers the known types; a family, or a type newer than the catalogue, is accepted too.
     settings["properties"]["findingTypes"]["items"] = {"anyOf": [{"enum": known}, {"type": "string"}]}
-    endpoint = settings["$defs"]["Subscriber"]["properties"]["endpoint"]
+    endpoint = settings["$defs"]["AlertSubscriber"]["properties"]["endpoint"]
     endpoint["anyOf"] = [{"type": endpoint.pop("type"), "minLength": endpoint.pop("minLength")}, _ENCRYPTED]
     keys = {f"{NAMESPACE}:{key}": schema for key, schema in settings["properties"].items()}
     address = keys[f"{NAMESPACE}:alertEmails"]["items"]

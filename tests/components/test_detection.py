@@ -9,22 +9,20 @@ from pulumi.runtime import MockCallArgs
 
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from threatmon.emulator.program import ProgramRun
-from threatmon.model.protection_plans import FEATURES
-from threatmon.model.settings import DEFAULT_PLANS, PlanName
+from threatmon.model.protection_plans import DEFAULT_PLANS, FEATURES, PlanName
+from threatmon.model.settings import DetectorSettings
 
 ALL_OFF = dict.fromkeys(DEFAULT_PLANS, False)
 
 
-def deploy(mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
-    wanted = ThreatDetectionArgs(**args)
-    return run_component(lambda: ThreatDetection("watch", wanted), mocks=mocks)
+CREATE, IMPORT = DetectorSettings(), DetectorSettings(mode="import", id=DETECTOR_ID)
 
 
-def told_id(mocks: AwsMocks, **args: Any) -> str:
-    told: list[str] = []
-    wanted = ThreatDetectionArgs(**args)
-    run_component(lambda: ThreatDetection("watch", wanted).detector_id.apply(told.append), mocks=mocks)
-    return told[0]
+def deploy(settings: DetectorSettings = CREATE, mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
+    def build() -> None:
+        pulumi.export("id", ThreatDetection("watch", ThreatDetectionArgs(settings, **args)).detector_id)
+
+    return run_component(build, mocks=mocks)
 
 
 def statuses(run: ProgramRun) -> dict[str, str]:
@@ -36,13 +34,13 @@ def test_the_detector_is_enabled_and_has_the_frequency_it_is_given() -> None:
     assert the(run, DETECTOR).inputs == {"enable": True, "findingPublishingFrequency": "ONE_HOUR"}
 
 
-@pytest.mark.parametrize("args", [{}, {"mode": "import", "detector_id": DETECTOR_ID}], ids=["create", "import"])
+@pytest.mark.parametrize("settings", [CREATE, IMPORT], ids=["create", "import"])
 @pytest.mark.parametrize("on", DEFAULT_PLANS)
-def test_each_plan_is_declared_enabled_or_disabled(args: dict[str, Any], on: PlanName) -> None:
-    run = deploy(protection_plans={**ALL_OFF, on: True}, **args)
+def test_each_plan_is_declared_enabled_or_disabled(settings: DetectorSettings, on: PlanName) -> None:
+    run = deploy(settings, protection_plans={**ALL_OFF, on: True})
     assert statuses(run) == {FEATURES[plan]: "ENABLED" if plan == on else "DISABLED" for plan in DEFAULT_PLANS}
     assert {feature.inputs["detectorId"] for feature in run.of_type(FEATURE)} == {
-        args.get("detector_id") or made(the(run, DETECTOR))["id"]
+        settings.id or made(the(run, DETECTOR))["id"]
     }
 
 
@@ -56,46 +54,37 @@ def test_the_retired_names_of_features_are_not_used() -> None:
     assert "EKS_RUNTIME_MONITORING" not in FEATURES.values()
 
 
-def test_import_adopts_the_detector_with_that_id() -> None:
-    assert the(deploy(mode="import", detector_id=DETECTOR_ID), DETECTOR).import_id == DETECTOR_ID
-
-
 def test_import_without_an_id_is_refused_and_makes_no_detector() -> None:
     mocks = AwsMocks()
-    with pytest.raises(ValueError, match="detector_id"):
-        deploy(mocks, mode="import")
+    with pytest.raises(ValueError, match=r"settings\.id"):
+        deploy(DetectorSettings(mode="import"), mocks)
     assert not [resource for resource in mocks.resources if resource.typ == DETECTOR]
 
 
-def test_create_imports_nothing() -> None:
-    run = deploy(protection_plans=ALL_OFF)
-    assert {r.import_id for r in run.resources.values()} == {""}
-
-
-def test_lookup_registers_nothing_but_the_component() -> None:
-    assert custom(deploy(mode="lookup", detector_id=DETECTOR_ID, protection_plans=ALL_OFF)) == []
-
-
-def test_lookup_asks_for_the_configured_detector() -> None:
+@pytest.mark.parametrize(
+    ("id_", "asked", "found"),
+    [("0" * 32, {"id": "0" * 32}, "0" * 32), pytest.param(None, {}, DETECTOR_ID, id="the one the account has")],
+)
+def test_lookup_asks_for_the_detector_and_registers_nothing(id_: str | None, asked: Any, found: str) -> None:
     mocks = AwsMocks()
-    other = "0" * 32
-    assert told_id(mocks, mode="lookup", detector_id=other) == other
-    assert [call.args for call in mocks.calls] == [{"id": other}]
+    run = deploy(DetectorSettings(mode="lookup", id=id_), mocks, protection_plans=ALL_OFF)
+    assert run.outputs["id"] == found
+    assert [call.args for call in mocks.calls] == [asked]
+    assert custom(run) == []
 
 
-def test_lookup_without_an_id_takes_the_one_the_account_has() -> None:
+def test_create_asks_aws_for_no_detector_and_imports_none() -> None:
     mocks = AwsMocks()
-    assert told_id(mocks, mode="lookup") == DETECTOR_ID
-    assert [call.args for call in mocks.calls] == [{}]
-
-
-def test_create_asks_aws_for_no_detector_and_import_for_the_one_it_adopts() -> None:
-    mocks = AwsMocks()
-    deploy(mocks)
+    detector = the(deploy(CREATE, mocks), DETECTOR)
     assert mocks.calls == []
-    run = deploy(mocks, mode="import", detector_id=DETECTOR_ID)
+    assert (detector.import_id, detector.retain_on_delete) == ("", False)
+
+
+def test_import_asks_for_the_detector_and_adopts_it_so_that_it_outlives_the_stack() -> None:
+    mocks = AwsMocks()
+    detector = the(deploy(IMPORT, mocks), DETECTOR)
     assert [call.args for call in mocks.calls] == [{"id": DETECTOR_ID}]
-    assert the(run, DETECTOR).retain_on_delete
+    assert (detector.import_id, detector.retain_on_delete) == (DETECTOR_ID, True)
 
 
 @pytest.mark.parametrize("mode", ["import", "lookup"])
@@ -106,7 +95,7 @@ def test_a_detector_that_is_not_there_is_a_message_and_no_resource(mode: Literal
 
     def build() -> None:
         with pytest.raises(pulumi.RunError, match=r"threat-monitor:detector: .* cannot be found .*empty result"):
-            ThreatDetection("watch", ThreatDetectionArgs(mode=mode, detector_id=DETECTOR_ID))
+            ThreatDetection("watch", ThreatDetectionArgs(DetectorSettings(mode=mode, id=DETECTOR_ID)))
 
     mocks = NoDetector()
     with pytest.raises(RuntimeError, match="empty result"):  # the mocks report a failed look-up once more, at the end
@@ -137,7 +126,7 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> dict[str, pulumi.ErrorHook]:
 
 
 def retry_after(hooks: Mapping[str, pulumi.ErrorHook], error: str) -> object:
-    """Whether the creation is tried again after it failed with ``error``."""
+    """Say whether the creation is tried again after it failed with ``error``."""
     answers: list[object] = []
 
     def build() -> None:
@@ -165,6 +154,6 @@ def test_any_other_failure_is_left_to_speak_for_itself(
 
 
 def test_only_a_creation_can_meet_an_existing_detector(hooks: dict[str, pulumi.ErrorHook]) -> None:
-    deploy(mode="import", detector_id=DETECTOR_ID)
-    deploy(mode="lookup", detector_id=DETECTOR_ID)
+    deploy(IMPORT)
+    deploy(DetectorSettings(mode="lookup"))
     assert hooks == {}

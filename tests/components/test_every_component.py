@@ -8,58 +8,38 @@ import pytest
 from examples import KEY_ARN, SUBNET, VPC
 from harness import CONFIG, PROVIDER, AwsMocks, custom, run_component
 
-from components.alerts import AlertSubscriber, FindingAlerts, FindingAlertsArgs
+from components.alerts import FindingAlerts, FindingAlertsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
+from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
 from threatmon.model.protection_plans import FEATURES
-from threatmon.model.settings import parse
+from threatmon.model.settings import AlertSettings, AlertSubscriber, DetectorSettings, parse
 
 Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]
 
 
-def _alerts(name: str, opts: pulumi.ResourceOptions | None = None) -> FindingAlerts:
-    raw = AlertSubscriber("https", "https://hooks.example.com/token", "raw")
-    return FindingAlerts(name, FindingAlertsArgs(["a@example.com"], KEY_ARN, subscribers=[raw]), opts)
-
-
-def _detection(name: str, opts: pulumi.ResourceOptions | None = None) -> ThreatDetection:
-    plans = dict.fromkeys(FEATURES, False)
-    return ThreatDetection(name, ThreatDetectionArgs(protection_plans=plans), opts)
-
-
-def _lookup(name: str, opts: pulumi.ResourceOptions | None = None) -> ThreatDetection:
-    return ThreatDetection(name, ThreatDetectionArgs(mode="lookup"), opts)
-
-
-def _key(name: str, opts: pulumi.ResourceOptions | None = None) -> EncryptionKey:
-    return EncryptionKey(name, EncryptionKeyArgs(f"/logs/{name}"), opts)
-
-
-def _flow_logs(name: str, opts: pulumi.ResourceOptions | None = None) -> FlowLogs:
-    return FlowLogs(name, FlowLogsArgs(f"/logs/{name}", [SUBNET], [VPC]), opts)
-
-
-def _investigation(name: str, opts: pulumi.ResourceOptions | None = None) -> Investigation:
-    args = InvestigationArgs(name, f"/logs/{name}", "default", "arn:topic", "https://queue", ["rule"])
-    return Investigation(name, args, opts)
-
-
-def _pipeline(name: str, opts: pulumi.ResourceOptions | None = None) -> MonitoringPipeline:
-    settings, _ = parse(CONFIG)
-    return MonitoringPipeline(name, MonitoringPipelineArgs(settings, name), opts)
-
+SETTINGS, _ = parse(CONFIG)
+RAW = AlertSubscriber(protocol="https", endpoint="https://hooks.example.com/token", format="raw")
+PLANS = dict.fromkeys(FEATURES, False)
+ALERTS = FindingAlertsArgs(["a@example.com"], KEY_ARN, AlertSettings(subscribers=(RAW,)))
+DETECTION = ThreatDetectionArgs(protection_plans=PLANS)
+LOOKUP = ThreatDetectionArgs(DetectorSettings(mode="lookup"))
+HEALTH = PipelineHealthArgs(["a@example.com"], {"high": "rule"}, {"topic": "topic"}, "queue", "/logs")
 
 BUILDS: dict[str, Build] = {
-    "FindingAlerts": _alerts,
-    "ThreatDetection": _detection,
-    "ThreatDetection, lookup": _lookup,
-    "EncryptionKey": _key,
-    "FlowLogs": _flow_logs,
-    "Investigation": _investigation,
-    "MonitoringPipeline": _pipeline,
+    "FindingAlerts": lambda name, opts: FindingAlerts(name, ALERTS, opts),
+    "ThreatDetection": lambda name, opts: ThreatDetection(name, DETECTION, opts),
+    "ThreatDetection, lookup": lambda name, opts: ThreatDetection(name, LOOKUP, opts),
+    "EncryptionKey": lambda name, opts: EncryptionKey(name, EncryptionKeyArgs(f"/logs/{name}"), opts),
+    "FlowLogs": lambda name, opts: FlowLogs(name, FlowLogsArgs(f"/logs/{name}", [SUBNET], [VPC]), opts),
+    "Investigation": lambda name, opts: Investigation(
+        name, InvestigationArgs(name, f"/logs/{name}", "default", "topic", "queue", ["rule"]), opts
+    ),
+    "PipelineHealth": lambda name, opts: PipelineHealth(name, HEALTH, opts),
+    "MonitoringPipeline": lambda name, opts: MonitoringPipeline(name, MonitoringPipelineArgs(SETTINGS, name), opts),
 }
 every_component = pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS.keys())
 

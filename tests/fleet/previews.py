@@ -1,47 +1,48 @@
-"""Previews to fold: those of examples, and any others."""
+"""Previews of examples, and any others."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from examples import ACCOUNT, REGION
+from harness import DASHBOARD, LOG_GROUP, QUERY
 from hypothesis import strategies as st
+from reports.generated import hostile as markup
 
-from threatmon.fleet.changes import UNKNOWN, Change, Preview
+from threatmon.fleet.changes import UNKNOWN, ResourceChange, StackPreview
 
-RULE = "aws:cloudwatch/eventRule:EventRule"
-FLOW_LOG = "aws:ec2/flowLog:FlowLog"
-LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
-TOPIC = "aws:sns/topic:Topic"
-DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
-POLICY = "aws:sns/topicPolicy:TopicPolicy"
+WRAPPED_SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": "hunter2"}
 
 
-def preview(stack: str, *changes: Change, account: str = "111122223333", region: str = "eu-west-1") -> Preview:
-    return Preview(stack, account, region, changes)
+def preview(stack: str, *changes: ResourceChange, account: str = ACCOUNT, region: str = REGION) -> StackPreview:
+    return StackPreview(stack, account, region, changes)
 
 
 def update(
-    kind: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any], diff: Mapping[str, str] | None = None
-) -> Change:
+    type_: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any], diff: Mapping[str, str] | None = None
+) -> ResourceChange:
     """An update of what differs at the top."""
     changed = {key: "update" for key in new if old.get(key) != new[key]} if diff is None else diff
-    return Change("update", kind, name, old, new, changed)
+    return ResourceChange("update", type_, name, old, new, changed)
 
 
-def create(kind: str, name: str, /, **inputs: Any) -> Change:
-    return Change("create", kind, name, {}, inputs, {})
+def create(type_: str, name: str, /, **inputs: Any) -> ResourceChange:
+    return ResourceChange("create", type_, name, {}, inputs, {})
 
 
-def same(kind: str, name: str, /, **inputs: Any) -> Change:
-    return Change("same", kind, name, inputs, inputs, {})
+def same(type_: str, name: str, /, **inputs: Any) -> ResourceChange:
+    return ResourceChange("same", type_, name, inputs, inputs, {})
+
+
+def shortened(name: str, days: int = 30) -> ResourceChange:
+    """A dangerous change."""
+    return update(LOG_GROUP, name, {"retentionInDays": 365}, {"retentionInDays": days})
 
 
 # What a comment or a terminal might take for markup, and a stack for its own words, in any mixture.
-_TOKENS = [
-    *("`", "```", "````", "~~~", "\n", "\r\n", "</details>", "<details>", "<!--", "-->", "@octocat", "|", "[a](b)"),
-    *("![a](b)", "#1", " ", "\n# a", "\n- a", "\x1b[31m", "\u202e", "https://a.example", "&lt;", "\\", "*a*", "\x00"),
-    *("prod", "eu-west-1", "111122223333", "subnet-0123456789abcdef0", "-", "/", "{", "}", '"', "error: no", "Grüße"),
-]
-hostile = st.lists(st.sampled_from(_TOKENS), max_size=4).map("".join) | st.text(max_size=8)
+_OWN = st.sampled_from(
+    ["prod", REGION, ACCOUNT, "subnet-0123456789abcdef0", "-", "/", "{", '"', "error: no", "```", "\n"]
+)
+hostile = st.lists(_OWN | markup, max_size=3).map("".join)
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | hostile | st.sampled_from([UNKNOWN, "[secret]", '{"a": ["prod"]}']),
@@ -55,32 +56,28 @@ _diffs = st.dictionaries(
     max_size=2,
 )
 _changes = st.builds(
-    Change,
+    ResourceChange,
     op=st.sampled_from(["same", "create", "update", "replace", "delete", "read", "import", "refresh"]),
-    type=st.sampled_from([DASHBOARD, "aws:cloudwatch/queryDefinition:QueryDefinition"]) | hostile,
+    type=st.sampled_from([DASHBOARD, QUERY]) | hostile,
     name=st.sampled_from(["threat-monitor-alerts-high", "threat-monitor-prod"]) | hostile,
     old=_inputs,
     new=_inputs,
     diff=_diffs,
     retained=st.booleans(),
 )
-_dangerous = st.builds(
-    lambda name, days: update(LOG_GROUP, name, {"retentionInDays": 365}, {"retentionInDays": days}),
-    st.sampled_from(["a", "b"]) | hostile,
-    st.sampled_from([90, 30]),
-)
+_dangerous = st.builds(shortened, st.sampled_from(["a", "b"]) | hostile, st.sampled_from([90, 30]))
 fleets = st.lists(
     st.builds(
-        Preview,
-        stack=st.sampled_from(["a", "prod", "prod-eu", "eu-west-1", "dev"]) | hostile,
-        account_id=st.sampled_from(["111122223333", "444455556666"]),
-        region=st.sampled_from(["eu-west-1", "us-east-1"]),
+        StackPreview,
+        stack=st.sampled_from(["a", "prod", "prod-eu", REGION, "dev"]) | hostile,
+        account_id=st.sampled_from([ACCOUNT, "444455556666"]),
+        region=st.sampled_from([REGION, "us-east-1"]),
         changes=st.lists(_changes | _dangerous, max_size=3).map(tuple),
         error=st.none() | st.none() | hostile,
         is_new=st.sampled_from([False, False, True]),
         notes=st.lists(hostile, max_size=1).map(tuple),
     ),
     max_size=5,
-    unique_by=lambda it: it.stack,
+    unique_by=lambda preview: preview.stack,
 )
 """Any previews, each of another stack."""

@@ -10,29 +10,31 @@ from pulumi.runtime.mocks import MockResourceArgs
 from threatmon.emulator.emulated import same
 from threatmon.emulator.program import ProgramRun, Registration, plain, run_project
 from threatmon.emulator.resources import emulated
-from threatmon.fleet.changes import UNKNOWN, Change, Op
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 
 Inputs = Mapping[str, Any]
 
 
-def changes_between(old_config: Inputs | None, new_config: Inputs) -> list[Change]:
+def changes_between(old_config: Inputs | None, new_config: Inputs) -> list[ResourceChange]:
     """Every resource of the stack, and what an update from one config to the other would do to it.
 
     The configs are what a stack file has over ``harness.CONFIG``; keys of the project go without its namespace, those
-    that are None are left out. ``old_config`` is None where there is no stack yet. As in a preview, what AWS would
+    that are None are left out. ``old_config`` is None if there is no stack yet. As in a preview, what AWS would
     assign to a new or replaced resource is ``UNKNOWN``.
     """
     run = ProgramRun() if old_config is None else run_project(_full(old_config), AwsMocks())
-    olds = {(it.type, it.name): (it, _checked(it.type, it.name, it.inputs, old_config or {})) for it in custom(run)}
+    keys = {(resource.type, resource.name): resource for resource in custom(run)}
+    olds = {key: (old, _checked(*key, old.inputs, old_config or {})) for key, old in keys.items()}
     mocks = _Previewing({key: inputs for key, (_, inputs) in olds.items()}, new_config)
-    news = {(it.type, it.name): it for it in custom(run_project(_full(new_config), mocks, preview=True))}
-    changed = [_change(it, _checked(*key, it.inputs, new_config), olds.get(key)) for key, it in news.items()]
+    run = run_project(_full(new_config), mocks, preview=True)
+    news = {(resource.type, resource.name): resource for resource in custom(run)}
+    changed = [_change(new, _checked(*key, new.inputs, new_config), olds.get(key)) for key, new in news.items()]
     gone = [
-        Change("delete", it.type, it.name, inputs, {}, {}, it.retain_on_delete)
-        for key, (it, inputs) in olds.items()
+        ResourceChange("delete", old.type, old.name, inputs, {}, {}, old.retain_on_delete)
+        for key, (old, inputs) in olds.items()
         if key not in news
     ]
-    return sorted(changed + gone, key=lambda it: (it.type, it.name))
+    return sorted(changed + gone, key=lambda change: (change.type, change.name))
 
 
 class _Previewing(AwsMocks):
@@ -53,8 +55,8 @@ class _Previewing(AwsMocks):
 
 
 def _full(config: Inputs) -> dict[str, Any]:
-    full = {key if ":" in key else f"threat-monitor:{key}": it for key, it in {**CONFIG, **config}.items()}
-    return {key: it for key, it in full.items() if it is not None}
+    full = {key if ":" in key else f"threat-monitor:{key}": value for key, value in {**CONFIG, **config}.items()}
+    return {key: value for key, value in full.items() if value is not None}
 
 
 def _checked(type_: str, name: str, inputs: Inputs, config: Inputs) -> dict[str, Any]:
@@ -71,20 +73,20 @@ def _known(value: Any) -> Any:
     if isinstance(value, Unknown):
         return UNKNOWN
     if isinstance(value, Mapping):
-        return {key: _known(it) for key, it in value.items()}
-    return [_known(it) for it in value] if isinstance(value, list) else value
+        return {key: _known(entry) for key, entry in value.items()}
+    return [_known(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _change(registration: Registration, new: Inputs, known: tuple[Registration, Inputs] | None) -> Change:
+def _change(registration: Registration, new: Inputs, known: tuple[Registration, Inputs] | None) -> ResourceChange:
     if known is None:
         op: Op = "import" if registration.import_id else "create"
-        return Change(op, registration.type, registration.name, {}, new, {}, registration.retain_on_delete)
+        return ResourceChange(op, registration.type, registration.name, {}, new, {}, registration.retain_on_delete)
     before, old = known
     diff = _diff(registration.type, old, new)
     op = _op(registration.type, diff)
     # What is replaced is deleted as the state has it.
     retained = (before if op == "replace" else registration).retain_on_delete
-    return Change(op, registration.type, registration.name, old, new, diff, retained)
+    return ResourceChange(op, registration.type, registration.name, old, new, diff, retained)
 
 
 def _diff(type_: str, old: Inputs, new: Inputs) -> dict[str, str]:

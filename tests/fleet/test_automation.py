@@ -16,7 +16,7 @@ from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, Asked, FakeEngine, done,
 from threatmon.errors import UsageError
 from threatmon.fleet import automation
 from threatmon.fleet.automation import Fleet, inline_program
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 from threatmon.fleet.interruptions import Interrupted
 from threatmon.fleet.targets import Target, read
 
@@ -248,7 +248,7 @@ def test_a_stack_that_exists_is_previewed_where_it_is(engine: FakeEngine, folder
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-def changes(engine: FakeEngine, folder: Path, *events: Mapping[str, Any]) -> tuple[Change, ...]:
+def changes(engine: FakeEngine, folder: Path, *events: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
     engine.would("prod", *events)
     preview = fleet(engine, folder).preview(target(folder))
     assert preview.error is None
@@ -271,12 +271,12 @@ def test_a_change_has_the_inputs_before_and_after_and_the_kinds_of_its_differenc
         pre("import", DETECTOR, "taken-in", None, {"enable": True}),
     )
     assert found == (
-        Change("create", TOPIC, "new", {}, {"name": "n"}, {}),
-        Change("same", TOPIC, "kept", {"name": "k"}, {"name": "k"}, {}),
-        Change("replace", TOPIC, "a :: b", old, new, diff),
-        Change("delete", TOPIC, "gone", {"name": "g"}, {}, {}),
-        Change("read", TOPIC, "looked-up", {}, {}, {}),
-        Change("import", DETECTOR, "taken-in", {}, {"enable": True}, {}),
+        ResourceChange("create", TOPIC, "new", {}, {"name": "n"}, {}),
+        ResourceChange("same", TOPIC, "kept", {"name": "k"}, {"name": "k"}, {}),
+        ResourceChange("replace", TOPIC, "a :: b", old, new, diff),
+        ResourceChange("delete", TOPIC, "gone", {"name": "g"}, {}, {}),
+        ResourceChange("read", TOPIC, "looked-up", {}, {}, {}),
+        ResourceChange("import", DETECTOR, "taken-in", {}, {"enable": True}, {}),
     )
 
 
@@ -290,7 +290,7 @@ def test_components_providers_and_the_stack_itself_are_no_changes(engine: FakeEn
         pre("delete", "threat-monitor:index:Old", "old", {}, None, old_state=component),
         pre("create", "pulumi:providers:aws", "default", None, {"region": "eu-west-1"}),
         pre("create", TOPIC, "threat-monitor", None, {}),
-    ) == (Change("create", TOPIC, "threat-monitor", {}, {}, {}),)
+    ) == (ResourceChange("create", TOPIC, "threat-monitor", {}, {}, {}),)
 
 
 @pytest.mark.parametrize(
@@ -356,9 +356,9 @@ def test_drift_is_what_the_refresh_has_found_and_not_what_it_looks_at(engine: Fa
     )
     drift = fleet(engine, folder).drift(target(folder))
     assert drift.changes == (
-        Change("update", LOG_GROUP, "group", old, new, {"retentionInDays": "update"}),
-        Change("same", TOPIC, "topic", {}, {}, {}),
-        Change("delete", DETECTOR, "detector", {"enable": True}, {}, {}),
+        ResourceChange("update", LOG_GROUP, "group", old, new, {"retentionInDays": "update"}),
+        ResourceChange("same", TOPIC, "topic", {}, {}, {}),
+        ResourceChange("delete", DETECTOR, "detector", {"enable": True}, {}, {}),
     )
     assert (drift.error, drift.is_new) == (None, False)
     [asked] = engine.named("refresh")

@@ -25,53 +25,42 @@ from harness import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.changes import UNKNOWN, Change, Op
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 from threatmon.fleet.dangers import KINDS, Danger, dangers
 
 Inputs = dict[str, Any]
-ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 
-def _change(op: Op, type_: str, old: Inputs | None = None, new: Inputs | None = None, **further: Any) -> Change:
-    return Change(op, type_, further.pop("name", "it"), old or {}, new or {}, further.pop("diff", {}), **further)
+def _change(op: Op, type_: str, old: Inputs | None = None, new: Inputs | None = None, **further: Any) -> ResourceChange:
+    return ResourceChange(op, type_, "it", old or {}, new or {}, further.pop("diff", {}), **further)
 
 
-def _kinds(*changes: Change) -> list[str]:
+def _kinds(*changes: ResourceChange) -> list[str]:
     return [danger.kind for danger in dangers(changes)]
 
 
-DELETED = {
-    DETECTOR: "detector-deleted",
-    FLOW_LOG: "flow-log-deleted",
-    LOG_GROUP: "log-group-deleted",
-    KEY: "key-deleted",
-}
-REPLACED = {
-    DETECTOR: "detector-deleted",
-    FLOW_LOG: "flow-log-replaced",
-    LOG_GROUP: "log-group-replaced",
-    KEY: "key-replaced",
+IRREPLACEABLE: dict[str, dict[Op, str]] = {
+    DETECTOR: {"delete": "detector-deleted", "replace": "detector-deleted"},
+    FLOW_LOG: {"delete": "flow-log-deleted", "replace": "flow-log-replaced"},
+    LOG_GROUP: {"delete": "log-group-deleted", "replace": "log-group-replaced"},
+    KEY: {"delete": "key-deleted", "replace": "key-replaced"},
 }
 HARMLESS = [ALIAS, FEATURE, QUEUE, ROLE, ROLE_POLICY, TARGET, TOPIC, TOPIC_POLICY]
 
 
-@pytest.mark.parametrize(("type_", "kind"), DELETED.items())
-def test_what_cannot_be_brought_back_is_not_deleted_unasked(type_: str, kind: str) -> None:
-    assert _kinds(_change("delete", type_, {"name": "it"})) == [kind]
+@pytest.mark.parametrize(("type_", "kinds"), IRREPLACEABLE.items())
+def test_what_cannot_be_brought_back_is_not_deleted_or_replaced_unasked(type_: str, kinds: dict[Op, str]) -> None:
+    for op, kind in kinds.items():
+        assert _kinds(_change(op, type_, {"name": "it"}, {"name": "other"})) == [kind]
 
 
-@pytest.mark.parametrize(("type_", "kind"), REPLACED.items())
-def test_what_cannot_be_brought_back_is_not_replaced_unasked(type_: str, kind: str) -> None:
-    assert _kinds(_change("replace", type_, {"name": "it"}, {"name": "other"})) == [kind]
-
-
-@pytest.mark.parametrize("type_", [*DELETED, RULE, SUBSCRIPTION])
+@pytest.mark.parametrize("type_", [*IRREPLACEABLE, RULE, SUBSCRIPTION])
 def test_what_is_only_forgotten_is_not_lost(type_: str) -> None:
     old = {"name": "it", "topic": "arn:aws:sns:eu-west-1:111122223333:it", "eventPattern": '{"source": ["x"]}'}
     assert dangers([_change("delete", type_, old, retained=True)]) == []
 
 
-def test_a_replaced_log_group_is_empty_even_where_the_old_one_stays() -> None:
+def test_a_replaced_log_group_is_empty_even_if_the_old_one_stays() -> None:
     [danger] = dangers([_change("replace", LOG_GROUP, retained=True, diff={"logGroupClass": "update-replace"})])
     assert danger == Danger(
         "log-group-replaced",
@@ -88,12 +77,12 @@ def test_a_replaced_key_says_when_the_old_one_is_gone() -> None:
 
 @pytest.mark.parametrize("type_", HARMLESS)
 @pytest.mark.parametrize("op", ["delete", "replace"])
-def test_what_can_be_made_anew_may_go(op: Op, type_: str) -> None:
+def test_what_can_be_made_again_may_go(op: Op, type_: str) -> None:
     inputs = {"name": "it"}
     assert dangers([_change(op, type_, inputs, inputs)]) == []
 
 
-@pytest.mark.parametrize("type_", [*DELETED, *HARMLESS, RULE, SUBSCRIPTION])
+@pytest.mark.parametrize("type_", [*IRREPLACEABLE, *HARMLESS, RULE, SUBSCRIPTION])
 @pytest.mark.parametrize("op", ["create", "import"])
 def test_a_new_resource_endangers_nothing(op: Op, type_: str) -> None:
     policy = json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}})
@@ -115,78 +104,53 @@ def test_a_detector_that_stops_looking_is_suspended(old: Inputs, new: Inputs, ki
     assert _kinds(_change("update", DETECTOR, old, new)) == kinds
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "text"),
-    [
-        (365, 90, "records are deleted after 90 days, instead of 365 days"),
-        (365.0, 364.0, "records are deleted after 364 days, instead of 365 days"),
-        (0, 3653, "records are deleted after 3653 days, instead of for ever"),
-        (None, 365, "records are deleted after 365 days, instead of for ever"),
-        (90, 365, None),
-        (365, 365, None),
-        (365, 0, None),
-        (365, None, None),
-        (0, None, None),
-        (365, UNKNOWN, None),
-    ],
-)
-def test_records_are_not_deleted_sooner_unasked(old: float | None, new: Any, text: str | None) -> None:
-    sides = ({} if days is None else {"retentionInDays": days} for days in (old, new))
-    expected = [] if text is None else [Danger("retention-shortened", "it", text)]
-    assert dangers([_change("update", LOG_GROUP, *sides)]) == expected
+DAYS, SECONDS = (LOG_GROUP, "retentionInDays"), (QUEUE, "messageRetentionSeconds")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "text"),
+    ("retention", "old", "new", "text"),
     [
-        (
-            {"messageRetentionSeconds": 1_209_600},
-            {"messageRetentionSeconds": 60},
-            "undelivered alerts are deleted after 60 seconds, instead of 1209600 seconds",
-        ),
-        (
-            {"messageRetentionSeconds": 1_209_600},
-            {},
-            "undelivered alerts are deleted after 345600 seconds, instead of 1209600 seconds",
-        ),
-        ({}, {"messageRetentionSeconds": 1_209_600}, None),
+        (DAYS, 365, 90, "records are deleted after 90 days, instead of 365 days"),
+        (DAYS, 365.0, 364.0, "records are deleted after 364 days, instead of 365 days"),
+        (DAYS, 0, 3653, "records are deleted after 3653 days, instead of for ever"),
+        (DAYS, None, 365, "records are deleted after 365 days, instead of for ever"),
+        (DAYS, 90, 365, None),
+        (DAYS, 365, 365, None),
+        (DAYS, 365, 0, None),
+        (DAYS, 365, None, None),
+        (DAYS, 365, UNKNOWN, None),
+        (SECONDS, 1_209_600, 60, "undelivered alerts are deleted after 60 seconds, instead of 1209600 seconds"),
+        (SECONDS, 1_209_600, None, "undelivered alerts are deleted after 345600 seconds, instead of 1209600 seconds"),
+        (SECONDS, None, 1_209_600, None),
     ],
 )
-def test_undelivered_alerts_are_not_deleted_sooner_unasked(old: Inputs, new: Inputs, text: str | None) -> None:
+def test_records_and_alerts_are_not_deleted_sooner_unasked(
+    retention: tuple[str, str], old: float | None, new: Any, text: str | None
+) -> None:
+    type_, key = retention
+    sides = ({} if value is None else {key: value} for value in (old, new))
     expected = [] if text is None else [Danger("retention-shortened", "it", text)]
-    assert dangers([_change("update", QUEUE, old, new)]) == expected
+    assert dangers([_change("update", type_, *sides)]) == expected
 
 
-def _feature(status: str, name: str = "RUNTIME_MONITORING", **further: str) -> Inputs:
-    return {
-        "name": name,
-        "status": status,
-        "additionalConfigurations": [{"name": key, "status": value} for key, value in further.items()],
-    }
+def _plan(status: str, name: str = "RUNTIME_MONITORING", **additional: str) -> Inputs:
+    configurations = [{"name": key, "status": value} for key, value in additional.items()]
+    return {"name": name, "status": status, "additionalConfigurations": configurations}
+
+
+ON, OFF = "ENABLED", "DISABLED"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "plans"),
     [
-        (_feature("ENABLED"), _feature("DISABLED"), "runtime"),
-        (_feature("ENABLED", "NEW_PLAN"), _feature("DISABLED", "NEW_PLAN"), "NEW_PLAN"),
-        (
-            _feature("ENABLED", EC2_AGENT_MANAGEMENT="ENABLED"),
-            _feature("ENABLED", EC2_AGENT_MANAGEMENT="DISABLED"),
-            "runtime EC2_AGENT_MANAGEMENT",
-        ),
-        (
-            _feature("ENABLED", EKS_ADDON_MANAGEMENT="ENABLED"),
-            _feature("DISABLED", EKS_ADDON_MANAGEMENT="DISABLED"),
-            "runtime, runtime EKS_ADDON_MANAGEMENT",
-        ),
-        (_feature("DISABLED"), _feature("ENABLED", EC2_AGENT_MANAGEMENT="DISABLED"), None),
-        (_feature("DISABLED"), _feature("DISABLED"), None),
-        (
-            _feature("ENABLED", EC2_AGENT_MANAGEMENT="ENABLED"),
-            {"name": "RUNTIME_MONITORING", "status": "ENABLED"},
-            None,
-        ),
+        (_plan(ON), _plan(OFF), "runtime"),
+        (_plan(ON, "NEW_PLAN"), _plan(OFF, "NEW_PLAN"), "NEW_PLAN"),
+        (_plan(ON, EC2_AGENTS=ON), _plan(ON, EC2_AGENTS=OFF), "runtime EC2_AGENTS"),
+        (_plan(ON, EC2_AGENTS=ON), _plan(OFF, EC2_AGENTS=OFF), "runtime, runtime EC2_AGENTS"),
+        (_plan(OFF), _plan(ON, EC2_AGENTS=OFF), None),
+        (_plan(OFF), _plan(OFF), None),
+        (_plan(ON, EC2_AGENTS=ON), {"name": "RUNTIME_MONITORING", "status": ON}, None),
     ],
 )
 def test_a_plan_is_not_switched_off_unasked(old: Inputs, new: Inputs, plans: str | None) -> None:
@@ -196,114 +160,26 @@ def test_a_plan_is_not_switched_off_unasked(old: Inputs, new: Inputs, plans: str
 
 
 def test_a_plan_that_is_no_longer_managed_stays_on() -> None:
-    assert dangers([_change("delete", FEATURE, _feature("ENABLED"))]) == []
-
-
-def _policy(*actions: str, **further: Any) -> str:
-    return json.dumps({"Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*", **further}]})
-
-
-WRITES = "allows logs:PutLogEvents on *"
-
-
-@pytest.mark.parametrize("op", ["update", "replace"])
-@pytest.mark.parametrize(
-    ("type_", "property_"),
-    [(ROLE, "assumeRolePolicy"), (ROLE_POLICY, "policy"), (TOPIC_POLICY, "policy"), (KEY, "policy"), ("a:b:C", "any")],
-)
-def test_a_policy_is_not_widened_unasked(type_: str, property_: str, op: Op) -> None:
-    narrow, wide = {property_: _policy("logs:Get*")}, {property_: _policy("logs:Get*", "logs:PutLogEvents")}
-    widened = Danger("policy-widened", "it", WRITES)
-    assert widened in dangers([_change(op, type_, narrow, wide)])
-    assert "policy-widened" not in _kinds(_change(op, type_, wide, narrow))
-
-
-def test_a_policy_known_only_when_it_is_deployed_is_not_judged() -> None:
-    old = {"policy": _policy("a:b", Effect="Deny")}
-    assert dangers([_change("update", TOPIC_POLICY, old, {"policy": UNKNOWN})]) == []
-
-
-def test_a_policy_within_a_list_is_judged() -> None:
-    old, new = ({"inlinePolicies": [{"policy": _policy(it)}]} for it in ("logs:Get*", "logs:*"))
-    assert _kinds(_change("update", ROLE, old, new)) == ["policy-widened"]
-
-
-def test_other_json_texts_are_no_policies() -> None:
-    old, new = {"body": "{}", "text": '"Statement"'}, {"body": '{"Statement": ', "text": '["Statement"]'}
-    assert dangers([_change("update", "aws:cloudwatch/dashboard:Dashboard", old, new)]) == []
-
-
-def _held(op: Op, name: str, old: str | None, new: str | None = None, role: str = "role-1a2b3c4") -> Change:
-    sides = ({"role": role, "policy": _policy(it)} if it else None for it in (old, new))
-    return _change(op, ROLE_POLICY, *sides, name=name)
-
-
-ITS_ROLE = _change("same", ROLE, {"name": "role-1a2b3c4"}, {"name": "role-1a2b3c4"}, name="role")
-
-
-def test_a_further_policy_widens_a_role_that_stays() -> None:
-    before = _held("same", "reads", "logs:Get*", "logs:Get*")
-    added = _held("create", "writes", None, "logs:PutLogEvents")
-    assert dangers([ITS_ROLE, before, added]) == [Danger("policy-widened", "writes", WRITES)]
-
-
-def test_a_renamed_policy_does_not_widen_its_role() -> None:
-    old, new = _held("delete", "old", "logs:PutLogEvents"), _held("create", "new", None, "logs:PutLogEvents")
-    assert dangers([ITS_ROLE, old, new]) == []
-
-
-def test_the_first_policy_of_a_role_is_what_an_interrupted_update_left_out() -> None:
-    assert dangers([ITS_ROLE, _held("create", "writes", None, "logs:PutLogEvents")]) == []
-
-
-def test_a_policy_for_a_role_of_somebody_else_widens_it() -> None:
-    added = _held("create", "writes", None, "logs:PutLogEvents", role="theirs")
-    assert dangers([ITS_ROLE, added]) == [Danger("policy-widened", "writes", WRITES)]
-
-
-def test_a_policy_that_moves_to_a_new_role_along_with_it_is_no_wider() -> None:
-    role = ITS_ROLE._replace(op="replace", new={"name": "role-5d6e7f8"})
-    held = _held("replace", "writes", "logs:PutLogEvents")
-    assert dangers([role, held._replace(new={**held.old, "role": UNKNOWN})]) == []
-
-
-def test_a_managed_policy_widens_the_role_it_is_attached_to() -> None:
-    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-    attached = _change("create", ATTACHMENT, None, {"role": "role-1a2b3c4", "policyArn": arn}, name="reads")
-    before = _held("same", "writes", "logs:PutLogEvents", "logs:PutLogEvents")
-    expected = [Danger("policy-widened", "reads", f"allows what {arn} allows on *")]
-    assert dangers([ITS_ROLE, before, attached]) == expected
-
-
-def test_of_much_that_is_new_a_few_are_told_and_the_rest_counted() -> None:
-    wide = json.dumps({"Statement": [{"Effect": "Allow", "Action": "a:b", "Resource": it} for it in "abcdefgh"]})
-    [danger] = dangers([_change("update", KEY, {"policy": _policy()}, {"policy": wide})])
-    assert danger.text.endswith("; 3 more")
+    assert dangers([_change("delete", FEATURE, _plan(ON))]) == []
 
 
 # The real program. A setting of before and after -> every danger, as (kind, resource); for both an empty config is the
 # one of harness.CONFIG: two subnets, one address, one finding type.
 Config = dict[str, Any]
+SUBSCRIBER = {"protocol": "https", "endpoint": "https://example.com/t0k3n", "format": "raw"}
 FLOW_LOGS = [f"flow-logs-{SUBNET}", f"flow-logs-{OTHER_SUBNET}"]
+EACH_REPLACED = {("flow-log-replaced", log) for log in FLOW_LOGS}
 DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
-    "a shorter retention": (
-        {},
-        {"flowLogs": {"retentionDays": 90}},
-        {("retention-shortened", "flow-logs-log-group")},
-    ),
+    "a shorter retention": ({}, {"flowLogs": {"retentionDays": 90}}, {("retention-shortened", "flow-logs-log-group")}),
     "fewer finding types": (
         {"findingTypes": ["Recon:EC2/Portscan", "Impact:EC2/PortSweep"]},
         {},
         {("finding-type-dropped", "alerts-critical")},
     ),
     "a higher minimum severity": ({}, {"minimumSeverity": "high"}, {("finding-type-dropped", "alerts-low")}),
-    "another address": (
-        {},
-        {"alertEmails": ["on-call@example.com"]},
-        {("last-subscriber-dropped", "alerts-topic")},
-    ),
+    "another address": ({}, {"alertEmails": ["on-call@example.com"]}, {("last-subscriber-dropped", "alerts-topic")}),
     "no subscriber of the events any more": (
-        {"alerts": {"subscribers": [{"protocol": "https", "endpoint": "https://example.com/t", "format": "raw"}]}},
+        {"alerts": {"subscribers": [SUBSCRIBER]}},
         {},
         {("last-subscriber-dropped", "alerts-topic-raw")},
     ),
@@ -326,33 +202,17 @@ DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
     "VPCs instead of subnets": (
         {},
         {"subnetIds": None, "vpcIds": [VPC]},
-        {("flow-log-deleted", it) for it in FLOW_LOGS},
+        {("flow-log-deleted", log) for log in FLOW_LOGS},
     ),
-    "other traffic": (
-        {},
-        {"flowLogs": {"trafficType": "REJECT"}},
-        {("flow-log-replaced", it) for it in FLOW_LOGS},
-    ),
-    "wider records": (
-        {},
-        {"flowLogs": {"aggregationSeconds": 600}},
-        {("flow-log-replaced", it) for it in FLOW_LOGS},
-    ),
-    "another record format": (
-        {},
-        {"flowLogs": {"format": "default"}},
-        {("flow-log-replaced", it) for it in FLOW_LOGS},
-    ),
+    "other traffic": ({}, {"flowLogs": {"trafficType": "REJECT"}}, EACH_REPLACED),
+    "wider records": ({}, {"flowLogs": {"aggregationSeconds": 600}}, EACH_REPLACED),
+    "another record format": ({}, {"flowLogs": {"format": "default"}}, EACH_REPLACED),
     "another class of log group": (
         {},
         {"flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"}},
-        {("log-group-replaced", "flow-logs-log-group"), *(("flow-log-replaced", it) for it in FLOW_LOGS)},
+        {("log-group-replaced", "flow-logs-log-group"), *EACH_REPLACED},
     ),
-    "a key of one's own": (
-        {},
-        {"alerts": {"kmsKeyArn": KEY_ARN}},
-        {("key-deleted", "encryption-key")},
-    ),
+    "a key of one's own": ({}, {"alerts": {"kmsKeyArn": KEY_ARN}}, {("key-deleted", "encryption-key")}),
     "a detector left to somebody else": (
         {},
         {"detector": {"mode": "lookup"}},
@@ -375,8 +235,8 @@ DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
 def test_a_dangerous_setting_is_found_out_before_it_is_deployed(
     old: Config, new: Config, expected: set[tuple[str, str]]
 ) -> None:
-    found = [(it.kind, it.resource.removeprefix("threat-monitor-")) for it in dangers(changes_between(old, new))]
-    assert sorted(found) == sorted(expected)
+    found = [danger[:2] for danger in dangers(changes_between(old, new))]
+    assert sorted(found) == sorted((kind, f"threat-monitor-{resource}") for kind, resource in expected)
 
 
 HARMLESS_CHANGES: dict[str, tuple[Config | None, Config]] = {
@@ -394,10 +254,7 @@ HARMLESS_CHANGES: dict[str, tuple[Config | None, Config]] = {
     "a further VPC": ({}, {"vpcIds": [VPC]}),
     "repeats sooner": ({}, {"findingPublishingFrequency": "ONE_HOUR"}),
     "alarms": ({}, {"health": {"enabled": True}}),
-    "a further subscriber": (
-        {},
-        {"alerts": {"subscribers": [{"protocol": "https", "endpoint": "https://example.com/t", "format": "raw"}]}},
-    ),
+    "a further subscriber": ({}, {"alerts": {"subscribers": [SUBSCRIBER]}}),
     "archived findings too, and no samples": ({}, {"alerts": {"includeArchived": True, "includeSamples": False}}),
     "a name for the account": ({}, {"alerts": {"accountAlias": "production"}}),
     "other tags": (
@@ -409,7 +266,7 @@ HARMLESS_CHANGES: dict[str, tuple[Config | None, Config]] = {
         {"detector": {"mode": "import", "id": DETECTOR_ID}},
         {"detector": {"mode": "lookup", "id": DETECTOR_ID}},
     ),
-    "a key of one's own where the old one stays": (
+    "a key of one's own if the old one stays": (
         {"flowLogs": {"keepOnDestroy": True}},
         {"flowLogs": {"keepOnDestroy": True}, "alerts": {"kmsKeyArn": KEY_ARN}},
     ),
@@ -421,7 +278,7 @@ def test_a_harmless_setting_is_no_danger(old: Config | None, new: Config) -> Non
     assert dangers(changes_between(old, new)) == []
 
 
-EVERYTHING: list[Change] = [
+EVERYTHING: list[ResourceChange] = [
     *changes_between(*DANGEROUS["much at once"][:2]),
     *changes_between(*DANGEROUS["another class of log group"][:2]),
     *changes_between(*DANGEROUS["no alarms any more"][:2]),
@@ -429,7 +286,7 @@ EVERYTHING: list[Change] = [
 
 
 @given(st.permutations(EVERYTHING))
-def test_the_order_of_the_changes_does_not_matter(changes: list[Change]) -> None:
+def test_the_order_of_the_changes_does_not_matter(changes: list[ResourceChange]) -> None:
     assert dangers(changes) == dangers(EVERYTHING)
 
 
@@ -440,15 +297,13 @@ def test_there_is_no_danger_without_a_change(numbers: set[int]) -> None:
 
 
 def test_dangers_come_in_the_order_of_their_kinds() -> None:
-    found = dangers(EVERYTHING)
-    order = list(KINDS)
-    assert found == sorted(found, key=lambda it: (order.index(it.kind), it.resource, it.text))
-    assert len({it.kind for it in found}) > 5
+    kinds = list(dict.fromkeys(danger.kind for danger in dangers(EVERYTHING)))
+    assert kinds == [kind for kind in KINDS if kind in kinds]
+    assert len(kinds) > 5
 
 
 def test_no_text_shows_an_endpoint() -> None:
     # Endpoints may hold tokens; the names of subscriptions do not show them, the texts neither.
-    subscriber = {"protocol": "https", "endpoint": "https://example.com/t0k3n", "format": "raw"}
-    found = dangers(changes_between({"alerts": {"subscribers": [subscriber]}}, {}))
+    found = dangers(changes_between({"alerts": {"subscribers": [SUBSCRIBER]}}, {}))
     assert found
     assert "t0k3n" not in str(found)

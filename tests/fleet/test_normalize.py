@@ -3,7 +3,7 @@ from fleet.previews import preview
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.fleet.normalize import normalisers
+from threatmon.fleet.normalize import normalizers
 
 FLEET = [
     preview("prod", account="111122223333", region="eu-west-1"),
@@ -34,16 +34,16 @@ FLEET = [
     ],
 )
 def test_whole_words_of_a_stack_are_replaced_and_no_others(stack: str, text: str, expected: str) -> None:
-    assert normalisers(FLEET)[stack](text) == expected
+    assert normalizers(FLEET)[stack](text) == expected
 
 
 @given(st.text(st.sampled_from("prod-eu 1a/")))
 def test_without_its_words_in_it_a_text_stays(text: str) -> None:
-    normalise = normalisers([preview("zulu", account="999999999999", region="sa-east-1")])["zulu"]
-    assert normalise(text) == text
+    normalize = normalizers([preview("zulu", account="999999999999", region="sa-east-1")])["zulu"]
+    assert normalize(text) == text
 
 
 @given(st.from_regex(r"[A-Za-z0-9_.-]{1,100}", fullmatch=True))
 def test_any_name_a_stack_may_have_is_taken_literally(stack: str) -> None:
-    normalise = normalisers([preview(stack, account="", region="")])[stack]
-    assert normalise(f"/{stack}/x") == "/<stack>/x"
+    normalize = normalizers([preview(stack, account="", region="")])[stack]
+    assert normalize(f"/{stack}/x") == "/<stack>/x"

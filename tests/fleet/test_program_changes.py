@@ -7,16 +7,16 @@ from engine.stacks import CONFIG, SUBNETS
 from engine.test_updating import CHANGES
 from fleet.program_changes import changes_between
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 BASE = {key.removeprefix("threat-monitor:"): value for key, value in CONFIG.items()}
 
 
-def _planned(changes: list[Change]) -> dict[str, str]:
+def _planned(changes: list[ResourceChange]) -> dict[str, str]:
     return {
-        f"{it.type.rpartition(':')[2]} {it.name.removeprefix('threat-monitor-')}": it.op
-        for it in changes
-        if it.op != "same"
+        f"{change.type.rpartition(':')[2]} {change.name.removeprefix('threat-monitor-')}": change.op
+        for change in changes
+        if change.op != "same"
     }
 
 
@@ -29,29 +29,31 @@ def test_a_changed_setting_has_the_operations_the_engine_plans(
 
 def test_an_unchanged_config_leaves_everything_the_same() -> None:
     changes = changes_between(BASE, BASE)
-    assert {it.op for it in changes} == {"same"}
-    assert all(it.old == it.new and not it.diff for it in changes)
+    assert {change.op for change in changes} == {"same"}
+    assert all(change.old == change.new and not change.diff for change in changes)
 
 
 def test_a_new_stack_is_created_without_anything_of_before() -> None:
     changes = changes_between(None, BASE)
-    assert {(it.op, bool(it.old)) for it in changes} == {("create", False)}
+    assert {(change.op, bool(change.old)) for change in changes} == {("create", False)}
 
 
 def test_what_aws_assigns_to_a_new_resource_is_unknown() -> None:
-    [policy] = [it for it in changes_between(None, BASE) if it.name == "threat-monitor-alerts-topic-policy"]
-    assert policy.new == {"arn": UNKNOWN, "policy": UNKNOWN}
+    named = {change.name: change for change in changes_between(None, BASE)}
+    assert named["threat-monitor-alerts-topic-policy"].new == {"arn": UNKNOWN, "policy": UNKNOWN}
 
 
 def test_a_replacement_names_the_property_that_forces_it() -> None:
     changes = changes_between(BASE, {**BASE, "flowLogs": {"aggregationSeconds": 600}})
-    assert [(it.name, it.op, dict(it.diff)) for it in changes if it.op != "same"] == [
+    assert [(change.name, change.op, dict(change.diff)) for change in changes if change.op != "same"] == [
         (f"threat-monitor-flow-logs-{subnet}", "replace", {"maxAggregationInterval": "update-replace"})
         for subnet in SUBNETS
     ]
 
 
-def test_what_was_told_to_stay_is_retained() -> None:
+def test_what_is_to_stay_is_retained() -> None:
     kept = {"flowLogs": {"keepOnDestroy": True}}
     changes = changes_between(kept, {"flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"}})
-    assert {it.name: it.op for it in changes if it.retained} == {"threat-monitor-flow-logs-log-group": "replace"}
+    assert {change.name: change.op for change in changes if change.retained} == {
+        "threat-monitor-flow-logs-log-group": "replace"
+    }

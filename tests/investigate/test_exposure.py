@@ -5,25 +5,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from threatmon.investigate.exposure import (
-    Balancer,
-    Exposure,
-    Opening,
-    Surroundings,
-    balancer,
-    classic_balancers,
-    exposure,
-    fronting,
-    network_acl_of,
-    own_addresses,
-    ports,
-    prefix_list_ids,
-    public_ipv4,
-    route_table_of,
-)
+from threatmon.aws.errors import RefusedError
+from threatmon.investigate.exposure import Exposure, exposure
+from threatmon.investigate.load_balancers import LoadBalancer
+from threatmon.investigate.network_context import NetworkContext, prefix_list_ids
+from threatmon.investigate.openings import Opening, summary
 
 Json = dict[str, Any]
 INSTANCE = "i-0abcd1234ef567890"
+REFUSED = RefusedError("Permission {action} is missing", "ec2:DescribeRouteTables", "AccessDenied", "no")
 
 
 def route(destination: str, target: str, state: str = "active") -> Json:
@@ -63,8 +53,8 @@ def permission(first: int, last: int | None = None, *sources: str, protocol: str
         "IpProtocol": protocol,
         "FromPort": first,
         "ToPort": first if last is None else last,
-        "IpRanges": [{"CidrIp": it} for it in cidrs if ":" not in it],
-        "Ipv6Ranges": [{"CidrIpv6": it} for it in cidrs if ":" in it],
+        "IpRanges": [{"CidrIp": cidr} for cidr in cidrs if ":" not in cidr],
+        "Ipv6Ranges": [{"CidrIpv6": cidr} for cidr in cidrs if ":" in cidr],
     }
 
 
@@ -86,7 +76,7 @@ def instance(public: str | None = "203.0.113.10", ipv6: str | None = None, **cha
 TO_THE_INTERNET = table(route("0.0.0.0/0", "igw-1"), route("::/0", "igw-1"))
 
 
-def around(**changes: Any) -> Surroundings:
+def around(**changes: Any) -> NetworkContext:
     usual: Json = {
         "route_tables": [TO_THE_INTERNET],
         "network_acls": [OPEN_ACL],
@@ -94,7 +84,7 @@ def around(**changes: Any) -> Surroundings:
         "prefix_lists": {},
         "balancers": [],
     }
-    return Surroundings(**usual | changes)
+    return NetworkContext(**usual | changes)
 
 
 def seen(public: str | None = "203.0.113.10", ipv6: str | None = None, **changes: Any) -> Exposure:
@@ -102,7 +92,7 @@ def seen(public: str | None = "203.0.113.10", ipv6: str | None = None, **changes
 
 
 def arriving(found: Exposure) -> str:
-    return ports(found.interfaces[0].openings)
+    return summary(found.interfaces[0].openings)
 
 
 def test_a_public_address_a_route_an_open_group_and_an_open_acl_make_an_instance_reachable() -> None:
@@ -148,10 +138,9 @@ def test_each_layer_alone_closes_an_instance_and_is_named(public: str | None, ch
 def test_a_subnet_without_a_table_of_its_own_has_the_main_one() -> None:
     main = table(route("0.0.0.0/0", "igw-9"), name="rtb-main", subnet=None, main=True)
     other = table(name="rtb-other", subnet="subnet-2")
-    assert route_table_of("subnet-1", "vpc-1", [other, main]) is main
-    assert route_table_of("subnet-2", "vpc-1", [main, other]) is other
-    assert route_table_of("subnet-1", "vpc-2", [main, other]) == {}
     assert seen(route_tables=[other, main]).interfaces[0].gateway_ids == ("igw-9",)
+    assert seen(route_tables=[main, table()]).interfaces[0].gateway_ids == ()
+    assert seen(route_tables=[other, main | {"VpcId": "vpc-2"}]).interfaces[0].gateway_ids == ()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +224,7 @@ def test_groups_the_interface_does_not_have_do_not_count() -> None:
 )
 def test_acl_rules_are_tried_in_the_order_of_their_numbers(rules: list[tuple[int, str, str]], expected: str) -> None:
     replies = acl_rule(1, "allow", "0.0.0.0/0", egress=True)
-    assert arriving(seen(network_acls=[acl(replies, *(acl_rule(*it) for it in rules))])) == expected
+    assert arriving(seen(network_acls=[acl(replies, *(acl_rule(*rule) for rule in rules))])) == expected
 
 
 def test_an_acl_rule_of_other_ports_decides_nothing() -> None:
@@ -294,13 +283,14 @@ def test_prefix_lists_are_what_they_hold() -> None:
     ],
 )
 def test_what_could_not_be_read_leaves_the_verdict_open(part: str, name: str) -> None:
-    found = seen(None if part == "balancers" else "203.0.113.10", **{part: None})
+    changes: Json = {part: REFUSED}
+    found = seen(None if part == "balancers" else "203.0.113.10", **changes)
     assert found.reachable is None
     assert found.verdict == f"Not known whether the internet reaches it: {name} could not be read."
 
 
 def test_a_way_that_is_known_to_be_open_needs_nothing_else_to_be_known() -> None:
-    assert seen(balancers=None).reachable is True
+    assert seen(balancers=REFUSED).reachable is True
 
 
 def test_addresses_and_profile_are_read_from_the_description() -> None:
@@ -313,10 +303,9 @@ def test_addresses_and_profile_are_read_from_the_description() -> None:
         {"PrivateIpAddress": "10.0.1.6", "Association": {"PublicIp": "203.0.113.11"}}
     )
     found = exposure(described, around())
-    assert own_addresses(described) == found.private_addresses == ("10.0.1.5", "10.0.1.6", "2001:db8::5")
-    assert public_ipv4(described["NetworkInterfaces"][0]) == ["203.0.113.10", "203.0.113.11"]
+    assert found.private_addresses == ("10.0.1.5", "10.0.1.6", "2001:db8::5")
+    assert found.interfaces[0].addresses == ("203.0.113.10", "203.0.113.11", "2001:db8::5")
     assert (found.name, found.state, found.instance_profile) == ("web-1", "running", "app")
-    assert network_acl_of("subnet-2", [OPEN_ACL]) == {}
 
 
 def test_an_instance_without_interfaces_is_not_reachable() -> None:
@@ -328,7 +317,7 @@ def test_an_instance_without_interfaces_is_not_reachable() -> None:
 # -- load balancers ---------------------------------------------------------------------------------------------------
 
 
-def in_front(**changes: Any) -> Balancer:
+def in_front(**changes: Any) -> LoadBalancer:
     usual: Json = {
         "name": "web",
         "kind": "application",
@@ -341,7 +330,7 @@ def in_front(**changes: Any) -> Balancer:
         "listeners": (("tcp", 443),),
         "targets": ((8080, "healthy"),),
     }
-    return Balancer(**usual | changes)
+    return LoadBalancer(**usual | changes)
 
 
 def test_an_instance_without_a_public_address_is_reached_through_a_load_balancer() -> None:
@@ -369,65 +358,6 @@ def test_a_network_load_balancer_without_groups_lets_everything_in_it_listens_to
     assert "tcp 443 (HTTPS) through load balancer web" in found.verdict
 
 
-def test_the_balancers_of_target_groups_are_found_by_instance_and_by_address_and_through_each_other() -> None:
-    def target_group(arn: str, port: int = 80) -> Json:
-        return {"LoadBalancerArns": [arn], "Port": port}
-
-    def health(target: str, state: str = "healthy", **port: int) -> Json:
-        return {"Target": {"Id": target} | port, "TargetHealth": {"State": state}}
-
-    groups = [
-        (target_group("alb-1"), [health(INSTANCE, Port=8080), health("i-other", Port=1)]),
-        (target_group("alb-2"), [health("10.0.1.5", "unhealthy", Port=9090)]),
-        (target_group("alb-3"), [health("i-other")]),
-        (target_group("nlb-1", 443), [health("alb-1")]),
-        ({"LoadBalancerArns": [], "Port": 1}, [health(INSTANCE)]),
-    ]
-    assert fronting({INSTANCE, "10.0.1.5"}, groups) == {
-        "alb-1": ((8080, "healthy"),),
-        "alb-2": ((9090, "unhealthy"),),
-        "nlb-1": ((443, "healthy"),),
-    }
-    assert fronting({"i-nobody"}, groups) == {}
-
-
-def test_a_described_load_balancer_is_read_with_its_listeners() -> None:
-    described = {
-        "LoadBalancerName": "net",
-        "Type": "network",
-        "Scheme": "internet-facing",
-        "DNSName": "net.example",
-        "VpcId": "vpc-1",
-        "AvailabilityZones": [{"SubnetId": "subnet-1"}, {"SubnetId": "subnet-2"}],
-        "IpAddressType": "dualstack",
-    }
-    listeners = [
-        {"Protocol": "TCP_UDP", "Port": 53},
-        {"Protocol": "TLS", "Port": 853},
-        {"Protocol": "GENEVE", "Port": 6081},
-    ]
-    read = balancer(described, listeners, ((53, "healthy"),))
-    assert read.listeners == (("tcp", 53), ("udp", 53), ("tcp", 853))
-    assert (read.families, read.security_group_ids, read.internet_facing) == ((4, 6), None, True)
-    assert read.subnet_ids == ("subnet-1", "subnet-2")
-
-
-def test_classic_load_balancers_are_those_that_have_the_instance() -> None:
-    described = {
-        "LoadBalancerName": "old",
-        "Scheme": "internet-facing",
-        "DNSName": "old.example",
-        "VPCId": "vpc-1",
-        "Subnets": ["subnet-1"],
-        "SecurityGroups": ["sg-1"],
-        "Instances": [{"InstanceId": INSTANCE}],
-        "ListenerDescriptions": [{"Listener": {"Protocol": "HTTPS", "LoadBalancerPort": 443, "InstancePort": 8443}}],
-    }
-    (read,) = classic_balancers(INSTANCE, [described, described | {"Instances": []}])
-    assert (read.listeners, read.targets) == ((("tcp", 443),), ((8443, "registered"),))
-    assert seen(None, balancers=[read]).reachable is True
-
-
 # -- against a packet at a time ---------------------------------------------------------------------------------------
 
 CIDRS = ["0.0.0.0/0", "198.51.100.0/24", "198.51.100.128/25", "203.0.113.7/32", "0.0.0.0/1", "8.0.0.0/8", "10.0.0.0/8"]
@@ -453,7 +383,7 @@ def worlds(draw: st.DrawFn) -> tuple[Json, Json, Json]:
     permissions = [permission(*span(), draw(cidr)) for _ in range(draw(st.integers(0, 3)))]
     routes = [route(draw(cidr), draw(st.sampled_from(["igw-1", "vgw-1"]))) for _ in range(draw(st.integers(0, 3)))]
     replies = acl_rule(1, "allow", "0.0.0.0/0", egress=True)
-    unique = {it["DestinationCidrBlock"]: it for it in routes}
+    unique = {entry["DestinationCidrBlock"]: entry for entry in routes}
     return group(*permissions), acl(replies, *rules), table(*unique.values())
 
 
@@ -468,29 +398,34 @@ def test_what_is_said_to_arrive_is_what_the_rules_let_a_packet_do(
         return source in ip_network(cidr)
 
     admitted = any(
-        it["FromPort"] <= port <= it["ToPort"] and covers(it["IpRanges"][0]["CidrIp"]) for it in groups["IpPermissions"]
+        rule["FromPort"] <= port <= rule["ToPort"] and covers(rule["IpRanges"][0]["CidrIp"])
+        for rule in groups["IpPermissions"]
     )
-    inbound = [it for it in rules["Entries"] if not it["Egress"]]
+    inbound = [rule for rule in rules["Entries"] if not rule["Egress"]]
     verdicts = [
-        it["RuleAction"]
-        for it in inbound
-        if covers(it["CidrBlock"]) and it["PortRange"]["From"] <= port <= it["PortRange"]["To"]
+        rule["RuleAction"]
+        for rule in inbound
+        if covers(rule["CidrBlock"]) and rule["PortRange"]["From"] <= port <= rule["PortRange"]["To"]
     ]
-    matching = [it for it in routes["Routes"] if covers(it["DestinationCidrBlock"])]
-    best = max(matching, key=lambda it: ip_network(it["DestinationCidrBlock"]).prefixlen, default={"GatewayId": ""})
-    expected = admitted and verdicts[:1] == ["allow"] and best["GatewayId"] == "igw-1"
+    matching = [entry for entry in routes["Routes"] if covers(entry["DestinationCidrBlock"])]
+    matching.sort(key=lambda entry: ip_network(entry["DestinationCidrBlock"]).prefixlen)
+    routed = [entry["GatewayId"] for entry in matching][-1:] == ["igw-1"]
+    expected = admitted and verdicts[:1] == ["allow"] and routed
 
     found = seen(security_groups=[groups], network_acls=[rules], route_tables=[routes])
-    said = [it for it in found.interfaces[0].openings if it.first <= port <= it.last and it.protocol == "tcp"]
-    assume(not any(" more" in it.sources for it in said))
-    assert any(described_covers(it.sources, packet[0]) for it in said) is expected
+    arrived = found.interfaces[0].openings
+    said = [
+        opening.sources for opening in arrived if opening.protocol == "tcp" and opening.first <= port <= opening.last
+    ]
+    assume(not any(" more" in sources for sources in said))
+    assert any(described_covers(sources, packet[0]) for sources in said) is expected
 
 
 def described_covers(sources: str, address: str) -> bool:
-    """Whether the words for a set of networks include an address."""
+    """Say whether the words for a set of networks include an address."""
     included, _, excepted = sources.partition(" except ")
 
     def listed(text: str) -> bool:
-        return any(ip_address(address) in ip_network(it) for it in text.split(", ") if it)
+        return any(ip_address(address) in ip_network(cidr) for cidr in text.split(", ") if cidr)
 
     return listed(included) and not listed(excepted)

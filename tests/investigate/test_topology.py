@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.investigate.exposure import Balancer, Exposure, Opening, Way
+from threatmon.investigate.exposure import Exposure, InboundPath
+from threatmon.investigate.load_balancers import LoadBalancer
+from threatmon.investigate.openings import Opening
 from threatmon.investigate.topology import Edge, Topology, mermaid, text, topology
 from threatmon.investigate.traffic import Burst, Peer
 
 INSTANCE = "i-0abcd1234ef567890"
 SSH = Opening("tcp", 22, 22, "0.0.0.0/0")
-OPEN = Way(
+OPEN = InboundPath(
     name="eni-1",
     addresses=("203.0.113.10",),
     subnet_ids=("subnet-1",),
@@ -26,7 +28,7 @@ OPEN = Way(
     closed_because=None,
 )
 CLOSED = replace(OPEN, addresses=(), openings=(), closed_because="no public address")
-BALANCER = Balancer(
+BALANCER = LoadBalancer(
     name="web",
     kind="application",
     internet_facing=True,
@@ -44,7 +46,7 @@ PEERS = [
 ]
 
 
-def exposed(*interfaces: Way, balancers: tuple[tuple[Balancer, Way], ...] = ()) -> Exposure:
+def exposed(*interfaces: InboundPath, balancers: tuple[tuple[LoadBalancer, InboundPath], ...] = ()) -> Exposure:
     return Exposure(
         INSTANCE, "running", "web-1", ("10.20.1.25",), None, interfaces, balancers, reachable=True, verdict=""
     )
@@ -126,7 +128,7 @@ def test_no_label_turns_into_syntax_or_a_further_line(label: str, arrow: str) ->
 def test_any_drawing_ends_and_names_every_node(data: Any) -> None:
     names = data.draw(st.lists(st.text("abcdef", min_size=1, max_size=1), unique=True, min_size=1))
     pair = st.tuples(st.sampled_from(names), st.sampled_from(names))
-    edges = [Edge(*it) for it in data.draw(st.lists(pair, max_size=8)) if it[0] < it[1]]
+    edges = [Edge(source, target) for source, target in data.draw(st.lists(pair, max_size=8)) if source < target]
     drawn = Topology({name: f"node-{name}" for name in names}, tuple(edges))
     assert {line for name in names for line in [f"node-{name}"] if line not in text(drawn)} == set()
 

@@ -45,10 +45,6 @@ def band_of(severity: float) -> SeverityName:
     return "low" if severity < 4 else "medium" if severity < 7 else "high" if severity < 9 else "critical"
 
 
-def test_there_are_204_active_types() -> None:
-    assert len(ACTIVE) == 204
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_every_active_type_passes_one_rule_of_the_right_band_at_every_severity(form: str) -> None:
     for name in ACTIVE:
@@ -143,7 +139,7 @@ def test_a_finding_without_optional_parts_passes(remove: tuple[str, ...]) -> Non
     assert bands_let_through(rules, event) == ["medium"]
 
 
-def test_samples_pass_and_archived_findings_do_not_unless_told_otherwise() -> None:
+def test_samples_pass_and_archived_findings_do_not_by_default() -> None:
     rules = alert_rules(["*"], "low")
     assert bands_let_through(rules, recorded("ec2_portscan_sample")) == ["medium"]
     archived = deepcopy(recorded("ec2_portscan"))
@@ -205,7 +201,7 @@ def test_a_type_that_several_entries_cover_is_mailed_once(selection: list[str]) 
         assert bands_let_through(alert_rules(entries, "low"), finding("Recon:EC2/Portscan", 5)) == ["medium"]
 
 
-def test_a_type_is_mailed_once_where_it_and_its_families_would_fall_into_different_rules() -> None:
+def test_a_type_is_mailed_once_if_it_and_its_families_would_fall_into_different_rules() -> None:
     rules = alert_rules([*ACTIVE, "Backdoor:EC2/*", "UnauthorizedAccess:*", "Una*"], "critical")
     assert len(rules) > 1
     for name in ACTIVE:
@@ -216,9 +212,9 @@ def test_the_order_of_a_selection_does_not_change_its_rules() -> None:
     assert alert_rules(ACTIVE[::-1], "low") == alert_rules(ACTIVE, "low")
 
 
-def test_an_ampersand_is_stored_as_it_is() -> None:
-    [rule] = alert_rules(["Backdoor:EC2/C&CActivity.B", "Backdoor:EC2/C&CActivity.B!DNS"], "critical")
-    assert '"type":["Backdoor:EC2/C&CActivity.B","Backdoor:EC2/C&CActivity.B!DNS"]' in compact(rule.pattern)
+def test_a_family_is_a_prefix_and_an_ampersand_is_stored_as_it_is() -> None:
+    [rule] = alert_rules(["Backdoor:EC2/C&CActivity.B", "Recon:EC2/*"], "critical")
+    assert '"type":["Backdoor:EC2/C&CActivity.B",{"prefix":"Recon:EC2/"}]' in compact(rule.pattern)
 
 
 def test_a_rule_of_the_default_selection_is_this_pattern() -> None:
@@ -232,8 +228,3 @@ def test_a_rule_of_the_default_selection_is_this_pattern() -> None:
             "service": {"archived": [False, {"exists": False}]},
         },
     }
-
-
-def test_a_family_is_a_prefix() -> None:
-    [rule] = alert_rules(["Recon:EC2/*"], "critical")
-    assert rule.pattern["detail"]["type"] == [{"prefix": "Recon:EC2/"}]

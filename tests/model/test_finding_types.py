@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.model.finding_types import catalogue, covers, fault, is_known, is_well_formed, simplify, suggestion
-from threatmon.model.settings import PlanName
+from threatmon.model.protection_plans import PlanName
 
 NAMES = list(catalogue())
 ENTRIES = st.sampled_from([*NAMES, *(name[: name.index("/") + 1] + "*" for name in NAMES), "Recon:*", "Re*", "*"])

@@ -1,35 +1,31 @@
 import json
 import re
-from collections.abc import Callable
+from itertools import product
 from typing import Any, get_args
 
 import pytest
+from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, SUBNET, VPC
 from hypothesis import example, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from parsing import MINIMAL, Config, faults, faults_beside, nested, parsed
 
 from threatmon.model.finding_types import catalogue
+from threatmon.model.protection_plans import PlanName
 from threatmon.model.settings import (
     AlertSettings,
+    AlertSubscriber,
     ConfigFaults,
     DetectorSettings,
     FlowLogSettings,
     HealthSettings,
-    PlanName,
     Settings,
-    Subscriber,
     parse,
 )
 from threatmon.model.severity import SeverityName
 
-Config = dict[str, Any]
-
-SUBNET, OTHER_SUBNET, VPC = "subnet-0123456789abcdef0", "subnet-0fedcba9876543210", "vpc-0123456789abcdef0"
-DETECTOR_ID = "12abc34d567e8fa901bc2d34e56789f0"
-KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef"
-BOUNDARY = "arn:aws:iam::111122223333:policy/threat-monitor-boundary"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/threat-monitor-boundary"
 HEX = "0123456789abcdef0"
-MINIMAL: Config = {"subnetIds": [SUBNET], "alertEmails": ["soc@example.com"]}
 PLANS: tuple[PlanName, ...] = get_args(PlanName)
 FREQUENCIES = ["FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS"]
 FLOORS: tuple[SeverityName, ...] = get_args(SeverityName)
@@ -38,30 +34,6 @@ RETENTION_DAYS = {
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 }
-
-
-def parsed(config: Config) -> Settings:
-    return parse(MINIMAL | config)[0]
-
-
-def warnings(config: Config) -> list[str]:
-    return parse(MINIMAL | config)[1]
-
-
-def faults(config: Config) -> list[str]:
-    """The lines of the message, without the namespace they all begin with."""
-    with pytest.raises(ConfigFaults) as refusal:
-        parse(config, "dev")
-    head, *lines = str(refusal.value).split("\n")
-    assert head == f"Pulumi.dev.yaml has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
-    prefix = "  threat-monitor:"
-    assert all(line.startswith(prefix) for line in lines)
-    return [line.removeprefix(prefix) for line in lines]
-
-
-def faults_beside(config: Config) -> list[str]:
-    """The faults that the values of ``config`` add to a config without any."""
-    return faults(MINIMAL | config)
 
 
 # -- keys and defaults ------------------------------------------------------------------------------------------------
@@ -103,39 +75,6 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert said == []
 
 
-def test_the_alarms_go_to_who_gets_the_alerts_unless_told_otherwise_and_to_nobody_while_off() -> None:
-    assert parse(MINIMAL)[0].health_emails == ()
-    assert parse(MINIMAL | {"health": {"enabled": True}})[0].health_emails == ("soc@example.com",)
-    told = {"enabled": True, "emails": ["watch@example.com"]}
-    assert parse(MINIMAL | {"health": told})[0].health_emails == ("watch@example.com",)
-
-
-def test_an_address_of_the_alarms_listed_twice_is_one_fault() -> None:
-    assert faults_beside({"health": {"emails": ["a@example.com", "A@example.com"]}}) == [
-        'health.emails[1]: "a@example.com" is listed 2 times; once is enough'
-    ]
-
-
-def test_a_subscriber_cannot_ask_for_less_than_the_stack_lets_through() -> None:
-    pager = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSeverity": "low"}
-    assert faults_beside({"minimumSeverity": "high", "alerts": {"subscribers": [pager]}}) == [
-        'alerts.subscribers[0].minimumSeverity: "low" is below threat-monitor:minimumSeverity high, '
-        "which nothing passes"
-    ]
-
-
-def test_more_topics_than_eventbridge_allows_targets_are_a_fault() -> None:
-    subscribers = [
-        {"protocol": "https", "endpoint": f"https://example.com/{f}/{s}", "format": f, "minimumSeverity": s}
-        for f in ("text", "raw")
-        for s in ("medium", "high", "critical")
-    ]
-    assert faults_beside({"alerts": {"subscribers": subscribers}}) == [
-        "alerts.subscribers: need 6 topics, one for each format and severity; EventBridge allows 5"
-    ]
-    assert parse(MINIMAL | {"alerts": {"subscribers": subscribers[:5]}})[0].alerts.subscribers
-
-
 def test_every_key_takes_a_value() -> None:
     config: Config = {
         "subnetIds": [SUBNET, "subnet-1234abcd"],
@@ -159,81 +98,46 @@ def test_every_key_takes_a_value() -> None:
         "alerts": {
             "includeSamples": False,
             "includeArchived": True,
-            "kmsKeyArn": KEY,
+            "kmsKeyArn": KEY_ARN,
             "accountAlias": "example prod",
             "subscribers": [
-                {
-                    "protocol": "https",
-                    "endpoint": "https://example.com/hook",
-                    "format": "raw",
-                    "minimumSeverity": "critical",
-                }
+                {"protocol": "sms", "endpoint": "+491701234567", "format": "raw", "minimumSeverity": "critical"}
             ],
         },
         "health": {"enabled": True, "emails": ["watch@example.com"]},
         "protect": True,
     }
-    expected = Settings.model_construct(
-        subnet_ids=(SUBNET, "subnet-1234abcd"),
-        vpc_ids=(VPC, "vpc-1234abcd"),
-        alert_emails=("soc@example.com", "oncall@example.org"),
-        finding_types=("Recon:EC2/Portscan", "Backdoor:*"),
-        minimum_severity="high",
-        allow_unknown_finding_types=True,
-        detector=DetectorSettings.model_construct(mode="import", id=DETECTOR_ID),
-        protection_plans=dict.fromkeys(PLANS, True),
-        finding_publishing_frequency="FIFTEEN_MINUTES",
-        flow_logs=FlowLogSettings.model_construct(
-            traffic_type="REJECT",
-            aggregation_seconds=600,
-            retention_days=30,
-            format="default",
-            log_group_class="INFREQUENT_ACCESS",
-            keep_on_destroy=True,
-            permissions_boundary=BOUNDARY,
-        ),
-        alerts=AlertSettings.model_construct(
-            include_samples=False,
-            include_archived=True,
-            kms_key_arn=KEY,
-            account_alias="example prod",
-            subscribers=(
-                Subscriber.model_construct(
-                    protocol="https", endpoint="https://example.com/hook", format="raw", minimum_severity="critical"
-                ),
-            ),
-        ),
-        health=HealthSettings.model_construct(enabled=True, emails=("watch@example.com",)),
-        protect=True,
-    )
-    assert parse(config)[0] == expected
     assert set(config) == {field.alias for field in Settings.model_fields.values()}
-    as_the_engine_hands_it_over = {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
-    }
-    assert parse(as_the_engine_hands_it_over)[0] == expected
+    assert json.loads(parse(config)[0].model_dump_json(by_alias=True)) == config
+    assert parse(as_the_engine_passes(config))[0] == parse(config)[0]
+
+
+def as_the_engine_passes(config: Config) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def test_in_python_a_section_takes_its_attributes_by_name() -> None:
+    section = FlowLogSettings(retention_days=90, permissions_boundary=BOUNDARY)
+    assert section == parsed({"flowLogs": {"retentionDays": 90, "permissionsBoundary": BOUNDARY}}).flow_logs
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "attribute"),
+    ("key", "values"),
     [
-        ("minimumSeverity", list(FLOORS), lambda s: s.minimum_severity),
-        ("findingPublishingFrequency", FREQUENCIES, lambda s: s.finding_publishing_frequency),
-        ("flowLogs.trafficType", ["ALL", "ACCEPT", "REJECT"], lambda s: s.flow_logs.traffic_type),
-        ("flowLogs.aggregationSeconds", [60, 600], lambda s: s.flow_logs.aggregation_seconds),
-        ("flowLogs.retentionDays", sorted(RETENTION_DAYS), lambda s: s.flow_logs.retention_days),
-        ("flowLogs.format", ["default", "extended"], lambda s: s.flow_logs.format),
-        ("flowLogs.logGroupClass", ["STANDARD", "INFREQUENT_ACCESS"], lambda s: s.flow_logs.log_group_class),
+        ("minimumSeverity", list(FLOORS)),
+        ("findingPublishingFrequency", FREQUENCIES),
+        ("flowLogs.trafficType", ["ALL", "ACCEPT", "REJECT"]),
+        ("flowLogs.aggregationSeconds", [60, 600]),
+        ("flowLogs.retentionDays", sorted(RETENTION_DAYS)),
+        ("flowLogs.format", ["default", "extended"]),
+        ("flowLogs.logGroupClass", ["STANDARD", "INFREQUENT_ACCESS"]),
     ],
 )
-def test_each_value_of_a_choice_is_accepted(key: str, values: list[Any], attribute: Callable[[Settings], Any]) -> None:
-    assert [attribute(parsed(nested(key, value))) for value in values] == values
-
-
-def nested(key: str, value: Any) -> Config:
-    """``value`` under a dotted key."""
-    first, *rest = key.split(".")
-    return {first: nested(".".join(rest), value) if rest else value}
+def test_each_value_of_a_choice_is_accepted_also_as_text(key: str, values: list[Any]) -> None:
+    for value in values:
+        dumped = parsed(nested(key, value)).model_dump(by_alias=True, exclude_unset=True)
+        assert dumped.items() >= nested(key, value).items()
+        assert parsed(nested(key, str(value))) == parsed(nested(key, value))
 
 
 @pytest.mark.parametrize("emails", ["absent", [], "[]"])
@@ -242,14 +146,6 @@ def test_one_address_may_be_given_as_alert_email(emails: Any) -> None:
     if emails != "absent":
         config["alertEmails"] = emails
     assert parse(config)[0].alert_emails == ("a@example.com",)
-
-
-@pytest.mark.parametrize("key", ["subnetIds", "vpcIds"])
-def test_subnets_or_vpcs_are_enough(key: str) -> None:
-    value = {"subnetIds": [SUBNET], "vpcIds": [VPC]}
-    other = {"subnetIds": "vpcIds", "vpcIds": "subnetIds"}[key]
-    settings, _ = parse({key: value[key], other: [], "alertEmail": "a@example.com"})
-    assert (settings.subnet_ids, settings.vpc_ids) == (((SUBNET,), ()) if key == "subnetIds" else ((), (VPC,)))
 
 
 @pytest.mark.parametrize(
@@ -262,27 +158,15 @@ def test_subnets_or_vpcs_are_enough(key: str) -> None:
         *(({"minimumSeverity": floor, "findingTypes": ["Backdoor:*"]}, floor) for floor in FLOORS),
     ],
 )
-def test_the_floor_is_low_where_types_are_chosen_and_medium_where_not(config: Config, floor: str) -> None:
+def test_the_floor_is_low_if_types_are_chosen_and_medium_if_not(config: Config, floor: str) -> None:
     assert parsed(config).severity_floor == floor
 
 
-def test_each_plan_is_stated_and_ai_only_where_set() -> None:
-    assert parsed({"protectionPlans": {"s3": True}}).declared_plans == {
-        "s3": True,
-        "eksAudit": False,
-        "malware": False,
-        "rds": False,
-        "lambda": False,
-        "runtime": False,
-    }
+def test_each_plan_is_declared_and_ai_only_if_set() -> None:
+    plans = dict.fromkeys(("s3", "eksAudit", "malware", "rds", "lambda", "runtime"), False)
+    assert parsed({"protectionPlans": {"s3": True}}).declared_plans == {**plans, "s3": True}
     assert parsed({"protectionPlans": {"ai": False}}).declared_plans["ai"] is False
     assert "ai" not in parsed({}).declared_plans
-
-
-def test_keeping_the_logs_on_destroy_needs_no_protection() -> None:
-    settings = parsed({"flowLogs": {"keepOnDestroy": True}, "protect": False})
-    assert settings.flow_logs.keep_on_destroy
-    assert not settings.protect
 
 
 # -- the message ------------------------------------------------------------------------------------------------------
@@ -303,11 +187,6 @@ def test_two_faults_are_reported_together_as_a_short_message() -> None:
         ' did you mean "Recon:EC2/Portscan"?'
     )
     assert refusal.value.__context__ is None
-
-
-def test_one_fault_is_counted_as_one() -> None:
-    with pytest.raises(ConfigFaults, match=r"\APulumi\.prod\.yaml has 1 fault:\n  threat-monitor:protect: "):
-        parse(MINIMAL | {"protect": "perhaps"}, "prod")
 
 
 def test_every_fault_of_a_config_is_reported_in_the_order_of_the_settings() -> None:
@@ -375,9 +254,9 @@ def test_a_misspelt_key_is_a_fault_that_names_the_key_meant(key: str, meant: str
     assert faults_beside(nested(key, "x")) == [f'{key}: is not a known key; did you mean "{meant}"?']
 
 
-@pytest.mark.parametrize("key", ["zzz", "flowLogs.zzz", "alerts.zzz", "detector.zzz"])
-def test_an_unknown_key_with_no_known_one_near_is_a_fault(key: str) -> None:
-    assert faults_beside(nested(key, 1)) == [f"{key}: is not a known key"]
+def test_an_unknown_key_with_no_known_one_near_is_a_fault() -> None:
+    for key in ("zzz", "flowLogs.zzz", "alerts.zzz", "detector.zzz"):
+        assert faults_beside(nested(key, 1)) == [f"{key}: is not a known key"]
 
 
 SNAKE_CASE = [
@@ -387,9 +266,8 @@ SNAKE_CASE = [
 ]
 
 
-@pytest.mark.parametrize("key", SNAKE_CASE)
-def test_an_attributes_name_is_no_config_key(key: str) -> None:
-    for value in (None, True, {"bogus": 1}, [SUBNET]):
+def test_an_attributes_name_is_no_config_key() -> None:
+    for key, value in product(SNAKE_CASE, (None, True, {"bogus": 1}, [SUBNET])):
         [fault] = faults_beside(nested(key, value))
         assert fault.startswith(f"{key}: is not a known key")
 
@@ -419,45 +297,11 @@ def test_a_json_list_in_a_string_is_a_list(key: str, item: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "item"), LISTS.items())
-def test_any_other_string_where_a_list_belongs_is_a_fault_and_never_its_characters(key: str, item: str) -> None:
+def test_any_other_string_instead_of_a_list_is_a_fault_and_never_its_characters(key: str, item: str) -> None:
     for text in (item, f'"{item}"', "", "*", f"{item},{item}", f'["{item}"', '{"a": 1}', "null", "3", "true"):
         [fault] = faults_beside({key: text})
         assert fault.startswith(f"{key}: ")
         assert fault.endswith(" is not a list")
-
-
-def test_a_subnet_listed_twice_is_one_fault() -> None:
-    config = {"subnetIds": [SUBNET, OTHER_SUBNET, SUBNET, SUBNET]}
-    assert faults_beside(config) == [f'subnetIds[2]: "{SUBNET}" is listed 3 times; once is enough']
-
-
-@pytest.mark.parametrize(("key", "item"), LISTS.items())
-def test_an_item_listed_twice_is_a_fault_at_the_second(key: str, item: str) -> None:
-    assert faults_beside({key: [item, item]}) == [f'{key}[1]: "{item}" is listed 2 times; once is enough']
-
-
-def test_an_address_that_differs_in_case_alone_is_listed_twice() -> None:
-    [fault] = faults_beside({"alertEmails": ["SOC@example.com", "soc@example.com"]})
-    assert fault == 'alertEmails[1]: "soc@example.com" is listed 2 times; once is enough'
-
-
-@pytest.mark.parametrize(
-    ("config", "fault"),
-    [
-        (
-            {"subnetIds": []},
-            "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log",
-        ),
-        (
-            {"subnetIds": "[]", "vpcIds": "[]"},
-            "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log",
-        ),
-        ({"alertEmails": []}, 'alertEmails: is required, such as ["soc@example.com"]'),
-        ({"findingTypes": []}, 'findingTypes: is empty; leave it out, or write ["*"], for every type'),
-    ],
-)
-def test_an_empty_list_says_what_to_write(config: Config, fault: str) -> None:
-    assert faults_beside(config) == [fault]
 
 
 # -- single values ----------------------------------------------------------------------------------------------------
@@ -512,10 +356,10 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "alerts.kmsKeyArn": (
         [
             "alias/mine",
-            KEY.rpartition("/")[2],
-            KEY.replace(":key/", ":alias/"),
-            KEY.replace("arn:aws:", "arn:aws-xx:"),
-            KEY + "\n",
+            KEY_ARN.rpartition("/")[2],
+            KEY_ARN.replace(":key/", ":alias/"),
+            KEY_ARN.replace("arn:aws:", "arn:aws-xx:"),
+            KEY_ARN + "\n",
             "",
         ],
         "is not the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
@@ -592,18 +436,6 @@ def test_a_name_or_an_id_is_text(item: Any) -> None:
             assert faults_beside(config) == [f"{key}: {json.dumps(item)} is not text"]
 
 
-@pytest.mark.parametrize("days", [0, -1, 0.5, 364.9, "366", "[365]"])
-def test_retention_is_a_whole_number_of_days_and_never_forever(days: Any) -> None:
-    [fault] = faults_beside({"flowLogs": {"retentionDays": days}})
-    assert fault.startswith("flowLogs.retentionDays: ")
-
-
-@pytest.mark.parametrize("days", sorted(RETENTION_DAYS))
-def test_each_retention_cloudwatch_accepts_is_accepted_also_as_text(days: int) -> None:
-    for value in (days, str(days)):
-        assert parsed({"flowLogs": {"retentionDays": value}}).flow_logs.retention_days == days
-
-
 LONG_DOMAIN = f"{'b' * 63}.{'c' * 63}.{'d' * 57}.com"  # with 64 characters and an @ before it, 254 in all
 
 ADDRESSES = [
@@ -650,9 +482,9 @@ def test_a_long_value_is_cut_short() -> None:
 @pytest.mark.parametrize(
     "arn",
     [
-        KEY,
-        KEY.replace("arn:aws:", "arn:aws-us-gov:"),
-        KEY.replace("arn:aws:", "arn:aws-cn:"),
+        KEY_ARN,
+        KEY_ARN.replace("arn:aws:", "arn:aws-us-gov:"),
+        KEY_ARN.replace("arn:aws:", "arn:aws-cn:"),
         "arn:aws:kms:eu-west-1:111122223333:key/mrk-0123456789abcdef0123456789abcdef",
     ],
 )
@@ -676,142 +508,6 @@ def test_text_that_utf_8_cannot_hold_is_reported_in_a_message_that_it_can() -> N
     with pytest.raises(ConfigFaults) as refusal:
         parse(MINIMAL | {"alertEmails": '["\\ud800@example.com"]', "vpcIds": '["\\udfff"]'})
     assert len(str(refusal.value).encode().splitlines()) == 3
-
-
-# -- rules between values ---------------------------------------------------------------------------------------------
-
-CONTRADICTS_LOOKUP = 'contradicts detector mode "lookup", which manages nothing; remove it, or use mode "import"'
-
-
-@pytest.mark.parametrize(
-    ("config", "fault"),
-    [
-        (
-            {"alertEmail": "a@example.com"},
-            "alertEmail: is set and so is threat-monitor:alertEmails; keep one of them",
-        ),
-        (
-            {"alertEmail": "a@example.com", "alertEmails": '["b@example.com"]'},
-            "alertEmail: is set and so is threat-monitor:alertEmails; keep one of them",
-        ),
-        (
-            {"detector": {"id": DETECTOR_ID}},
-            f'detector.id: "{DETECTOR_ID}" contradicts mode "create"; use mode "import" or "lookup"',
-        ),
-        (
-            {"detector": {"mode": "import"}},
-            'detector.id: is required by mode "import" (aws guardduty list-detectors prints it)',
-        ),
-        (
-            {"detector": {"mode": "lookup"}, "protectionPlans": {"s3": True}},
-            f"protectionPlans: {CONTRADICTS_LOOKUP}",
-        ),
-        (
-            {"detector": {"mode": "lookup"}, "protectionPlans": {"s3": False}},
-            f"protectionPlans: {CONTRADICTS_LOOKUP}",
-        ),
-        (
-            {"detector": {"mode": "lookup", "id": DETECTOR_ID}, "findingPublishingFrequency": "ONE_HOUR"},
-            f"findingPublishingFrequency: {CONTRADICTS_LOOKUP}",
-        ),
-    ],
-)
-def test_values_that_contradict_each_other_are_a_fault(config: Config, fault: str) -> None:
-    assert faults_beside(config) == [fault]
-
-
-@pytest.mark.parametrize("emails", [False, 0, "", {}, "x"])
-def test_a_wrong_alert_emails_is_a_fault_beside_alert_email_too(emails: Any) -> None:
-    assert faults({"subnetIds": [SUBNET], "alertEmail": "a@example.com", "alertEmails": emails})
-
-
-@pytest.mark.parametrize("detector", [{"mode": "lookup"}, {"mode": "lookup", "id": DETECTOR_ID}])
-def test_a_lookup_with_or_without_id_and_nothing_to_manage_is_fine(detector: Config) -> None:
-    defaults = {"protectionPlans": {}, "findingPublishingFrequency": "SIX_HOURS"}
-    settings = parsed({"detector": detector, **defaults})
-    assert settings.detector == DetectorSettings.model_validate(detector)
-
-
-# -- finding types and warnings ---------------------------------------------------------------------------------------
-
-
-def test_an_unknown_type_is_a_fault_unless_allowed_and_then_a_warning() -> None:
-    unknown = ["New:EC2/Thing", "New:*"]
-    assert faults_beside({"findingTypes": unknown}) == [
-        'findingTypes[0]: "New:EC2/Thing" is not a GuardDuty finding type',
-        'findingTypes[1]: "New:*" matches no GuardDuty finding type',
-    ]
-    text = "is unknown to the catalogue and passed on as it is; if it is mistyped, it matches nothing"
-    assert warnings({"findingTypes": unknown, "allowUnknownFindingTypes": True}) == [
-        f'threat-monitor:findingTypes[0]: "New:EC2/Thing" {text}',
-        f'threat-monitor:findingTypes[1]: "New:*" {text}',
-    ]
-
-
-@pytest.mark.parametrize("entry", ["New EC2", "New:EC2/", "Recon:*/Portscan", "", "New:EC2/" + "x" * 93])
-def test_what_cannot_be_a_type_is_a_fault_even_where_unknown_ones_are_allowed(entry: str) -> None:
-    [fault] = faults_beside({"findingTypes": [entry], "allowUnknownFindingTypes": True})
-    assert fault.startswith("findingTypes[0]: ")
-
-
-RETIRED = next(row for row in catalogue().values() if row.retired)
-
-
-@pytest.mark.parametrize(
-    ("config", "text"),
-    [
-        ({"findingTypes": [RETIRED.name]}, f'"{RETIRED.name}" is retired: GuardDuty no longer raises it'),
-        (
-            {"findingTypes": ["Recon:EC2/Portscan"], "minimumSeverity": "high"},
-            '"Recon:EC2/Portscan" is usually of medium severity, below threat-monitor:minimumSeverity high, so it will'
-            " seldom or never alert",
-        ),
-        (
-            {"findingTypes": ["Discovery:S3/AnomalousBehavior"]},
-            '"Discovery:S3/AnomalousBehavior" is never raised while threat-monitor:protectionPlans.s3 is off',
-        ),
-        (
-            {"findingTypes": ["Backdoor:Runtime/C&CActivity.B"], "protectionPlans": {"runtime": False}},
-            '"Backdoor:Runtime/C&CActivity.B" is never raised while threat-monitor:protectionPlans.runtime is off',
-        ),
-    ],
-)
-def test_a_type_that_will_not_alert_is_a_warning(config: Config, text: str) -> None:
-    assert warnings(config) == [f"threat-monitor:findingTypes[0]: {text}"]
-
-
-def test_every_type_warns_only_where_it_will_not_alert() -> None:
-    for row in catalogue().values():
-        said = warnings({"findingTypes": [row.name], "minimumSeverity": "medium"})
-        off = row.plan not in {None, "ai"}  # ai is left as it is unless set
-        assert len(said) == (row.retired or row.severity == "Low" or off), row.name
-        assert len(warnings({"findingTypes": [row.name]})) == (row.retired or off), row.name
-        if row.plan:
-            plans = {"protectionPlans": {row.plan: True}}
-            assert warnings({"findingTypes": [row.name], **plans}) == [], row.name
-            plans = {"protectionPlans": {row.plan: False}}
-            assert len(warnings({"findingTypes": [row.name], **plans})) == 1, row.name
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"findingTypes": ["*"], "minimumSeverity": "critical"},
-        {"findingTypes": ["Recon:EC2/*", "Discovery:S3/*"], "minimumSeverity": "critical"},
-        {"findingTypes": ["Recon:EC2/Portscan"], "minimumSeverity": "medium"},
-        {"findingTypes": ["Recon:EC2/Portscan"], "allowUnknownFindingTypes": True},
-        {"findingTypes": ["Discovery:S3/AnomalousBehavior"], "protectionPlans": {"s3": True}},
-        {"findingTypes": ["Discovery:S3/AnomalousBehavior"], "detector": {"mode": "lookup"}},
-        {
-            "findingTypes": [
-                next(row.name for row in catalogue().values() if row.severity == "Variable" and not row.plan)
-            ]
-        },
-    ],
-)
-def test_otherwise_nothing_warns(config: Config) -> None:
-    assert warnings(config) == []
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------------
@@ -882,14 +578,25 @@ def test_an_empty_endpoint_is_a_fault() -> None:
 
 WORDS = st.sampled_from(
     [
-        *(SUBNET, VPC, "a@example.com", "*", "Recon:EC2/Portscan", "Recon:EC2/*", "import", "lookup", DETECTOR_ID, KEY),
-        *("true", "low", "ALL", "365", "[]", "{}", "null", "[[]]", '["a"]', '{"id": null}', "NaN", "[1e999]"),
+        *(
+            SUBNET,
+            VPC,
+            "a@example.com",
+            "*",
+            "Recon:EC2/Portscan",
+            "Recon:EC2/*",
+            "import",
+            "lookup",
+            DETECTOR_ID,
+            KEY_ARN,
+        ),
+        *("true", "low", "ALL", "365", "[]", "{}", "null", "[[]]", '["a"]', '{"id": null}', "NaN", "[1e999]", KEY_ARN),
     ]
 )
 KEYS = st.sampled_from(
     [
         str(field.alias)
-        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, Subscriber)
+        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, AlertSubscriber)
         for field in model.model_fields.values()
     ]
     + [*PLANS, "alertEmail", "[key]", "mode ", "flow_logs", "subnet_ids", "kms_key_arn", "0"]
@@ -986,7 +693,7 @@ VALID = st.fixed_dictionaries(
             optional={
                 "includeSamples": st.booleans(),
                 "includeArchived": st.booleans(),
-                "kmsKeyArn": st.just(KEY),
+                "kmsKeyArn": st.just(KEY_ARN),
                 "accountAlias": st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=64),
                 "subscribers": VALID_SUBSCRIBERS,
             },
@@ -998,40 +705,5 @@ VALID = st.fixed_dictionaries(
 
 @given(VALID, st.booleans())
 def test_a_valid_config_round_trips_its_values(config: Config, as_strings: bool) -> None:
-    handed_over = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-    settings, _ = parse(handed_over if as_strings else config)
+    settings, _ = parse(as_the_engine_passes(config) if as_strings else config)
     assert json.loads(settings.model_dump_json(by_alias=True, exclude_unset=True)) == config
-
-
-@pytest.mark.parametrize(
-    ("protocol", "endpoint", "kind"),
-    [
-        ("email", "not an address", "an e-mail address"),
-        ("email-json", "a@b", "an e-mail address"),
-        ("https", "http://example.com/s3cret", "an https:// URL"),
-        ("sqs", "https://sqs.eu-west-1.amazonaws.com/111122223333/s3cret", "the ARN of a queue"),
-        ("lambda", "arn:aws:sqs:eu-west-1:111122223333:s3cret", "the ARN of a function"),
-        ("sms", "0170 1234567", "a phone number in international form (+49...)"),
-    ],
-)
-def test_an_endpoint_has_the_form_its_protocol_needs(protocol: str, endpoint: str, kind: str) -> None:
-    assert faults_beside({"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}}) == [
-        f"alerts.subscribers[0].endpoint: the value (hidden, it may hold a token) is not {kind}, "
-        f'as protocol "{protocol}" needs'
-    ]
-
-
-@pytest.mark.parametrize(
-    ("protocol", "endpoint"),
-    [
-        ("email", "a.b+c@example.co.uk"),
-        ("https", "https://example.com/hook?token=1"),
-        ("sqs", "arn:aws-us-gov:sqs:us-gov-west-1:111122223333:queue"),
-        ("lambda", "arn:aws:lambda:eu-west-1:111122223333:function:alert"),
-        ("sms", "+491701234567"),
-        ("https", "secret"),
-    ],
-)
-def test_a_fitting_endpoint_and_an_encrypted_one_are_fine(protocol: str, endpoint: str) -> None:
-    settings, _ = parse(MINIMAL | {"alerts": {"subscribers": [{"protocol": protocol, "endpoint": endpoint}]}})
-    assert [it.endpoint for it in settings.alerts.subscribers] == [endpoint]

@@ -60,11 +60,6 @@ def test_the_same_config_gives_the_same_resources(config: dict[str, Any]) -> Non
     assert inputs_by_urn(run(**config)) == inputs_by_urn(run(**config))
 
 
-def test_the_large_selection_really_is_split() -> None:
-    names = [rule.name for rule in run(**CONFIGS["a selection split over several rules"]).of_type(RULE)]
-    assert "threat-monitor-alerts-high-2" in names
-
-
 def test_a_preview_shows_what_does_not_depend_on_new_resources() -> None:
     preview = run(preview=True)
     assert sorted(type_.rsplit(":", 1)[-1] for type_, _ in documents(preview)) == ["Key", "Role", "RolePolicy"]
@@ -96,11 +91,8 @@ def test_the_next_steps_name_the_addresses_and_the_command_that_confirms() -> No
     deployed = run(alertEmails=["a@example.com", "b@example.com"])
     steps = "\n".join(deployed.outputs["nextSteps"])
     assert "a@example.com, b@example.com" in steps
-    assert re.search(
-        r"aws sns confirm-subscription --authenticate-on-unsubscribe true --region eu-west-1"
-        rf" --topic-arn {re.escape(deployed.outputs['topicArn'])} --token ",
-        steps,
-    )
+    command = "aws sns confirm-subscription --authenticate-on-unsubscribe true --region eu-west-1"
+    assert f"{command} --topic-arn {deployed.outputs['topicArn']} --token " in steps
 
 
 def test_the_token_of_a_subscriber_shows_in_no_output_name_or_urn() -> None:
@@ -169,7 +161,7 @@ FAULTY = {
 }
 
 
-def test_faults_are_told_all_at_once_and_nothing_is_registered() -> None:
+def test_all_faults_are_reported_at_once_and_nothing_is_registered() -> None:
     mocks = AwsMocks()
     with pytest.raises(pulumi.RunError) as caught:
         run(FAULTY, mocks=mocks)
@@ -183,17 +175,10 @@ def test_faults_are_told_all_at_once_and_nothing_is_registered() -> None:
     assert mocks.calls == []
 
 
-def test_faults_name_the_stacks_own_file() -> None:
-    with pytest.raises(pulumi.RunError, match=r"^Pulumi\.prod-eu\.yaml has 1 fault:\n"):
-        run(subnetIds=["nonsense"], stack="prod-eu")
-
-
-def test_a_stack_without_any_config_is_told_what_it_needs() -> None:
+def test_a_stack_without_any_config_is_a_fault_of_its_own_file() -> None:
     mocks = AwsMocks()
-    with pytest.raises(pulumi.RunError) as caught:
-        run({}, mocks=mocks)
-    assert "threat-monitor:subnetIds" in str(caught.value)
-    assert "threat-monitor:alertEmails" in str(caught.value)
+    with pytest.raises(pulumi.RunError, match=r"^Pulumi\.prod-eu\.yaml has 2 faults:\n  threat-monitor:subnetIds"):
+        run({}, mocks=mocks, stack="prod-eu")
     assert mocks.resources == []
 
 
@@ -202,7 +187,7 @@ def test_a_misspelt_key_is_a_fault() -> None:
         run(subnetIDs=[SUBNET])
 
 
-def test_config_of_other_namespaces_is_none_of_our_business() -> None:
+def test_config_of_other_namespaces_is_left_alone() -> None:
     config = {f"threat-monitor:{key}": value for key, value in CONFIG.items()}
     others = {"aws:region": "eu-west-1", "aws:defaultTags": {"tags": {"team": "x"}}, "other:subnetIds": "nonsense"}
     with_others = run_project({**config, **others}, AwsMocks())
@@ -235,32 +220,9 @@ def test_only_the_entry_point_reads_the_config() -> None:
 
 _WORDS = st.sampled_from(
     [
-        "subnet-0123456789abcdef0",
-        "vpc-0123456789abcdef0",
-        "security@example.com",
-        "Recon:EC2/Portscan",
-        "Recon:EC2/*",
-        "*",
-        "low",
-        "create",
-        "import",
-        "lookup",
-        "raw",
-        "https",
-        "email",
-        "mode",
-        "id",
-        "protocol",
-        "endpoint",
-        "subscribers",
-        "retentionDays",
-        "s3",
-        "true",
-        DETECTOR_ID,
-        KEY_ARN,
-        "[]",
-        "{}",
-        "null",
+        *("subnet-0123456789abcdef0", "vpc-0123456789abcdef0", "security@example.com", DETECTOR_ID, KEY_ARN),
+        *("Recon:EC2/Portscan", "Recon:EC2/*", "*", "low", "create", "import", "lookup", "raw", "https", "email"),
+        *("mode", "id", "protocol", "endpoint", "subscribers", "retentionDays", "s3", "true", "[]", "{}", "null"),
     ]
 )
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | _WORDS
@@ -333,13 +295,10 @@ def test_a_run_after_one_that_failed_in_aws_sees_nothing_of_it() -> None:
 
 
 def test_stacks_run_one_after_the_other_are_separate() -> None:
-    first = run(stack="one", subnetIds=["subnet-00000001"], vpcIds=[VPC])
+    run(stack="one", subnetIds=["subnet-00000001"], vpcIds=[VPC])
     second = run(stack="two", subnetIds=["subnet-00000002"])
-    assert all(urn.startswith("urn:pulumi:one::threat-monitor::") for urn in first.resources)
     assert all(urn.startswith("urn:pulumi:two::threat-monitor::") for urn in second.resources)
     assert not [text for text in input_texts(second) if "subnet-00000001" in text or VPC in text or "/one/" in text]
-    assert first.outputs["logGroupName"] == "/threat-monitor/one/flow-logs"
-    assert second.outputs["logGroupName"] == "/threat-monitor/two/flow-logs"
 
 
 def test_each_run_asks_the_account_it_runs_in() -> None:

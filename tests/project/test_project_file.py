@@ -15,7 +15,9 @@ from threatmon.project import ROOT as PROJECT_ROOT
 
 PROJECT_FILE: Mapping[str, Any] = yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
 # Keys with a namespace are what a team's stacks share.
-DECLARED: Mapping[str, Mapping[str, Any]] = {key: it for key, it in PROJECT_FILE["config"].items() if ":" not in key}
+DECLARED: Mapping[str, Mapping[str, Any]] = {
+    key: declared for key, declared in PROJECT_FILE["config"].items() if ":" not in key
+}
 PROMPTS: Mapping[str, Mapping[str, str]] = PROJECT_FILE["template"]["config"]
 FIELDS = {str(field.alias): (name, field) for name, field in Settings.model_fields.items()}
 # The engine calls a key that is declared without a default missing.
@@ -24,9 +26,9 @@ NEEDED: Mapping[str, Any] = {"subnetIds": ["subnet-0123456789abcdef0"], "alertEm
 
 
 def engine_type(annotation: Any) -> str | None:
-    """The type Pulumi.yaml gives a setting; lists have none, as `pulumi new` stores JSON text for them."""
+    """Return the type Pulumi.yaml gives a setting; lists have none, as `pulumi new` stores JSON text for them."""
     if isinstance(annotation, types.UnionType):
-        annotation = next(it for it in get_args(annotation) if it is not type(None))
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
     origin = get_origin(annotation) or annotation
     if origin is tuple:
         return None
@@ -62,7 +64,7 @@ def test_a_declared_type_is_the_settings_own(key: str) -> None:
 
 
 def test_every_declared_key_and_every_prompt_says_what_it_is_for() -> None:
-    assert not [key for key, it in {**DECLARED, **PROMPTS}.items() if not it.get("description")]
+    assert not [key for key, entry in {**DECLARED, **PROMPTS}.items() if not entry.get("description")]
 
 
 def test_a_new_project_is_asked_for_region_account_subnets_address_and_finding_types() -> None:
@@ -76,7 +78,7 @@ def test_a_new_project_is_asked_for_region_account_subnets_address_and_finding_t
 
 
 def sample(key: str) -> str:
-    """What `pulumi new` stores, always text: the default, or the list in the prompt's description."""
+    """Return what `pulumi new` stores, always text: the default, or the list in the prompt's description."""
     prompt = PROMPTS[key]
     listed = re.search(r"\[.*]", prompt["description"])
     return prompt["default"] if "default" in prompt else listed[0] if listed else "security@example.com"
@@ -95,7 +97,7 @@ def test_the_sample_answers_parse() -> None:
 
 
 @pytest.mark.parametrize("key", ["subnetIds", "findingTypes"])
-def test_a_bare_answer_where_a_list_belongs_is_a_fault(key: str) -> None:
+def test_a_bare_answer_instead_of_a_list_is_a_fault(key: str) -> None:
     bare = {"subnetIds": "subnet-0123456789abcdef0", "findingTypes": "Recon:EC2/Portscan"}[key]
     with pytest.raises(ConfigFaults, match=f"threat-monitor:{key}: .* is not a list"):
         parse({**answers(), key: bare})

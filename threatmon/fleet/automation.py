@@ -31,7 +31,7 @@ from pulumi.automation import CommandError, LocalWorkspace, PulumiFn, Stack, err
 
 from threatmon import project
 from threatmon.errors import UsageError
-from threatmon.fleet.changes import Change, Op, Preview
+from threatmon.fleet.changes import Op, ResourceChange, StackPreview
 from threatmon.fleet.engine import Engine
 from threatmon.fleet.folder_backend import mend
 from threatmon.fleet.interruptions import Interrupted, interrupted
@@ -121,7 +121,7 @@ class _Heard:
     """What the engine says while it works."""
 
     refreshing: bool = False
-    changes: list[Change] = field(default_factory=list[Change])
+    changes: list[ResourceChange] = field(default_factory=list[ResourceChange])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     interrupted: list[Interrupted] = field(default_factory=list[Interrupted])
@@ -146,7 +146,7 @@ class _Heard:
             old = _shared((step.old.inputs if step.old else None) or {})
             new = _shared((step.new.inputs if step.new and op != "delete" else None) or {})
             self.changes.append(
-                Change(
+                ResourceChange(
                     op,
                     _shared(step.type),
                     _shared(step.urn.split("::", 3)[3]),
@@ -221,7 +221,7 @@ class Fleet:
             raise UsageError(f"The stacks cannot be listed: {_short(error)}") from None
         return frozenset(stack.name.rpartition("/")[2] for stack in found)
 
-    def preview(self, target: Target) -> Preview:
+    def preview(self, target: Target) -> StackPreview:
         """What an update would do."""
         is_new = target.stack not in self.known
         heard = _Heard()
@@ -233,7 +233,7 @@ class Fleet:
             error = _error(heard, failure)
         return _preview(target, heard, error, is_new=is_new)
 
-    def drift(self, target: Target) -> Preview:
+    def drift(self, target: Target) -> StackPreview:
         """What differs between the account and what the stack remembers of it."""
         heard = _Heard(refreshing=True)
         error = None
@@ -384,8 +384,8 @@ class Fleet:
         )
 
 
-def _preview(target: Target, heard: _Heard, error: str | None, *, is_new: bool) -> Preview:
-    return Preview(
+def _preview(target: Target, heard: _Heard, error: str | None, *, is_new: bool) -> StackPreview:
+    return StackPreview(
         target.stack, target.account_id, target.region, tuple(heard.changes), error, is_new, tuple(heard.warnings)
     )
 

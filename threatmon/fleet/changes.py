@@ -5,8 +5,12 @@ from typing import Any, Literal, NamedTuple
 
 Op = Literal["same", "create", "update", "replace", "delete", "read", "import", "refresh"]
 
+# What the engine writes for a value that is known only after something else is deployed:
+# https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/rpc.go
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-class Change(NamedTuple):
+
+class ResourceChange(NamedTuple):
     """One resource of a stack, and what an update would do to it."""
 
     op: Op
@@ -17,21 +21,21 @@ class Change(NamedTuple):
     old: Mapping[str, Any]
     """inputs as the state has them; empty for a new resource"""
     new: Mapping[str, Any]
-    """inputs as the program gives them, those of :data:`UNKNOWN` only known later; empty for a deleted resource"""
+    """inputs as the program gives them, some perhaps :data:`UNKNOWN`; empty for a deleted resource"""
     diff: Mapping[str, str]
-    """paths of the properties that change (``policy``, ``tags.team``) -> add, update or delete, ``-replace`` appended
-    where that replaces the resource"""
+    """paths of the properties that change (``policy``, ``tags.team``) -> ``add``, ``update`` or ``delete``, followed by
+    ``-replace`` if that replaces the resource"""
     retained: bool = False
     """deleting it leaves it in the account (``retainOnDelete``)"""
 
 
-class Preview(NamedTuple):
-    """What an update would do to one stack, or why it cannot be told."""
+class StackPreview(NamedTuple):
+    """What an update would do to one stack, or why the preview failed."""
 
     stack: str
     account_id: str
     region: str
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ResourceChange, ...] = ()
     """every resource but components and the stack itself, those that stay the same included"""
     error: str | None = None
     """why the preview failed; ``changes`` is incomplete then"""
@@ -41,11 +45,6 @@ class Preview(NamedTuple):
     """warnings"""
 
     @property
-    def to_do(self) -> tuple[Change, ...]:
+    def to_do(self) -> tuple[ResourceChange, ...]:
         """The changes that do something."""
-        return tuple(it for it in self.changes if it.op not in ("same", "read"))
-
-
-# What the engine puts where a value is known only after something else was deployed:
-# https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/rpc.go
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+        return tuple(change for change in self.changes if change.op not in ("same", "read"))

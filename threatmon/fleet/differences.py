@@ -4,10 +4,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from threatmon.fleet.changes import UNKNOWN, Change
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 Sign = Literal["+", "-", "~"]
 
@@ -19,147 +18,105 @@ _WRAPPED = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker
 
 # a.b, [0] and ["a.b"]: https://github.com/pulumi/pulumi/blob/master/sdk/go/property/path.go
-_STEP = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
+_KEY = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
 _BARE = re.compile(r'[^\s.\[\]"]+')
 _ABSENT: Any = object()
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 class Difference(NamedTuple):
-    """One value that changes: ``+`` one is added, ``-`` one goes, ``~`` one becomes another."""
+    """One value that changes: ``+`` is added, ``-`` is removed, ``~`` becomes another."""
 
     path: str
-    """where, down into JSON documents: ``eventPattern.detail.type``"""
+    """down into JSON documents: ``eventPattern.detail.type``"""
     sign: Sign
     old: str
-    """the value as JSON; empty where there is none, or it is not known"""
+    """the value as JSON; empty if there is none, or it is not known"""
     new: str
-    replaces: bool
+    replaces: bool = False
     """the resource is replaced because of it"""
 
 
-def differences(change: Change) -> tuple[Difference, ...]:
-    """What a change without secrets does to properties: to all of a new resource, to none of a deleted one."""
+def differences(change: ResourceChange) -> tuple[Difference, ...]:
+    """Return what a change without secrets does to properties: all of a new resource, none of a deleted one."""
     if change.op == "delete":
         return ()
     if not change.diff:
-        old, new = (
-            {key: _whole(value) for key, value in it.items() if not key.startswith("__")}
-            for it in (change.old, change.new)
-        )
-        return tuple(_inside("", old, new, replaces=False))
+        inputs = [{key: of[key] for key in of if not key.startswith("__")} for of in (change.old, change.new)]
+        return tuple(_compare("", *inputs))
     found: list[Difference] = []
     for path, kind in sorted(change.diff.items()):
         sign: Sign = "+" if kind.startswith("add") else "-" if kind.startswith("delete") else "~"
-        replaces = kind.endswith("-replace")
-        before = _ABSENT if sign == "+" else _at(change.old, path)
-        after = _ABSENT if sign == "-" else _at(change.new, path)
-        found += _inside(path, before, after, replaces=replaces) or [
-            Difference(path, sign, shown(before), shown(after), replaces)
-        ]
+        old = _ABSENT if sign == "+" else _at(change.old, path)
+        new = _ABSENT if sign == "-" else _at(change.new, path)
+        inside = list(_compare(path, old, new)) or [_difference(path, sign, old, new)]
+        found += [each._replace(replaces=kind.endswith("-replace")) for each in inside]
     return tuple(found)
 
 
-def without_secrets(change: Change) -> Change:
-    """The change, ``[secret]`` in place of each secret."""
-    if not _wraps(change.old) and not _wraps(change.new):
-        return change  # as most are; to look is several times as fast as to build anew
-    return change._replace(old=masked(change.old), new=masked(change.new))
+def without_secrets(change: ResourceChange) -> ResourceChange:
+    """Return the change with ``[secret]`` in place of each secret, and whole numbers as such."""
+    return change._replace(old=_readable(change.old), new=_readable(change.new))
 
 
-def _wraps(value: Any) -> bool:
-    if isinstance(value, str):
-        return False
-    if isinstance(value, Mapping):
-        return _WRAPPED in value or any(map(_wraps, value.values()))
-    return isinstance(value, list | tuple) and any(map(_wraps, value))
-
-
-def masked(value: Any) -> Any:
-    """The value, ``[secret]`` in place of each secret in it."""
+def _readable(value: Any) -> Any:
     if isinstance(value, Mapping):
         if _WRAPPED in value and (value[_WRAPPED] == _SECRET or value.get("secret")):
             return SECRET
-        return {str(key): masked(it) for key, it in value.items()}
+        return {str(key): _readable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(it) for it in value]
-    return value
-
-
-def shown(value: Any) -> str:
-    """The value as people read it: compact JSON, a document as such and not as a quoted text."""
-    if value is _ABSENT:
-        return ""
-    if value == SECRET:
-        return SECRET
-    return KNOWN_LATER if value == UNKNOWN else _json(_document(value)).replace(UNKNOWN, KNOWN_LATER)
-
-
-def _json(value: Any) -> str:
-    return _ENCODER.encode(value)
-
-
-def _whole(value: Any) -> Any:
-    """The value with its whole numbers as such: the engine has but one kind of number."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _whole(it) for key, it in value.items()}
-    if isinstance(value, list | tuple):
-        return [_whole(it) for it in value]
+        return [_readable(entry) for entry in value]
+    # The engine has only one kind of number.
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
+def _text(value: Any) -> str:
+    """Return the value for people: compact JSON, a document as such and not as a quoted text."""
+    if value is _ABSENT:
+        return ""
+    if value in (SECRET, UNKNOWN):
+        return SECRET if value == SECRET else KNOWN_LATER
+    return _json(_document(value)).replace(UNKNOWN, KNOWN_LATER)
+
+
 def _document(value: Any) -> Any:
-    """What a text holds that is a JSON object or array; anything else as it is."""
-    if not isinstance(value, str) or value[:1] not in ("{", "["):
+    """Return what a text holds that is a JSON object or array; anything else as it is."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
         return value
     try:
-        return json.loads(value, parse_float=lambda it: _whole(float(it)))
+        return json.loads(value, parse_float=lambda number: _readable(float(number)))
     except (ValueError, RecursionError):
         return value
 
 
 def _at(properties: Any, path: str) -> Any:
     value = properties
-    for quoted, index, key in _STEP.findall(path):
-        step = int(index) if index else json.loads(f'"{quoted}"') if quoted and "\\" in quoted else quoted or key
+    for quoted, index, key in _KEY.findall(path):
         try:
-            value = _document(value)[step]
-        except (LookupError, TypeError):
+            name = json.loads(f'"{quoted}"', strict=False) if quoted else key
+            value = _document(value)[int(index) if index else name]
+        except (LookupError, TypeError, ValueError):
             return _ABSENT
-    return _whole(value)
+    return value
 
 
-def _inside(path: str, old: Any, new: Any, *, replaces: bool) -> list[Difference]:
-    between = _between_texts if isinstance(old, str) and isinstance(new, str) else _between
-    return [Difference(*it, replaces) for it in between(path, old, new)]
+def _difference(path: str, sign: Sign, old: Any, new: Any) -> Difference:
+    return Difference(path, sign, _text(old), _text(new))
 
 
-def _between(path: str, old: Any, new: Any) -> list[tuple[str, Sign, str, str]]:
-    return [(at, sign, shown(a), shown(b)) for at, sign, a, b in _differences(path, old, new)]
-
-
-# Many stacks have the same documents, event patterns above all.
-_between_texts = lru_cache(256)(_between)
-
-
-_Found = Iterator[tuple[str, Sign, Any, Any]]
-
-
-def _differences(path: str, old: Any, new: Any) -> _Found:
+def _compare(path: str, old: Any, new: Any) -> Iterator[Difference]:
     if old is _ABSENT or new is _ABSENT:
         if old is not new:
-            yield path, "+" if old is _ABSENT else "-", old, new
+            yield _difference(path, "+" if old is _ABSENT else "-", old, new)
         return
     old, new = _document(old), _document(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            yield from _differences(_joined(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT))
+            yield from _compare(_joined(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT))
     elif isinstance(old, list) and isinstance(new, list):
-        yield from _lists(path, old, new)
-    elif _key(old) != _key(new):
-        yield path, "~", old, new
+        yield from _compare_lists(path, old, new)
+    elif _json(old) != _json(new):  # unlike ==, 1 and true differ
+        yield _difference(path, "~", old, new)
 
 
 def _joined(path: str, key: str) -> str:
@@ -168,52 +125,33 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _lists(path: str, old: Sequence[Any], new: Sequence[Any]) -> _Found:
-    """Values that come and go, whatever their place; statements and the like are compared with their former selves."""
-    gone, come = _without(old, new), _without(new, old)
-    if not gone and not come:
-        if [_key(it) for it in old] != [_key(it) for it in new]:
-            yield path, "~", old, new
-        return
-    for before, after, label in _pairs(gone, come, new, same_length=len(old) == len(new)):
-        gone.remove(before)
-        come.remove(after)
-        yield from _differences(f"{path}[{label}]", before, after)
-    for value in gone:
-        yield path, "-", value, _ABSENT
-    for value in come:
-        yield path, "+", _ABSENT, value
+def _compare_lists(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[Difference]:
+    """Compare lists as sets, unless only their order differs; statements and the like with their former selves."""
+    removed, added = _only_in(old, new), _only_in(new, old)
+    if not removed and not added and _json(old) != _json(new):
+        yield _difference(path, "~", old, new)
+    for label in [label for label in removed if label in added]:
+        yield from _compare(f"{path}[{label}]", removed.pop(label), added.pop(label))
+    for value in removed.values():
+        yield _difference(path, "-", value, _ABSENT)
+    for value in added.values():
+        yield _difference(path, "+", _ABSENT, value)
 
 
-def _without(values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    left = Counter(map(_key, others))
-    kept: list[Any] = []
-    for value in values:
-        key = _key(value)
-        if left[key]:
-            left[key] -= 1
-        else:
-            kept.append(value)
-    return kept
+def _only_in(values: Sequence[Any], others: Sequence[Any]) -> dict[Any, Any]:
+    """Return the values that the others lack, each under what it has in common with its former or later self.
 
-
-def _key(value: Any) -> str | tuple[str]:
-    """What is equal for equal JSON values, and no others: ``1`` and ``true`` differ."""
-    return value if isinstance(value, str) else (_json(value),)
-
-
-def _pairs(
-    gone: Sequence[Any], come: Sequence[Any], new: Sequence[Any], *, same_length: bool
-) -> list[tuple[Any, Any, str | int]]:
-    """Entries of two lists that are one entry changed: by their ``Sid``, else by their order."""
-    former = {it["Sid"]: it for it in gone if _is_record(it) and isinstance(it.get("Sid"), str)}
-    latter = {it["Sid"]: it for it in come if _is_record(it) and isinstance(it.get("Sid"), str)}
-    named = [(former[sid], latter[sid], sid) for sid in former if sid in latter]
-    if named or not same_length or not all(map(_is_record, [*gone, *come])):
-        return named
-    return [(before, after, new.index(after)) for before, after in zip(gone, come, strict=True)]
-
-
-def _is_record(value: Any) -> bool:
-    """Whether a value has parts worth comparing; one key alone is a condition, such as ``{"prefix": "Recon:"}``."""
-    return isinstance(value, Mapping) and len(value) > 1
+    That is its ``Sid``, or its place in lists of equal length. What has no parts worth comparing has nothing in common,
+    as one key alone, which is a condition: ``{"prefix": "Recon:"}``.
+    """
+    left = Counter(map(_json, others))
+    found: dict[Any, Any] = {}
+    for place, value in enumerate(values):
+        left[_json(value)] -= 1
+        if left[_json(value)] < 0:
+            label = None
+            if isinstance(value, Mapping) and len(value) > 1:
+                label = value.get("Sid", place if len(values) == len(others) else None)
+            unique = object()
+            found[label if isinstance(label, str | int) and label not in found else unique] = value
+    return found

@@ -3,61 +3,54 @@
 import re
 from collections.abc import Callable, Sequence
 
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 
-Normalise = Callable[[str], str]
+Normalize = Callable[[str], str]
 
-# Where no letter or digit comes next.
+# Where a word begins, also after a slash as the console's links encode it; and where no letter or digit follows.
+_START = r"(?:(?<![^\W_])|(?<=\*2f))"
 _END = r"(?![^\W_])"
-
-
-def _word(text: str) -> str:
-    """A pattern of the text where it begins a word, or follows a slash as the console's links spell it.
-    Patterns that begin with a letter are searched for the fastest."""
-    first = re.escape(text[0])
-    return rf"{first}(?:(?<![^\W_]{first})|(?<=\*2f{first})){re.escape(text[1:])}"
-
-
+_HEX = "[0-9a-f]"
 # Ids of EC2 resources, keys and detectors, and the seven hex digits Pulumi ends a name in:
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
-_HEX = "[0-9a-f]"
-_IDS = [
-    (re.compile(rf"(?:{_word(kind)})-(?:{_HEX}{{17}}|{_HEX}{{8}}){_END}"), f"<{kind}>")
-    for kind in ("subnet", "vpc", "eni", "fl", "sg")
-] + [
-    (re.compile(rf"{_HEX}(?<![^\W_].)(?:{_HEX}{{7}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}|{_HEX}{{31}}){_END}"), "<id>"),
-    (re.compile(rf"-(?<=[^\W_]-){_HEX}{{7}}{_END}"), "-<random>"),
-]
+_ID = re.compile(
+    rf"{_START}(?P<kind>subnet|vpc|eni|fl|sg)-(?:{_HEX}{{17}}|{_HEX}{{8}}){_END}"
+    rf"|(?<![^\W_])(?P<id>{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}|{_HEX}{{32}}){_END}"
+    rf"|(?<=[^\W_])-{_HEX}{{7}}{_END}"
+)
 
 
-def normalisers(previews: Sequence[Preview]) -> dict[str, Normalise]:
-    """Stack -> what puts ``<stack>``, ``<account>``, ``<region>``, ``<subnet>``... for its own words in a text.
+def normalizers(previews: Sequence[StackPreview]) -> dict[str, Normalize]:
+    """Return stack -> what puts ``<stack>``, ``<account>``, ``<region>``, ``<subnet>``... for its own words in a text.
 
     Only whole words count: a stack ``a`` leaves ``data`` alone, and a stack ``prod`` leaves the name of the stack
     ``prod-eu`` alone.
     """
-    names = {it.stack for it in previews}
-    found: dict[str, Normalise] = {}
+    names = {preview.stack for preview in previews}
+    found: dict[str, Normalize] = {}
     for preview in previews:
-        # Where a stack is named like its Region, it is taken for the Region, as in the ARNs of all stacks.
-        words = {preview.stack: "<stack>", preview.region: "<region>", preview.account_id: "<account>"}
         others = {name: name for name in names if preview.stack in name}
-        found[preview.stack] = _normaliser({word: put for word, put in {**others, **words}.items() if word})
+        # A stack named like its Region is taken for the Region, as in the ARNs of all stacks.
+        own = {preview.stack: "<stack>", preview.region: "<region>", preview.account_id: "<account>"}
+        found[preview.stack] = _normalizer({word: put for word, put in {**others, **own}.items() if word})
     return found
 
 
-def _normaliser(words: dict[str, str]) -> Normalise:
+def _normalizer(words: dict[str, str]) -> Normalize:
     # A Region's name goes on in those of its zones: eu-west-1a.
-    longest_first = sorted(words, key=len, reverse=True)
-    own = re.compile(
-        "|".join(_word(it) + (f"(?=[a-z]?{_END})" if words[it] == "<region>" else _END) for it in longest_first)
-    )
+    longest_first = [
+        re.escape(word) + ("(?=[a-z]?" if words[word] == "<region>" else "(?:") + f"{_END})"
+        for word in sorted(words, key=len, reverse=True)
+    ]
+    own = re.compile(rf"{_START}(?:{'|'.join(longest_first)})") if words else None
 
-    def normalise(text: str) -> str:
-        text = own.sub(lambda it: words[it[0]], text) if words else text
-        for pattern, put in _IDS:
-            text = pattern.sub(put, text)
-        return text
+    def normalize(text: str) -> str:
+        text = own.sub(lambda match: words[match[0]], text) if own else text
+        return _ID.sub(_placeholder, text)
 
-    return normalise
+    return normalize
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    return f"<{match['kind']}>" if match["kind"] else "<id>" if match["id"] else "-<random>"

@@ -1,236 +1,151 @@
-"""The folded previews of a fleet for people: its parts in the order they are read, and the text a terminal prints."""
+"""The previews of a fleet for people, the most important first."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
-from threatmon.fleet.changes import Op
-from threatmon.fleet.dangers import KINDS
+from threatmon.fleet.changes import Op, StackPreview
+from threatmon.fleet.dangers import KINDS, Danger
 from threatmon.fleet.differences import Difference
-from threatmon.fleet.grouping import Failure, Folded, FoldedChange, FoldedDanger, Group, NewStacks
-from threatmon.reports import plain
-
-Noun = Literal["dangerous change", "failure", "change", "new stack", "unchanged stack", "note"]
+from threatmon.fleet.grouping import ChangeSummary, FleetPreview, Group, ResourceCount, group
+from threatmon.fleet.preview_document import document
+from threatmon.reports import Block, Line, Listing, Names, Report, Section, counted, short
 
 _SIGNS: Mapping[Op, str] = {"create": "+", "import": "+", "delete": "-"}
-_FEW = 3
-_NAME = 200  # characters of a name or path that are shown; more than any of ours has
-
-
-class Detail(NamedTuple):
-    """How much of a report is shown."""
-
-    lines: int
-    """of one error, one note, or the properties of one change"""
-    width: int
-    """characters of one value or line"""
-    names: int
-    """characters of a whole list of stacks, besides its first few; 0 for no such list"""
-
-
-FULL = Detail(lines=20, width=300, names=4000)
+_OPS: Sequence[Op] = ("delete", "replace", "update", "create", "import", "refresh")  # what has to be seen first
+_LINES = 20  # of one error, one note, or the properties of one change
+_WIDTH = 300  # characters of one value or line
+_T = TypeVar("_T")
 
 
 class Wording(NamedTuple):
-    """What is said of stacks with changes, and whether dangers can be allowed."""
+    """What the report of a command says of stacks with changes, and whether it offers to allow dangers."""
 
+    command: str
     changed: str
     can_allow: bool
-    marker: str
-    """how a comment or issue begins, by which it is found and updated"""
-    command: str
-    """what prints the whole of a report that is cut"""
+
+    @property
+    def marker(self) -> str:
+        """How a comment or issue begins, by which CI finds and updates it."""
+        return f"<!-- {self.command} -->"
+
+    @property
+    def whole(self) -> str:
+        """What prints the whole of a report that is cut."""
+        return f"{self.command} --output json"
 
 
-PREVIEW = Wording(
-    "would change",
-    can_allow=True,
-    marker="<!-- threatmon fleet preview -->",
-    command="threatmon fleet preview --format json",
-)
-DRIFT = Wording(
-    "drifted",
-    can_allow=False,
-    marker="<!-- threatmon fleet drift -->",
-    command="threatmon fleet drift --format json",
-)
+PREVIEW = Wording("threatmon fleet preview", "would change", can_allow=True)
+DRIFT = Wording("threatmon fleet drift", "drifted", can_allow=False)
 
 
-class Line(NamedTuple):
-    """One line: a ``sign`` (+, -, ~ or a space) for what it is about, and its text."""
+def report(previews: Iterable[StackPreview], wording: Wording = PREVIEW) -> Report:
+    """Return dangers, failures, the changes of most stacks, those of fewer, new stacks, unchanged ones, and notes.
 
-    sign: str
-    text: str
-
-
-class Entry(NamedTuple):
-    """Lines that stay together, and how many of the part's nouns they are."""
-
-    lines: tuple[Line, ...]
-    number: int = 1
-
-
-class Part(NamedTuple):
-    """A part of the report. Its title is our own words, all else may come from anywhere."""
-
-    noun: Noun
-    title: str
-    stacks: tuple[str, ...]
-    entries: tuple[Entry, ...]
-    kind: str = ""
-    """of danger (a key of ``threatmon.fleet.dangers.KINDS``), in a part on one"""
+    Its ``data`` is what :func:`threatmon.fleet.preview_document.read_document` reads.
+    Raises :class:`ValueError` if two different previews are of one stack.
+    """
+    fleet = group(previews)
+    title = _headline(fleet, wording)
+    unchanged = fleet.stacks("unchanged")
+    sections = [
+        *_dangers(fleet.dangers, wording),
+        *_messages(f"Failed: {counted(len(fleet.stacks('failed')), 'stack')}", fleet.failures),
+        *(_changes(stacks, list(same)) for stacks, same in groupby(fleet.changes, _stacks)),
+        *map(_new, fleet.new),
+        *([Section(f"No changes in {counted(len(unchanged), 'stack')}", [Names(unchanged)])] if unchanged else []),
+        *_messages("Notes", fleet.notes),
+    ]
+    return Report(title, sections, document(fleet, title), wording.marker)
 
 
-def headline(folded: Folded, wording: Wording = PREVIEW) -> str:
-    """One sentence: ``50 stacks: 47 would change, 2 stay the same, 1 failed; 3 dangerous changes``."""
+def _headline(fleet: FleetPreview, wording: Wording) -> str:
+    """Return one sentence: ``50 stacks: 47 would change, 2 stay the same, 1 failed; 3 dangerous changes``."""
+    unchanged = len(fleet.stacks("unchanged"))
     counts = [
-        (len(folded.changed), wording.changed),
-        (len(folded.created), "would be created"),
-        (len(folded.unchanged), "stays the same" if len(folded.unchanged) == 1 else "stay the same"),
-        (len(folded.failed), "failed"),
+        (len(fleet.stacks("changed")), wording.changed),
+        (len(fleet.stacks("new")), "would be created"),
+        (unchanged, "stays the same" if unchanged == 1 else "stay the same"),
+        (len(fleet.stacks("failed")), "failed"),
     ]
-    told = ", ".join(f"{count:,} {word}" for count, word in counts if count)
-    dangerous = sum(it.number for it in folded.dangers)
-    return "".join(
-        [
-            counted(len(folded.stacks), "stack"),
-            f": {told}" if told else "",
-            f"; {counted(dangerous, 'dangerous change')}" if dangerous else "",
-        ]
+    parts = ", ".join(f"{count:,} {words}" for count, words in counts if count)
+    dangerous = sum(danger.number for danger in fleet.dangers)
+    return (
+        counted(len(fleet.previews), "stack")
+        + (f": {parts}" if parts else "")
+        + (f"; {counted(dangerous, 'dangerous change')}" if dangerous else "")
     )
 
 
-def parts(folded: Folded, detail: Detail = FULL) -> list[Part]:
-    """The parts as they are read: what most stacks have in common, what differs, what is dangerous, what failed, new
-    stacks, what stays the same, notes."""
-    kinds = dict.fromkeys(it.kind for it in folded.dangers)
-    return [
-        *(_group(it, detail, first=it is folded.groups[0]) for it in folded.groups),
-        *(_dangers(kind, [it for it in folded.dangers if it.kind == kind], detail) for kind in kinds),
-        *(_failure(it, detail) for it in folded.failures),
-        *(_new(it) for it in folded.new),
-        *([_unchanged(folded.unchanged)] if folded.unchanged else []),
-        *(_note(it.text, it.stacks, detail) for it in folded.notes),
-    ]
+def _dangers(dangers: Sequence[Group[Danger]], wording: Wording) -> Iterator[Section]:
+    blocks: list[Block] = []
+    for kind, meaning in KINDS.items():
+        if found := [danger for danger in dangers if danger.value.kind == kind]:
+            allowed = f" Allowed by --allow {kind}." if wording.can_allow else ""
+            blocks.append(f"{meaning[0].upper()}{meaning[1:]}.{allowed}")
+            for stacks, same in groupby(found, _stacks):
+                blocks += [Names(stacks), Listing([_danger(danger) for danger in same])]
+    if blocks:
+        count, stacks = sum(danger.number for danger in dangers), {name for danger in dangers for name in danger.stacks}
+        yield Section(f"Dangerous: {counted(count, 'change')} in {counted(len(stacks), 'stack')}", blocks)
 
 
-def text(folded: Folded, wording: Wording = PREVIEW) -> str:
-    """The report for a terminal, without colours; no text of it does anything there."""
-    lines = [headline(folded, wording)]
-    for part in parts(folded):
-        lines += ["", f"{part.title}: {first_few(part.stacks)}"]
-        allowed = f"Allowed by --allow {part.kind}" if wording.can_allow else ""
-        lines += [f"  {meaning(part.kind)}{allowed}".rstrip()] if part.kind else []
-        lines += [f"  {line.sign} {line.text}".rstrip() for entry in part.entries for line in entry.lines]
-    return "\n".join([*lines, ""])
+def _danger(danger: Group[Danger]) -> Line:
+    return Line("-", f"{short(danger.value.resource)}: {short(danger.value.text, _WIDTH)}{_several(danger)}")
 
 
-def meaning(kind: str) -> str:
-    """What a kind of danger is, as a sentence with a space after it; nothing for an unknown one."""
-    about = KINDS.get(kind, "")
-    return f"{about[0].upper()}{about[1:]}. " if about else ""
+def _changes(stacks: Sequence[str], changes: Sequence[Group[ChangeSummary]]) -> Section:
+    count, where = counted(len(changes), "change"), counted(len(stacks), "stack")
+    title = f"The same {count.removeprefix('1 ')} in {where}" if len(stacks) > 1 else f"{count} in {where}"
+    ordered = sorted(changes, key=lambda change: (_OPS.index(change.value.op), change))
+    return Section(title, [Names(stacks), Listing([line for change in ordered for line in _change(change)])])
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 change``, ``12 changes``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def _change(change: Group[ChangeSummary]) -> Iterator[Line]:
+    op, type_, name, retained, differences = change.value
+    kept = " (left in the account)" if retained and op in ("delete", "replace") else ""
+    yield Line(_SIGNS.get(op, "~"), f"{op} {short_type(type_)} {short(name)}{kept}{_several(change)}")
+    yield from map(_difference, differences[:_LINES])
+    if differences[_LINES:]:
+        yield Line(" ", f"    ... and {len(differences) - _LINES:,} more")
 
 
-def first_few(names: Sequence[str], put: Callable[[str], str] | None = None) -> str:
-    """``a, b, c and 44 more``, each name as ``put`` puts it."""
-    shown = ", ".join(map(put or short, names[:_FEW]))
-    return f"{shown} and {len(names) - _FEW:,} more" if len(names) > _FEW else shown
+def _several(group: Group[_T]) -> str:
+    return f" ({group.number:,} resources)" if group.number > len(group.stacks) else ""
 
 
-def is_long(names: Sequence[str]) -> bool:
-    """Whether :func:`first_few` leaves some out."""
-    return len(names) > _FEW
-
-
-def short(value: str, width: int = _NAME) -> str:
-    """Any text as one line of that many characters at most, the end replaced by ``…`` where it is longer."""
-    line = plain(value)
-    return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
-def _group(group: Group, detail: Detail, *, first: bool) -> Part:
-    changes, stacks = counted(len(group.changes), "change"), counted(len(group.stacks), "stack")
-    if len(group.stacks) == 1:
-        title = f"{changes} in {stacks}" if first else f"{changes} only in {stacks}"
-    else:
-        title = f"The same {changes.removeprefix('1 ')} {'' if first else 'only '}in {stacks}"
-    return Part(
-        "change",
-        title,
-        group.stacks,
-        tuple(Entry(tuple(_change(it, len(group.stacks), detail))) for it in group.changes),
-    )
-
-
-def _change(change: FoldedChange, stacks: int, detail: Detail) -> Iterator[Line]:
-    several = f" ({change.resources:,} resources)" if change.resources > stacks else ""
-    retained = " (left in the account)" if change.retained and change.op in ("delete", "replace") else ""
-    what = f"{change.op} {short_type(change.type)} {short(change.name)}{retained}"
-    yield Line(_SIGNS.get(change.op, "~"), what + several)
-    yield from _bounded((_difference(it, detail) for it in change.differences), len(change.differences), detail)
-
-
-def _difference(it: Difference, detail: Detail) -> Line:
-    old, new = short(it.old, detail.width), short(it.new, detail.width)
-    value = f"{old} -> {new}" if it.sign == "~" and old and new else f"{it.sign} {new or old}".rstrip()
-    return Line(it.sign, f"    {short(it.path)}: {value}{' (replaces it)' if it.replaces else ''}")
-
-
-def _bounded(lines: Iterable[Line], count: int, detail: Detail) -> Iterator[Line]:
-    yield from (line for line, _ in zip(lines, range(detail.lines), strict=False))
-    if count > detail.lines:
-        yield Line(" ", f"    ... and {counted(count - detail.lines, 'line')} more")
+def _difference(difference: Difference) -> Line:
+    values = " -> ".join(short(value, _WIDTH) for value in (difference.old, difference.new) if value)
+    replaces = " (replaces it)" if difference.replaces else ""
+    return Line(difference.sign, f"    {short(difference.path)}: {values}{replaces}")
 
 
 def short_type(token: str) -> str:
-    """A type token as the engine prints it: ``aws:sns:Topic`` of ``aws:sns/topic:Topic``."""
+    """Return a type token as the engine prints it: ``aws:sns:Topic`` of ``aws:sns/topic:Topic``."""
     package, _, rest = token.partition(":")
     module, _, name = rest.rpartition(":")
     return short(":".join([package, module.partition("/")[0], name]) if module else token)
 
 
-def _dangers(kind: str, dangers: Sequence[FoldedDanger], detail: Detail) -> Part:
-    count = sum(it.number for it in dangers)
-    stacks = tuple(sorted({stack for it in dangers for stack in it.stacks}))
-    title = f"Dangerous: {counted(count, 'change')} in {counted(len(stacks), 'stack')}"
-    entries = [Entry(tuple(_danger(it, stacks, detail)), it.number) for it in dangers]
-    return Part("dangerous change", title, stacks, tuple(entries), kind)
+def _new(new: Group[tuple[ResourceCount, ...]]) -> Section:
+    total = counted(sum(each.number for each in new.value), "resource")
+    title = f"Creates {counted(len(new.stacks), 'new stack')}, {'each ' if len(new.stacks) > 1 else ''}with {total}"
+    lines = [
+        Line("+", f"{number:,} {short_type(type_)}{'' if op == 'create' else f' ({op})'}")
+        for op, type_, number in new.value
+    ]
+    return Section(title, [Names(new.stacks), Listing(lines)])
 
 
-def _danger(danger: FoldedDanger, stacks: tuple[str, ...], detail: Detail) -> Iterator[Line]:
-    yield Line("-", f"{short(danger.resource)}: {short(danger.text, detail.width)}")
-    if danger.stacks != stacks:
-        yield Line(" ", f"    in {first_few(danger.stacks)}")
+def _messages(title: str, messages: Sequence[Group[tuple[str, ...]]]) -> Iterator[Section]:
+    blocks: list[Block] = []
+    for lines, stacks, _ in messages:
+        shown = [Line("", short(line, _WIDTH)) for line in lines[:_LINES]]
+        blocks += [Names(stacks), Listing(shown, "text", max(0, len(lines) - _LINES))]
+    if blocks:
+        yield Section(title, blocks)
 
 
-def _failure(failure: Failure, detail: Detail) -> Part:
-    lines = (Line(" ", short(it, detail.width)) for it in failure.lines)
-    entry = Entry(tuple(_bounded(lines, len(failure.lines), detail)), len(failure.stacks))
-    return Part("failure", f"Failed: {counted(len(failure.stacks), 'stack')}", failure.stacks, (entry,))
-
-
-def _new(new: NewStacks) -> Part:
-    count = counted(sum(it.number for it in new.resources), "resource")
-    each = f"each with {count}" if len(new.stacks) > 1 else f"with {count}"
-    title = f"Creates {counted(len(new.stacks), 'new stack')}, {each}"
-    lines = tuple(
-        Line("+", f"{it.number:,} {short_type(it.type)}{'' if it.op == 'create' else f' ({it.op})'}")
-        for it in new.resources
-    )
-    return Part("new stack", title, new.stacks, (Entry(lines, len(new.stacks)),))
-
-
-def _unchanged(stacks: tuple[str, ...]) -> Part:
-    title = f"No changes in {counted(len(stacks), 'stack')}"
-    return Part("unchanged stack", title, stacks, (Entry((), len(stacks)),))
-
-
-def _note(note: str, stacks: tuple[str, ...], detail: Detail) -> Part:
-    found = note.splitlines()
-    lines = (Line(" ", short(it, detail.width)) for it in found)
-    title = f"Note on {counted(len(stacks), 'stack')}"
-    return Part("note", title, stacks, (Entry(tuple(_bounded(lines, len(found), detail))),))
+def _stacks(group: Group[_T]) -> tuple[str, ...]:
+    return group.stacks

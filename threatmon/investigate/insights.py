@@ -6,17 +6,16 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQu
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from threatmon.aws.errors import AwsError, NotThereError
+from threatmon.aws.reader import Aws, attempt
 from threatmon.reports import size
-from threatmon.stacks.old_aws import explained
 
-PERMISSIONS: tuple[str, ...] = ("logs:GetQueryResults", "logs:StartQuery", "logs:StopQuery")
+PERMISSIONS = ("logs:GetQueryResults", "logs:StartQuery", "logs:StopQuery")
 
 AT_ONCE = 5
 _POLL_SECONDS = 1.0
@@ -25,8 +24,8 @@ _PENDING = frozenset({"Scheduled", "Running", "Unknown"})
 _TOO_MANY = "LimitExceededException"
 
 
-class Answer(NamedTuple):
-    """What became of a query: its rows, or why there are none. ``bytes_scanned`` is what it costs either way."""
+class QueryResult(NamedTuple):
+    """The rows of a query, or why there are none; ``bytes_scanned`` is what it costs either way."""
 
     rows: list[dict[str, str]]
     records_matched: int = 0
@@ -34,130 +33,99 @@ class Answer(NamedTuple):
     failure: str | None = None
 
 
-class Progress(NamedTuple):
-    """How far the queries are."""
-
-    done: int
-    of: int
-    bytes_scanned: int
-
-
 @dataclass(frozen=True)
-class Limits:
-    """When to give up: seconds since the start, and bytes that all queries together may scan."""
-
-    seconds: float = 300.0
-    bytes_scanned: int = 100 * 10**9
-
-
 class Insights:
-    """Logs Insights on one log group. ``sleep`` and ``clock`` are in seconds."""
+    """Logs Insights on one log group.
 
-    def __init__(
-        self,
-        logs: Any,
-        log_group_name: str,
-        *,
-        limits: Limits | None = None,
-        sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._logs = logs
-        self._log_group_name = log_group_name
-        self._limits = limits or Limits()
-        self._sleep = sleep
-        self._clock = clock
+    Gives up after ``seconds`` since the start, or when all queries together have scanned ``max_bytes``.
+    """
+
+    aws: Aws
+    log_group_name: str
+    seconds: float = 300.0
+    max_bytes: int = 100 * 10**9
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
     def run(
         self,
         queries: Mapping[str, str],
         start: datetime,
         end: datetime,
-        progress: Callable[[Progress], object] = lambda _: None,
-    ) -> dict[str, Answer]:
-        """The answers, by the names of ``queries``; at most :data:`AT_ONCE` run at a time.
+        progress: Callable[[int, int], object] = lambda _done, _bytes_scanned: None,
+    ) -> dict[str, QueryResult]:
+        """Return the results by the names of ``queries``; at most :data:`AT_ONCE` run at a time.
 
-        Whatever ends this, Ctrl-C included, leaves no query running.
+        ``progress`` is given how many have ended, and the bytes scanned so far. Whatever ends this, Ctrl-C included,
+        leaves no query running.
         """
-        waiting = deque(queries)
-        running: dict[str, str] = {}
-        answers: dict[str, Answer] = {}
-        scanned: dict[str, int] = {}
+        waiting, running, results = deque(queries), dict[str, str](), dict[str, QueryResult]()
         times = {"startTime": int(start.timestamp()), "endTime": int(end.timestamp())}
-        deadline = self._clock() + self._limits.seconds
+        deadline = self.clock() + self.seconds
         try:
-            while True:
-                before = len(answers)
-                self._start(waiting, running, answers, queries, times)
+            while left := len(waiting) + len(running):
+                while waiting and len(running) < AT_ONCE and self._start(waiting[0], queries, times, running, results):
+                    waiting.popleft()
                 for name, query_id in list(running.items()):
-                    answer, scanned[name] = self._poll(query_id)
-                    if answer:
-                        answers[name] = answer
+                    ended, results[name] = self._poll(query_id)
+                    if ended:
                         del running[name]
-                progress(Progress(len(answers), len(queries), sum(scanned.values())))
-                if not running and not waiting:
+                scanned = sum(result.bytes_scanned for result in results.values())
+                progress(len(queries) - len(waiting) - len(running), scanned)
+                if reason := self._exhausted(scanned, deadline):
+                    given_up = {name: results.get(name, QueryResult([])) for name in (*running, *waiting)}
+                    results |= {name: result._replace(failure=reason) for name, result in given_up.items()}
                     break
-                reason = self._exhausted(sum(scanned.values()), deadline)
-                if reason:
-                    given_up = [*running, *waiting]
-                    answers |= {it: Answer([], 0, scanned.get(it, 0), reason) for it in given_up}
-                    break
-                if len(answers) == before:
-                    self._sleep(_POLL_SECONDS)
+                if len(waiting) + len(running) == left:
+                    self.sleep(_POLL_SECONDS)
         finally:
             for query_id in running.values():
-                with suppress(BotoCoreError, ClientError):  # it may have ended by itself
-                    self._logs.stop_query(queryId=query_id)
-        return {name: answers[name] for name in queries}
+                # It may have ended by itself, which is an error.
+                attempt(partial(self.aws.call, "logs", "stop_query", queryId=query_id))
+        return {name: results[name] for name in queries}
 
     def _start(
         self,
-        waiting: deque[str],
-        running: dict[str, str],
-        answers: dict[str, Answer],
+        name: str,
         queries: Mapping[str, str],
         times: Mapping[str, int],
-    ) -> None:
-        while waiting and len(running) < AT_ONCE:
-            name = waiting[0]
-            try:
-                started = self._logs.start_query(logGroupName=self._log_group_name, queryString=queries[name], **times)
-            except (BotoCoreError, ClientError) as error:
-                if _code(error) == _TOO_MANY:
-                    return
-                answers[name] = Answer([], failure=self._explained(error))
-            else:
-                running[name] = started["queryId"]
-            waiting.popleft()
+        running: dict[str, str],
+        results: dict[str, QueryResult],
+    ) -> bool:
+        """Start a query, or say in its result why not; return whether its turn is over."""
+        query = {"logGroupName": self.log_group_name, "queryString": queries[name], **times}
+        started = attempt(partial(self.aws.call, "logs", "start_query", **query))
+        if not isinstance(started, AwsError):
+            running[name] = started["queryId"]
+        elif started.code == _TOO_MANY:
+            return False
+        else:
+            results[name] = QueryResult([], failure=self._explained(started))
+        return True
 
-    def _poll(self, query_id: str) -> tuple[Answer | None, int]:
-        """The answer of a query, None while there is none, and the bytes scanned so far."""
-        try:
-            got = self._logs.get_query_results(queryId=query_id)
-        except (BotoCoreError, ClientError) as error:
-            return Answer([], failure=self._explained(error)), 0
+    def _poll(self, query_id: str) -> tuple[bool, QueryResult]:
+        """Return whether a query has ended, and its result; until then, that is what it has scanned."""
+        got = attempt(partial(self.aws.call, "logs", "get_query_results", queryId=query_id))
+        if isinstance(got, AwsError):
+            return True, QueryResult([], failure=self._explained(got))
         statistics = got.get("statistics") or {}
         scanned, matched = (int(statistics.get(key, 0)) for key in ("bytesScanned", "recordsMatched"))
         if got["status"] in _PENDING:
-            return None, scanned
+            return False, QueryResult([], bytes_scanned=scanned)
         if got["status"] != "Complete":
-            return Answer([], matched, scanned, f"Logs Insights ended the query: {got['status']}."), scanned
+            return True, QueryResult([], matched, scanned, f"Logs Insights ended the query: {got['status']}.")
         # `@ptr` points to a record, and means nothing for what was counted.
-        rows = [{it["field"]: it["value"] for it in row if it["field"] != "@ptr"} for row in got["results"]]
-        return Answer(rows, matched, scanned), scanned
+        rows = [{cell["field"]: cell["value"] for cell in row if cell["field"] != "@ptr"} for row in got["results"]]
+        return True, QueryResult(rows, matched, scanned)
 
     def _exhausted(self, scanned: int, deadline: float) -> str | None:
-        if scanned > self._limits.bytes_scanned:
+        if scanned > self.max_bytes:
             return f"Stopped after {size(scanned)} scanned: look at less time (--hours) or allow more (--max-gb)."
-        if self._clock() >= deadline:
-            return f"Stopped after {self._limits.seconds:.0f} s: look at less time (--hours)."
+        if self.clock() >= deadline:
+            return f"Stopped after {self.seconds:.0f} s: look at less time (--hours)."
         return None
 
-    def _explained(self, error: Exception) -> str:
-        if _code(error) == "ResourceNotFoundException":
-            return f"There is no log group {self._log_group_name} in this account and Region: is the stack deployed?"
-        return explained(error)
-
-
-def _code(error: Exception) -> str:
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    def _explained(self, error: AwsError) -> str:
+        if isinstance(error, NotThereError):
+            return f"There is no log group {self.log_group_name} in this account and Region: is the stack deployed?"
+        return str(error)

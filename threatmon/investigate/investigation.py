@@ -1,179 +1,45 @@
-"""What an investigation is about, the time it looks at, and what it found."""
+"""An investigation: everything that AWS says about a subject. What AWS refuses is left out, with its reason."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from functools import partial
 
-from threatmon.investigate import exposure as exposures
-from threatmon.investigate.exposure import Exposure
-from threatmon.investigate.traffic import Endpoint
+from threatmon.aws.errors import AwsError
+from threatmon.aws.reader import Answer, Aws, attempt
+from threatmon.errors import ThreatmonError
+from threatmon.investigate import guardduty, insights, network_context
+from threatmon.investigate.exposure import Exposure, exposure
+from threatmon.investigate.finding import Json
+from threatmon.investigate.insights import Insights
+from threatmon.investigate.instance import find_instance, interfaces_of, recorded_instance
+from threatmon.investigate.network_context import read_network_context
+from threatmon.investigate.subject import Subject, Window, window
+from threatmon.investigate.traffic import Traffic, entries
+from threatmon.investigate.traffic_queries import NoEndpointError, endpoint_of, queries
+from threatmon.model.queries import FormatName
+from threatmon.model.settings import Settings
+from threatmon.reports import size
 
-Json = Mapping[str, Any]
+PERMISSIONS = tuple(
+    sorted({"ec2:DescribeInstances", *guardduty.PERMISSIONS, *insights.PERMISSIONS, *network_context.PERMISSIONS})
+)
 
-# Findings that go on for weeks would make every query scan weeks of records.
-LONGEST = timedelta(hours=24)
-_BEFORE_AND_AFTER = timedelta(hours=1)
+_UNKNOWN = {
+    "instance": "Instance unknown",
+    "route_tables": "Routes unknown",
+    "network_acls": "Network ACLs unknown",
+    "security_groups": "Security groups unknown",
+    "balancers": "Load balancers unknown",
+    "role_name": "Role unknown",
+    "prefix_lists": "Prefix lists taken as empty",
+    "others": "Other findings unknown",
+    "traffic": "Traffic unknown",
+}
 
-
-def at(node: Any, *path: str) -> Any:
-    """What lies at a path of names in a finding; None where it leads nowhere."""
-    for name in path:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
-def each(node: Any) -> list[Any]:
-    """The entries of a list of a finding; none where there is no list."""
-    return node if isinstance(node, list) else []
-
-
-# -- the subject ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is investigated. ``finding`` is the ``detail`` of its event; without one, an instance is."""
-
-    instance_id: str | None
-    finding: Json | None = None
-    account_id: str | None = None
-    region: str | None = None
-    remote_addresses: tuple[str, ...] = ()
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether GuardDuty made the finding up, with its resources: such an instance does not exist."""
-        return at(self.finding, "service", "additionalInfo", "sample") is True
-
-
-def subject(finding: Json) -> Subject:
-    """The subject of a finding, whatever it lacks."""
-    action = at(finding, "service", "action")
-    sides = [
-        *(at(action, kind) for kind in ("networkConnectionAction", "awsApiCallAction", "kubernetesApiCallAction")),
-        at(action, "rdsLoginAttemptAction"),
-        *each(at(action, "portProbeAction", "portProbeDetails")),
-    ]
-    remotes = [at(side, "remoteIpDetails", key) for side in sides for key in ("ipAddressV4", "ipAddressV6")]
-    return Subject(
-        instance_id=_text(at(finding, "resource", "instanceDetails", "instanceId")),
-        finding=finding,
-        account_id=_text(at(finding, "accountId")),
-        region=_text(at(finding, "region")),
-        remote_addresses=tuple(dict.fromkeys(it for it in remotes if isinstance(it, str) and it)),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def recorded_instance(finding: Json | None) -> dict[str, Any] | None:
-    """The instance as the finding recorded it, in the form of ``describe_instances``: for when it is gone."""
-    details = at(finding, "resource", "instanceDetails")
-    if not _text(at(details, "instanceId")):
-        return None
-    return {
-        "InstanceId": details["instanceId"],
-        "State": {"Name": "gone"},
-        "Tags": [
-            {"Key": tag["key"], "Value": str(tag.get("value", ""))} for tag in each(details.get("tags")) if "key" in tag
-        ],
-        "IamInstanceProfile": {"Arn": _text(at(details, "iamInstanceProfile", "arn")) or ""},
-        "NetworkInterfaces": [
-            {
-                "NetworkInterfaceId": interface["networkInterfaceId"],
-                "SubnetId": interface.get("subnetId") or "",
-                "VpcId": interface.get("vpcId") or "",
-                "PrivateIpAddress": interface.get("privateIpAddress"),
-                "PrivateIpAddresses": [
-                    {"PrivateIpAddress": at(it, "privateIpAddress")} for it in each(interface.get("privateIpAddresses"))
-                ],
-                "Ipv6Addresses": [{"Ipv6Address": it} for it in each(interface.get("ipv6Addresses"))],
-                "Groups": [
-                    {"GroupId": it} for group in each(interface.get("securityGroups")) if (it := at(group, "groupId"))
-                ],
-                "Association": {"PublicIp": _text(interface.get("publicIp"))},
-            }
-            for interface in each(details.get("networkInterfaces"))
-            if _text(at(interface, "networkInterfaceId"))
-        ],
-    }
-
-
-def endpoint(instance_id: str | None, instance: Json | None) -> Endpoint:
-    """Whose records the flow logs are asked for."""
-    if not instance:
-        return Endpoint(instance_id)
-    interfaces = tuple(it["NetworkInterfaceId"] for it in instance.get("NetworkInterfaces") or [])
-    return Endpoint(instance_id, interfaces, exposures.own_addresses(instance))
-
-
-# -- the time ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Window:
-    """The time that is looked at, in UTC. ``cut`` is what a longer time was reduced from, in hours."""
-
-    start: datetime
-    end: datetime
-    cut: float | None = None
-
-    def __str__(self) -> str:
-        """``2026-09-14 08:31 to 10:44 UTC``"""
-        end = "%H:%M" if self.start.date() == self.end.date() else "%Y-%m-%d %H:%M"
-        return f"{self.start:%Y-%m-%d %H:%M} to {self.end:{end}} UTC"
-
-
-def window(finding: Json | None, now: datetime, hours: float | None) -> Window:
-    """From ``hours`` before a finding was first seen to as many after it was last seen; without one, up to ``now``.
-
-    Without ``hours``, one hour (24 without a finding), and the last 24 hours of all that.
-    """
-    times = [time_of(at(finding, *path)) for path in (("service", "eventFirstSeen"), ("service", "eventLastSeen"))]
-    times += [time_of(at(finding, key)) for key in ("createdAt", "updatedAt")] if not any(times) else []
-    seen = [time for time in times if time]
-    if not seen:
-        return Window(now - (LONGEST if hours is None else timedelta(hours=hours)), now)
-    margin = _BEFORE_AND_AFTER if hours is None else timedelta(hours=hours)
-    start, end = min(seen) - margin, max(seen) + margin
-    end = min(end, now) if now > max(seen) else end  # a clock that is behind must not hide the finding
-    if hours is None and end - start > LONGEST:
-        return Window(end - LONGEST, end, cut=(end - start).total_seconds() / 3600)
-    return Window(start, end)
-
-
-def time_of(value: Any) -> datetime | None:
-    """A time of a finding, in UTC; None where it is none."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-# -- what was found ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """The flow logs' answers: entries by question (a key of ``traffic.READERS``), and what asking took."""
-
-    window: Window
-    entries: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
-    failures: Mapping[str, str] = field(default_factory=dict[str, str])
-    """why a question has no answer"""
-    records: int = 0
-    bytes_scanned: int = 0
-    seconds: float = 0.0
-
-    def of(self, question: str) -> list[Any]:
-        """The entries of one question; none where it has no answer."""
-        return self.entries.get(question, [])
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -192,8 +58,108 @@ class Found:
     @property
     def anything(self) -> bool:
         """Whether any part was found out; of a bare instance that nothing knows, none is."""
-        entries = self.traffic.entries if self.traffic else {}
+        answered = self.traffic.entries if self.traffic else {}
         if self.subject.finding is None:
-            return self.exposure is not None or any(entries.values()) or bool(self.others)
-        asked = self.subject.instance_id or entries or self.failures or (self.traffic and self.traffic.failures)
-        return not asked or self.exposure is not None or bool(entries) or self.others is not None
+            return self.exposure is not None or any(answered.values()) or bool(self.others)
+        asked = self.subject.instance_id or self.traffic or self.failures
+        return not asked or self.exposure is not None or bool(answered) or self.others is not None
+
+
+def look_into(
+    aws: Aws,
+    settings: Settings,
+    subject: Subject,
+    asked: Insights,
+    *,
+    hours: float | None = None,
+    say: Say = lambda _: None,
+) -> Found:
+    """Find out everything about a subject of the stack's account.
+
+    ``asked`` is Logs Insights on the stack's log group, ``hours`` as :func:`subject.window` takes them; ``say`` is
+    given a line for each step.
+    """
+    home = (aws.account_id, aws.region)
+    if (subject.account_id or home[0], subject.region or home[1]) != home:
+        elsewhere = (
+            f"The finding is of account {subject.account_id}, {subject.region}, and these credentials are of {home[0]},"
+            f" {home[1]}: name the stack of that account with --stack."
+        )
+        return Found(subject, failures=dict.fromkeys(("exposure", "traffic", "others"), elsewhere))
+    say("Asking EC2 for the instance")
+    instance, notes, failures = _instance(aws, subject)
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_network_context, aws, instance) if instance else None
+        listing = pool.submit(_others, aws, settings, subject)
+        # In this thread, which Ctrl-C interrupts: no query may be left running.
+        times = window(subject.finding, datetime.now(UTC), hours)
+        traffic = _traffic(asked, settings.flow_logs.format, subject, instance, times, say)
+        context = reading.result() if reading else None
+        others = listing.result()
+    parts = {**(vars(context) if context else {}), "others": others, "traffic": traffic}
+    failures |= {name: f"{_UNKNOWN[name]}: {part}" for name, part in parts.items() if isinstance(part, ThreatmonError)}
+    return Found(
+        subject=subject,
+        exposure=exposure(instance, context) if instance and context else None,
+        role_name=None if context is None or isinstance(context.role_name, AwsError) else context.role_name,
+        traffic=None if isinstance(traffic, ThreatmonError) else traffic,
+        others=None if isinstance(others, ThreatmonError) else others,
+        notes=notes,
+        failures=failures,
+    )
+
+
+def _instance(aws: Aws, subject: Subject) -> tuple[Answer | None, list[str], dict[str, str]]:
+    """Return the instance as EC2 describes it, or else as the finding recorded it; with notes, and failures."""
+    if not subject.instance_id:
+        return None, [], {}
+    described = attempt(partial(find_instance, aws, subject.instance_id))
+    failures = {"instance": f"{_UNKNOWN['instance']}: {described}"} if isinstance(described, AwsError) else {}
+    instance = None if isinstance(described, AwsError) else described
+    recorded = recorded_instance(subject.finding)
+    if not (instance and interfaces_of(instance)) and recorded and interfaces_of(recorded):
+        state = "is not described" if failures else "is gone"
+        note = f"The instance {state}: interfaces, groups and addresses are those of the finding, the rest is of now."
+        return recorded, [note], failures
+    if not instance and not failures:
+        unknown = f"EC2 in account {aws.account_id}, {aws.region} does not know {subject.instance_id} (any more)."
+        return None, [], {"instance": unknown}
+    return instance, [], failures
+
+
+def _others(aws: Aws, settings: Settings, subject: Subject) -> Sequence[Json] | ThreatmonError | None:
+    if not subject.instance_id:
+        return None
+    try:
+        own_id = (subject.finding or {}).get("id")
+        return guardduty.findings_on(aws, subject.instance_id, settings.detector.id, own_id)
+    except ThreatmonError as error:
+        return error
+
+
+def _traffic(
+    asked: Insights, log_format: FormatName, subject: Subject, instance: Answer | None, times: Window, say: Say
+) -> Traffic | NoEndpointError | None:
+    whose = endpoint_of(subject.instance_id, instance)
+    try:
+        questions = queries(log_format, whose, subject.remote_addresses)
+    except NoEndpointError as error:
+        return error if subject.instance_id else None
+    started = time.monotonic()
+
+    def show(done: int, scanned: int) -> None:
+        say(f"Logs Insights: {done} of {len(questions)} queries done, {size(scanned)} scanned")
+
+    results = asked.run(questions, times.start, times.end, show)
+    return Traffic(
+        window=times,
+        entries={
+            question: entries(question, result.rows, whose)
+            for question, result in results.items()
+            if result.failure is None
+        },
+        failures={question: result.failure for question, result in results.items() if result.failure is not None},
+        records=sum(result.records_matched for result in results.values()),
+        bytes_scanned=sum(result.bytes_scanned for result in results.values()),
+        seconds=time.monotonic() - started,
+    )

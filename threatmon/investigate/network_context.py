@@ -1,125 +1,97 @@
-"""What AWS says of an instance and what lies around it, in the parts that ``threatmon.investigate.exposure`` judges."""
+"""What lies around an instance: routes, network ACLs, security groups, prefix lists, load balancers, its role."""
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from threatmon.aws.errors import AwsError
+from threatmon.aws.reader import Answer, Aws, attempt, side_by_side
+from threatmon.investigate import load_balancers
+from threatmon.investigate.instance import interfaces_of
+from threatmon.investigate.load_balancers import LoadBalancer, load_balancers_of
+from threatmon.investigate.packet_filters import PrefixLists
 
-from threatmon.investigate import exposure
-from threatmon.investigate.exposure import Balancer, Surroundings
-from threatmon.stacks.old_aws import Aws, explained
-
-Answer = dict[str, Any]
-_T = TypeVar("_T")
-
-PERMISSIONS: tuple[str, ...] = (
-    "ec2:DescribeInstances",
+PERMISSIONS = (
     "ec2:DescribeNetworkAcls",
     "ec2:DescribeRouteTables",
     "ec2:DescribeSecurityGroups",
     "ec2:GetManagedPrefixListEntries",
-    "elasticloadbalancing:DescribeListeners",
-    "elasticloadbalancing:DescribeLoadBalancers",
-    "elasticloadbalancing:DescribeTargetGroups",
-    "elasticloadbalancing:DescribeTargetHealth",
     "iam:GetInstanceProfile",
+    *load_balancers.PERMISSIONS,
 )
 
-_AT_ONCE = 5
-_UNKNOWN_INSTANCE = frozenset(["InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"])
+_Entry = TypeVar("_Entry")
 
 
-def attempt(name: str, call: Callable[[], _T], failures: dict[str, str], what: str) -> _T | None:
-    """What a call gives; where AWS refuses it, None, and under ``name`` a line about ``what`` is missing."""
-    try:
-        return call()
-    except (BotoCoreError, ClientError) as error:
-        failures[name] = f"{what}: {explained(error)}"
-        return None
+@dataclass(frozen=True)
+class NetworkContext:
+    """What lies around an instance, as AWS describes it; a part that could not be read is the error."""
+
+    route_tables: Sequence[Answer] | AwsError = ()
+    network_acls: Sequence[Answer] | AwsError = ()
+    security_groups: Sequence[Answer] | AwsError = ()
+    prefix_lists: PrefixLists | AwsError = field(default_factory=dict[str, Sequence[str]])
+    balancers: Sequence[LoadBalancer] | AwsError = ()
+    role_name: str | AwsError | None = None
 
 
-def find_instance(aws: Aws, instance_id: str) -> Answer | None:
-    """The instance, None where EC2 does not know it (any more). Raises what botocore raises otherwise."""
-    try:
-        answer = aws.client("ec2").describe_instances(InstanceIds=[instance_id])
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _UNKNOWN_INSTANCE:
-            return None
-        raise
-    return next((it for reservation in answer["Reservations"] for it in reservation["Instances"]), None)
+def known(part: Sequence[_Entry] | AwsError) -> Sequence[_Entry]:
+    """Return a part's entries, none if it could not be read."""
+    return () if isinstance(part, AwsError) else part
 
 
-def look_around(aws: Aws, instance: Answer, failures: dict[str, str]) -> tuple[Surroundings, str | None]:
-    """What lies around an instance, and its role's name. What cannot be read is None, its reason in ``failures``."""
-    ec2, iam = aws.client("ec2"), aws.client("iam")
-    elbs = aws.client("elbv2"), aws.client("elb")
-    vpc_ids = sorted({it["VpcId"] for it in instance.get("NetworkInterfaces") or [] if it.get("VpcId")})
+def read_network_context(aws: Aws, instance: Answer) -> NetworkContext:
+    """Ask AWS what lies around an instance of ``describe_instances``."""
+    interfaces = interfaces_of(instance)
+    vpc_ids = sorted({interface["VpcId"] for interface in interfaces if interface.get("VpcId")})
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "").rpartition("/")[2]
 
-    def of_the_vpc(operation: str, key: str) -> Callable[[], list[Answer]]:
+    def in_the_vpcs(operation: str) -> list[Answer]:
         filters = [{"Name": "vpc-id", "Values": vpc_ids}]
-        return lambda: _every(ec2, operation, key, Filters=filters) if vpc_ids else []
+        return aws.read_all("ec2", operation, Filters=filters) if vpc_ids else []
 
-    jobs: Mapping[str, tuple[str, Callable[[], Any]]] = {
-        "route_tables": ("Routes unknown", of_the_vpc("describe_route_tables", "RouteTables")),
-        "network_acls": ("Network ACLs unknown", of_the_vpc("describe_network_acls", "NetworkAcls")),
-        "security_groups": ("Security groups unknown", of_the_vpc("describe_security_groups", "SecurityGroups")),
-        "balancers": ("Load balancers unknown", lambda: _balancers(*elbs, instance, vpc_ids)),
-        "role": ("Role unknown", lambda: _role(iam, profile) if profile else None),
+    questions: Mapping[str, Callable[[], object]] = {
+        "route_tables": partial(in_the_vpcs, "describe_route_tables"),
+        "network_acls": partial(in_the_vpcs, "describe_network_acls"),
+        "security_groups": partial(in_the_vpcs, "describe_security_groups"),
+        "balancers": lambda: load_balancers_of(aws, instance, vpc_ids),
+        "role_name": lambda: _role_name(aws, profile) if profile else None,
     }
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        started = {name: pool.submit(attempt, name, call, failures, what) for name, (what, call) in jobs.items()}
-        parts: dict[str, Any] = {name: future.result() for name, future in started.items()}
-    role_name = parts.pop("role")
-    around = Surroundings(**parts)
-    group_ids = {group["GroupId"] for it in instance.get("NetworkInterfaces") or [] for group in it.get("Groups") or []}
-    group_ids |= {it for balancer in around.balancers or [] for it in balancer.security_group_ids or ()}
-    lists = attempt(
-        "prefix_lists",
-        lambda: {
-            it: [entry["Cidr"] for entry in _every(ec2, "get_managed_prefix_list_entries", "Entries", PrefixListId=it)]
-            for it in exposure.prefix_list_ids(around, group_ids)
-        },
-        failures,
-        "Prefix lists taken as empty",
-    )
-    return Surroundings(**parts, prefix_lists=lists), role_name
+    parts: dict[str, Any] = side_by_side({name: partial(attempt, question) for name, question in questions.items()})
+    context = NetworkContext(**parts)
+    group_ids = {group["GroupId"] for interface in interfaces for group in interface.get("Groups") or []}
+    group_ids |= {group_id for balancer in known(context.balancers) for group_id in balancer.security_group_ids or ()}
+    return replace(context, prefix_lists=attempt(lambda: _prefix_lists(aws, prefix_list_ids(context, group_ids))))
 
 
-def _every(client: Any, operation: str, key: str, **parameters: Any) -> list[Answer]:
-    return [it for page in client.get_paginator(operation).paginate(**parameters) for it in page[key]]
+def prefix_list_ids(context: NetworkContext, security_group_ids: Collection[str]) -> list[str]:
+    """Return the prefix lists that matter: those these security groups admit, and those routed to a gateway."""
+    admitted = {
+        entry["PrefixListId"]
+        for group in known(context.security_groups)
+        if group["GroupId"] in security_group_ids
+        for rule in group.get("IpPermissions") or []
+        for entry in rule.get("PrefixListIds") or []
+    }
+    routed = {
+        route["DestinationPrefixListId"]
+        for table in known(context.route_tables)
+        for route in table.get("Routes") or []
+        if route.get("DestinationPrefixListId") and str(route.get("GatewayId")).startswith("igw-")
+    }
+    return sorted(admitted | routed)
 
 
-def _role(iam: Any, profile: str) -> str | None:
-    roles = iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+def _prefix_lists(aws: Aws, ids: Sequence[str]) -> PrefixLists:
+    return {
+        list_id: [
+            entry["Cidr"] for entry in aws.read_all("ec2", "get_managed_prefix_list_entries", PrefixListId=list_id)
+        ]
+        for list_id in ids
+    }
+
+
+def _role_name(aws: Aws, profile: str) -> str | None:
+    roles = aws.read("iam", "get_instance_profile", InstanceProfileName=profile)["InstanceProfile"]["Roles"]
     return next((str(role["RoleName"]) for role in roles), None)
-
-
-def _balancers(elbv2: Any, elb: Any, instance: Answer, vpc_ids: list[str]) -> list[Balancer]:
-    targets = {instance["InstanceId"], *exposure.own_addresses(instance)}
-    groups = [
-        group
-        for group in _every(elbv2, "describe_target_groups", "TargetGroups")
-        if group.get("VpcId") in vpc_ids and group.get("LoadBalancerArns")
-    ]
-
-    def health(group: Answer) -> list[Answer]:
-        answer = elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
-        return answer["TargetHealthDescriptions"]
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        fronting = exposure.fronting(targets, zip(groups, pool.map(health, groups), strict=True))
-    described = (
-        _every(elbv2, "describe_load_balancers", "LoadBalancers", LoadBalancerArns=list(fronting)) if fronting else []
-    )
-    balancers = [
-        exposure.balancer(
-            it,
-            _every(elbv2, "describe_listeners", "Listeners", LoadBalancerArn=it["LoadBalancerArn"]),
-            fronting[it["LoadBalancerArn"]],
-        )
-        for it in described
-    ]
-    classic = _every(elb, "describe_load_balancers", "LoadBalancerDescriptions")
-    return [*balancers, *exposure.classic_balancers(instance["InstanceId"], classic)]

@@ -1,26 +1,25 @@
 """The report of an investigation: for the person on call, and for a machine."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from threatmon.investigate import topology, traffic
-from threatmon.investigate.exposure import ports
-from threatmon.investigate.investigation import LONGEST, Found, Json, Traffic, Window, at, each, time_of
-from threatmon.model.severity import BANDS
-from threatmon.reports import Block, Drawing, Facts, Report, Section, size, table
+from threatmon.investigate import traffic
+from threatmon.investigate.exposure import InboundPath
+from threatmon.investigate.finding import at, each, severity_word, time_of
+from threatmon.investigate.investigation import Found
+from threatmon.investigate.load_balancers import LoadBalancer
+from threatmon.investigate.openings import summary
+from threatmon.investigate.subject import LONGEST, Window
+from threatmon.investigate.topology import topology
+from threatmon.investigate.traffic import Traffic
+from threatmon.reports import Block, Facts, Report, Section, size, table
 
 _ROWS = 10
 
 
-def severity_word(finding: Json) -> str:
-    """LOW, MEDIUM, HIGH or CRITICAL; ``?`` for what is no severity."""
-    severity = finding.get("severity")
-    return next((band.name.upper() for band in BANDS if severity in band), "?")
-
-
 def report(found: Found) -> Report:
-    """The report for the person on call: the finding, the exposure, the traffic, other findings."""
+    """Report the finding, the exposure, the traffic and other findings."""
     about = found.subject
     title = str(about.finding.get("type", "Finding")) if about.finding else f"Instance {about.instance_id}"
     sections = [_finding(found)] if about.finding else []
@@ -29,39 +28,13 @@ def report(found: Found) -> Report:
     if found.traffic or "traffic" in found.failures:
         sections.append(_traffic(found))
     if about.instance_id:
-        sections.append(_others(found))
-    return Report(title, sections)
+        sections.append(Section("Other findings on this instance", [_others(found)]))
+    return Report(title, sections, _document(found))
 
 
-def _finding(found: Found) -> Section:
-    about = found.subject
-    finding = about.finding or {}
-    service = finding.get("service")
-    resource = [about.instance_id, *_names(finding.get("resource"))]
-    rows = [
-        ("Severity", f"{severity_word(finding)} ({finding.get('severity', '?')})"),
-        ("Title", str(finding.get("title") or "")),
-        ("Seen", _seen(at(service, "eventFirstSeen"), at(service, "eventLastSeen"))),
-        ("Count", str(at(service, "count") or "")),
-        ("Resource", " ".join([str(at(finding, "resource", "resourceType") or ""), *filter(None, resource)])),
-        ("Remote", ", ".join(about.remote_addresses)),
-        ("Account", f"{about.account_id or '?'}, {about.region or '?'}"),
-        ("Finding id", str(finding.get("id") or "")),
-    ]
-    sentences = (
-        [] if about.instance_id else ["The finding names no instance: exposure and other findings do not apply."]
-    )
-    sentences += ["This is a sample finding: GuardDuty made up its resources."] if about.is_sample else []
-    sentences += ["The finding is archived."] if at(service, "archived") is True else []
-    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *sentences])
+# -- the finding ------------------------------------------------------------------------------------------------------
 
-
-def _seen(first: Any, last: Any) -> str:
-    start, end = time_of(first), time_of(last)
-    return str(Window(start, end)) if start and end else str(first or last or "")
-
-
-# Who or what a finding is about where it is no instance.
+# Who or what a finding is about if it is no instance.
 _NAMES = (
     ("accessKeyDetails", "userName"),
     ("eksClusterDetails", "name"),
@@ -72,9 +45,40 @@ _NAMES = (
 )
 
 
-def _names(resource: Any) -> list[str]:
-    buckets = [at(bucket, "name") for bucket in each(at(resource, "s3BucketDetails"))]
-    return [str(it) for it in (*(at(resource, *path) for path in _NAMES), *buckets) if it]
+def _finding(found: Found) -> Section:
+    about = found.subject
+    finding = about.finding or {}
+    service, resource = finding.get("service"), finding.get("resource")
+    names = [
+        about.instance_id,
+        *(at(resource, *path) for path in _NAMES),
+        *(at(bucket, "name") for bucket in each(at(resource, "s3BucketDetails"))),
+    ]
+    rows = [
+        ("Severity", f"{severity_word(finding)} ({finding.get('severity', '?')})"),
+        ("Title", str(finding.get("title") or "")),
+        ("Seen", _seen(at(service, "eventFirstSeen"), at(service, "eventLastSeen"))),
+        ("Count", str(at(service, "count") or "")),
+        ("Resource", " ".join([str(at(resource, "resourceType") or ""), *(str(name) for name in names if name)])),
+        ("Remote", ", ".join(about.remote_addresses)),
+        ("Account", f"{about.account_id or '?'}, {about.region or '?'}"),
+        ("Finding id", str(finding.get("id") or "")),
+    ]
+    remarks = {
+        "The finding names no instance: exposure and other findings do not apply.": not about.instance_id,
+        "This is a sample finding: GuardDuty made up its resources.": about.is_sample,
+        "The finding is archived.": at(service, "archived") is True,
+    }
+    shown = [remark for remark, applies in remarks.items() if applies]
+    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *shown])
+
+
+def _seen(first: Any, last: Any) -> str:
+    start, end = time_of(first), time_of(last)
+    return str(Window(start, end)) if start and end else str(first or last or "")
+
+
+# -- the exposure -----------------------------------------------------------------------------------------------------
 
 
 def _exposure(found: Found) -> Section:
@@ -86,81 +90,80 @@ def _exposure(found: Found) -> Section:
     rows = [
         ("Instance", " ".join(filter(None, [seen.instance_id, seen.name, seen.state]))),
         ("Profile", f"{seen.instance_profile}{role}" if seen.instance_profile else "none"),
+        *(row for path in seen.interfaces for row in _interface(path)),
+        *(_balancer(balancer, path) for balancer, path in seen.balancers),
     ]
-    for way in seen.interfaces:
-        route = f"internet gateway {', '.join(way.gateway_ids)}" if way.gateway_ids else "no internet gateway"
-        rows += [
-            (f"Interface {way.name}", f"public {', '.join(way.addresses) or 'none'}"),
-            ("  Subnet", f"{', '.join(way.subnet_ids)}, {', '.join(way.route_table_ids) or 'routes unknown'}: {route}"),
-            ("  Security groups", f"{', '.join(way.security_group_ids) or 'none'}: {ports(way.groups_open)}"),
-            ("  Network ACL", f"{', '.join(way.network_acl_ids) or 'unknown'}: {ports(way.acls_open)}"),
-        ]
-    for balancer, way in seen.balancers:
-        scheme = "internet-facing" if balancer.internet_facing else "internal"
-        targets = ", ".join(f"{port} {health}" for port, health in balancer.targets)
-        listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners) or "nothing"
-        rows.append(
-            (
-                f"Load balancer {balancer.name}",
-                f"{balancer.kind}, {scheme}, listens on {listening}, open {ports(way.openings)}; target port {targets}",
-            )
-        )
-    return Section("Exposure", [seen.verdict, Facts(rows), *_drawing(found), *found.notes, *failures])
+    peers, bursts = (found.traffic.of("peers"), found.traffic.of("bursts")) if found.traffic else ([], [])
+    drawn = topology(seen.instance_id, seen, peers, bursts)
+    return Section("Exposure", [seen.verdict, Facts(rows), drawn.drawing(), *found.notes, *failures])
 
 
-def _drawing(found: Found) -> list[Block]:
-    about, seen = found.subject, found.traffic
-    peers, bursts = (seen.of("peers"), seen.of("bursts")) if seen else ([], [])
-    drawn = topology.topology(about.instance_id or "", found.exposure, peers, bursts)
-    return [Drawing(topology.text(drawn), topology.mermaid(drawn))]
+def _interface(path: InboundPath) -> list[tuple[str, str]]:
+    route = f"internet gateway {', '.join(path.gateway_ids)}" if path.gateway_ids else "no internet gateway"
+    tables = ", ".join(path.route_table_ids) or "routes unknown"
+    return [
+        (f"Interface {path.name}", f"public {', '.join(path.addresses) or 'none'}"),
+        ("  Subnet", f"{', '.join(path.subnet_ids)}, {tables}: {route}"),
+        ("  Security groups", f"{', '.join(path.security_group_ids) or 'none'}: {summary(path.groups_open)}"),
+        ("  Network ACL", f"{', '.join(path.network_acl_ids) or 'unknown'}: {summary(path.acls_open)}"),
+    ]
 
 
-_PORT_COLUMNS = ("Port", "Name", "Action", "Flows", "Hosts", "Bytes")
-# Question -> the table's title, its columns, and an entry as a row of it.
-_TABLES: Mapping[str, tuple[str, Sequence[str], Any]] = {
-    "ports_out": (
-        "Outbound, by destination port",
-        _PORT_COLUMNS,
-        lambda it: (f"{it.protocol} {it.port}", it.name, it.action, it.flows, it.hosts, size(it.size)),
-    ),
-    "ports_in": (
-        "Inbound, by port of the instance",
-        _PORT_COLUMNS,
-        lambda it: (f"{it.protocol} {it.port}", it.name, it.action, it.flows, it.hosts, size(it.size)),
-    ),
+def _balancer(balancer: LoadBalancer, path: InboundPath) -> tuple[str, str]:
+    scheme = "internet-facing" if balancer.internet_facing else "internal"
+    listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners) or "nothing"
+    targets = ", ".join(f"{port} {health}" for port, health in balancer.targets)
+    reached = f"listens on {listening}, open {summary(path.openings)}; target port {targets}"
+    return f"Load balancer {balancer.name}", f"{balancer.kind}, {scheme}, {reached}"
+
+
+# -- the traffic ------------------------------------------------------------------------------------------------------
+
+_PORT_USE = {"Port": "port", "Name": "name", "Action": "action", "Flows": "flows", "Hosts": "hosts", "Bytes": "size"}
+# Question -> the table's title, and the field of an entry in each column.
+_TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "ports_out": ("Outbound, by destination port", _PORT_USE),
+    "ports_in": ("Inbound, by port of the instance", _PORT_USE),
     "peers": (
         "Remote addresses",
-        ("Address", "Where", "Flows", "Sent", "Received"),
-        lambda it: (it.address, "inside" if it.inside else "outside", it.flows, size(it.sent), size(it.received)),
+        {"Address": "address", "Where": "inside", "Flows": "flows", "Sent": "sent", "Received": "received"},
     ),
     "inside": (
         "Reached inside",
-        ("Address", "Port", "Name", "Flows", "Bytes", "Kind"),
-        lambda it: (
-            it.address,
-            f"{it.protocol} {it.port}",
-            it.name,
-            it.flows,
-            size(it.size),
-            "administration" if it.administration else "",
-        ),
+        {"Address": "address", "Port": "port", "Name": "name", "Flows": "flows", "Bytes": "size",
+         "Kind": "administration"},
     ),
     "rejected": (
         "Rejected",
-        ("Source", "Destination", "Port", "Name", "Flows"),
-        lambda it: (it.source, it.destination, f"{it.protocol} {it.port}", it.name, it.flows),
+        {"Source": "source", "Destination": "destination", "Port": "port", "Name": "name", "Flows": "flows"},
     ),
     "bursts": (
         "Ports of one host in five minutes",
-        ("Host", "From (UTC)", "Ports", "Packets"),
-        lambda it: (it.address, it.start, f"{it.ports} {it.protocol}", it.packets),
+        {"Host": "address", "From (UTC)": "start", "Ports": "ports", "Packets": "packets"},
     ),
     "remote": (
         "The finding's remote address, in the whole log group",
-        ("Interface", "Source", "Destination", "Action", "Flows", "Bytes"),
-        lambda it: (it.interface_id, it.source, it.destination, it.action, it.flows, size(it.size)),
+        {"Interface": "interface_id", "Source": "source", "Destination": "destination", "Action": "action",
+         "Flows": "flows", "Bytes": "size"},
     ),
-}
+}  # fmt: skip
+
+
+def _cell(entry: Any, field: str) -> object:
+    value = getattr(entry, field)
+    match field:
+        case "port":
+            return f"{entry.protocol} {value}"
+        case "ports":
+            return f"{value} {entry.protocol}"
+        case "size" | "sent" | "received":
+            return size(value)
+        case "inside":
+            return "inside" if value else "outside"
+        case "administration":
+            return "administration" if value else ""
+        case _:
+            return value
 
 
 def _traffic(found: Found) -> Section:
@@ -171,11 +174,11 @@ def _traffic(found: Found) -> Section:
     if "bursts" in seen.entries:
         blocks.append(traffic.scan_verdict(seen.of("bursts")))
     blocks += [
-        table(title, columns, [row(entry) for entry in _first(question, seen)], _ROWS)
-        for question, (title, columns, row) in _TABLES.items()
-        if seen.of(question)
+        table(title, list(columns), [[_cell(entry, field) for field in columns.values()] for entry in entries], _ROWS)
+        for question, (title, columns) in _TABLES.items()
+        if (entries := _first(question, seen))
     ]
-    empty = [title.lower() for question, (title, _, _) in _TABLES.items() if seen.entries.get(question) == []]
+    empty = [title.lower() for question, (title, _) in _TABLES.items() if seen.entries.get(question) == []]
     blocks += [f"No records of: {'; '.join(empty)}."] if empty else []
     by_reason: dict[str, list[str]] = {}
     for question, reason in seen.failures.items():
@@ -190,14 +193,9 @@ def _traffic(found: Found) -> Section:
 
 
 def _first(question: str, seen: Traffic) -> list[Any]:
-    """The entries, with those that matter most where only the first are shown."""
+    """Return the entries, with those that matter most in front, as only the first are shown."""
     entries = seen.of(question)
-    return sorted(entries, key=lambda it: not it.administration) if question == "inside" else entries
-
-
-def _minute(value: Any) -> str:
-    time = time_of(value)
-    return f"{time:%Y-%m-%d %H:%M}" if time else str(value or "")
+    return sorted(entries, key=lambda reached: not reached.administration) if question == "inside" else entries
 
 
 def _cut(seen: Window) -> str:
@@ -206,52 +204,58 @@ def _cut(seen: Window) -> str:
     return f", the last {LONGEST.total_seconds() / 3600:.0f} of {seen.cut:.0f} hours (--hours widens)"
 
 
-def _others(found: Found) -> Section:
+# -- other findings ---------------------------------------------------------------------------------------------------
+
+
+def _others(found: Found) -> Block:
     if found.others is None:
-        return Section("Other findings on this instance", [found.failures.get("others", "Not looked at.")])
+        return found.failures.get("others", "Not looked at.")
     if not found.others:
-        return Section("Other findings on this instance", ["None in the 90 days for which GuardDuty keeps findings."])
+        return "None in the 90 days for which GuardDuty keeps findings."
     rows = [
         (
-            severity_word(it),
-            it.get("type"),
-            _minute(at(it, "service", "eventLastSeen") or it.get("updatedAt")),
-            at(it, "service", "count"),
-            it.get("id"),
+            severity_word(finding),
+            finding.get("type"),
+            _minute(at(finding, "service", "eventLastSeen") or finding.get("updatedAt")),
+            at(finding, "service", "count"),
+            finding.get("id"),
         )
-        for it in found.others
+        for finding in found.others
     ]
-    columns = ("Severity", "Type", "Last seen (UTC)", "Count", "Finding id")
-    return Section("Other findings on this instance", [table("The latest first", columns, rows, _ROWS)])
+    return table("The latest first", ("Severity", "Type", "Last seen (UTC)", "Count", "Finding id"), rows, _ROWS)
 
 
-def document(found: Found) -> dict[str, Any]:
-    """The same for a machine."""
-    seen = found.traffic
+def _minute(value: Any) -> str:
+    time = time_of(value)
+    return f"{time:%Y-%m-%d %H:%M}" if time else str(value or "")
+
+
+# -- for a machine ----------------------------------------------------------------------------------------------------
+
+
+def _document(found: Found) -> dict[str, Any]:
     return {
         "finding": found.subject.finding,
         "instanceId": found.subject.instance_id,
         "exposure": asdict(found.exposure) if found.exposure else None,
         "roleName": found.role_name,
-        "traffic": {
-            "start": seen.window.start.isoformat(),
-            "end": seen.window.end.isoformat(),
-            **{question: _dicts(entries) for question, entries in seen.entries.items()},
-            "scan": traffic.scan_verdict(seen.of("bursts")) if "bursts" in seen.entries else None,
-            "failures": dict(seen.failures),
-            "bytesScanned": seen.bytes_scanned,
-            "recordsMatched": seen.records,
-            "seconds": seen.seconds,
-            "estimatedCostUsd": traffic.cost(seen.bytes_scanned),
-            "price": traffic.PRICE_SOURCE,
-        }
-        if seen
-        else None,
+        "traffic": _traffic_document(found.traffic) if found.traffic else None,
         "otherFindings": None if found.others is None else list(found.others),
         "notes": list(found.notes),
         "failures": dict(found.failures),
     }
 
 
-def _dicts(entries: Iterable[Any]) -> list[dict[str, Any]]:
-    return [entry._asdict() for entry in entries]
+def _traffic_document(seen: Traffic) -> dict[str, Any]:
+    return {
+        "start": seen.window.start.isoformat(),
+        "end": seen.window.end.isoformat(),
+        **{question: [entry._asdict() for entry in entries] for question, entries in seen.entries.items()},
+        "scan": traffic.scan_verdict(seen.of("bursts")) if "bursts" in seen.entries else None,
+        "failures": dict(seen.failures),
+        "bytesScanned": seen.bytes_scanned,
+        "recordsMatched": seen.records,
+        "seconds": seen.seconds,
+        "estimatedCostUsd": traffic.cost(seen.bytes_scanned),
+        "price": traffic.PRICE_SOURCE,
+    }

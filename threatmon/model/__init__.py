@@ -1,1 +1,1 @@
-"""What the program deploys, as pure data and functions: exactly what ``__main__.py`` and ``components`` import."""
+"""What the program deploys, as data and pure functions: exactly what ``__main__.py`` and ``components`` import."""

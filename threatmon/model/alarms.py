@@ -14,9 +14,12 @@ _ONE_DAY = 24 * _ONE_HOUR
 
 
 class Alarm(NamedTuple):
-    """Goes off when the sum of ``metrics`` (of one resource, named by ``dimension``) over ``period`` seconds compares
-    so with ``threshold``. ``missing_data`` says what it means that there is no datapoint: ``notBreaching``, that
-    nothing happened; ``missing``, that we do not know, which then is told as well."""
+    """An alarm on the sum of ``metrics`` of one resource, which ``dimension`` names.
+
+    It goes off if the sum over ``period`` seconds compares with ``threshold`` as ``comparison`` says. ``missing_data``
+    is what it means that there is no datapoint: ``notBreaching``, that nothing happened; ``missing``, that nobody
+    knows, which is worth a mail too.
+    """
 
     description: str
     namespace: str
@@ -57,7 +60,7 @@ UNDELIVERABLE = Alarm(
     "TopicName",
 )
 # Interfaces without traffic leave NODATA records, so an hour without any means that delivery has stopped. The metric is
-# then missing, not zero. A new alarm starts without data too, but that is no change, and nobody is told.
+# then missing, not zero. A new alarm starts without data too, but that is no change of state and sends no mail.
 NO_FLOW_LOGS = Alarm(
     "No flow-log record has arrived for an hour. Check the flow logs' DeliverLogsStatus.",
     "AWS/Logs",

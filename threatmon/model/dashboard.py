@@ -10,8 +10,7 @@ from threatmon.model import queries
 
 Body = dict[str, Any]
 
-_WIDTH = 12
-_HEIGHT = 6
+_WIDTH, _HEIGHT = 12, 6
 
 
 def body(
@@ -23,30 +22,23 @@ def body(
     queue_name: str,
     rule_names: Sequence[str],
 ) -> Body:
-    """Findings and deliveries above, traffic below."""
+    """Return the dashboard: findings and deliveries above, traffic below."""
+    graphs: dict[str, list[list[Any]]] = {
+        "Findings by rule": [["AWS/Events", "TriggeredRules", "RuleName", rule_name] for rule_name in rule_names],
+        "Delivery": [
+            ["AWS/SNS", "NumberOfNotificationsDelivered", "TopicName", topic_name],
+            ["AWS/SNS", "NumberOfNotificationsFailed", "TopicName", topic_name],
+            ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name, {"stat": "Maximum"}],
+            *[["AWS/Events", "FailedInvocations", "RuleName", rule_name] for rule_name in rule_names],
+        ],
+        "Flow-log volume": [
+            ["AWS/Logs", "IncomingBytes", "LogGroupName", log_group_name],
+            ["AWS/Logs", "IncomingLogEvents", "LogGroupName", log_group_name, {"yAxis": "right"}],
+        ],
+    }
     saved = queries.saved_queries(log_format)
     widgets = [
-        _metrics(
-            "Findings by rule", region, [["AWS/Events", "TriggeredRules", "RuleName", rule] for rule in rule_names]
-        ),
-        _metrics(
-            "Delivery",
-            region,
-            [
-                ["AWS/SNS", "NumberOfNotificationsDelivered", "TopicName", topic_name],
-                ["AWS/SNS", "NumberOfNotificationsFailed", "TopicName", topic_name],
-                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name, {"stat": "Maximum"}],
-                *[["AWS/Events", "FailedInvocations", "RuleName", rule] for rule in rule_names],
-            ],
-        ),
-        _metrics(
-            "Flow-log volume",
-            region,
-            [
-                ["AWS/Logs", "IncomingBytes", "LogGroupName", log_group_name],
-                ["AWS/Logs", "IncomingLogEvents", "LogGroupName", log_group_name, {"yAxis": "right"}],
-            ],
-        ),
+        *(_metrics(title, region, metrics) for title, metrics in graphs.items()),
         *(
             _log_query(title.capitalize(), region, log_group_name, saved[title])
             for title in ("by destination port", "rejected", "port scans")
@@ -60,15 +52,8 @@ def _place(index: int) -> Body:
 
 
 def _metrics(title: str, region: str, metrics: list[list[Any]]) -> Body:
-    properties = {
-        "title": title,
-        "region": region,
-        "stat": "Sum",
-        "period": 300,
-        "view": "timeSeries",
-        "metrics": metrics,
-    }
-    return {"type": "metric", "properties": properties}
+    shown = {"stat": "Sum", "period": 300, "view": "timeSeries", "metrics": metrics}
+    return {"type": "metric", "properties": {"title": title, "region": region, **shown}}
 
 
 def _log_query(title: str, region: str, log_group_name: str, query: str) -> Body:

@@ -1,9 +1,9 @@
-"""The mail: EventBridge's input transformer for it, and the same text rendered offline.
+"""The mail: EventBridge's input transformer, and the text it makes of an event.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
-The template is one quoted text for each line. EventBridge does not escape what it puts in, so only fields that hold a
-single line are used: ``description``, which may hold line breaks, would make EventBridge refuse the message
-(https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html). What it refuses all the same
+The template is one JSON string for each line. EventBridge does not escape the values it fills in, so only fields that
+hold a single line are used: ``description``, which may hold line breaks, would make EventBridge refuse the message
+(https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html). What it refuses for another value
 goes to the dead-letter queue.
 """
 
@@ -22,20 +22,20 @@ MESSAGE_QUOTA = 262_144
 
 
 class Transformer(NamedTuple):
-    """An EventBridge input transformer: variable -> JSONPath into the event, and the template that uses them."""
+    """An EventBridge input transformer: the JSONPath of each variable, and the template that uses them."""
 
     input_paths: dict[str, str]
     input_template: str
 
 
 class InvalidMessageError(ValueError):
-    """The message cannot be sent: EventBridge would send the event to the dead-letter queue, with this ``code``."""
+    """What EventBridge or SNS would refuse, so that the event goes to the dead-letter queue with this ``code``."""
 
     code = "INVALID_JSON"
 
 
 class RefusedMessageError(InvalidMessageError):
-    """SNS would refuse the message."""
+    """What SNS would refuse."""
 
     code = "INVALID_PARAMETER"
 
@@ -55,7 +55,7 @@ _INPUT_PATHS = {
     "updatedAt": "$.detail.updatedAt",
 }
 
-# One of each group is present, or few: the rest come out blank.
+# A finding has one of each group, seldom more; the others are left blank.
 _RESOURCE_PATHS = {
     "instance": "$.detail.resource.instanceDetails.instanceId",
     "user": "$.detail.resource.accessKeyDetails.userName",
@@ -87,8 +87,10 @@ def mail(
     log_group_name: str | None = None,
     dashboard_name: str | None = None,
 ) -> Transformer:
-    """The transformer of one severity band's rule; it links to the traffic in the log group and to the dashboard, of
-    those that are given."""
+    """Return the transformer for the rules of one severity band.
+
+    The mail links to the log group and the dashboard, if they are given.
+    """
     word = band.name.upper()
     alias = f" ({account_alias})" if account_alias else ""
     lines = [
@@ -127,21 +129,21 @@ def _all(paths: Mapping[str, str]) -> str:
 
 
 def _link(label: str, url: str) -> str:
-    # The space keeps the line's closing quote, which the reader sees, out of the link.
+    # The space keeps the closing quote of the line, which the reader sees, out of the link.
     return f"{label}: {url} "
 
 
 def render(transformer: Transformer, event: Mapping[str, Any]) -> str:
-    """The text EventBridge sends for an event.
+    """Return the text that EventBridge sends for an event.
 
-    Raises :class:`InvalidMessageError` where EventBridge would refuse what the template becomes, or SNS the text.
+    Raises :class:`InvalidMessageError` if EventBridge would refuse what the template becomes, or SNS the text.
     """
     text = re.sub(
         r"<(\w+)>",
         lambda variable: _value_at(event, transformer.input_paths[variable[1]]),
         transformer.input_template,
     )
-    # The lines are separated by "\n" alone: any other separator that str.splitlines knows may be part of a value.
+    # Only "\n" separates lines: what else str.splitlines splits at may be part of a value.
     for line in text.split("\n"):
         try:
             valid = isinstance(json.loads(line), str)
@@ -153,7 +155,7 @@ def render(transformer: Transformer, event: Mapping[str, Any]) -> str:
 
 
 def sendable(message: str) -> str:
-    """The message, if SNS takes it. Raises :class:`RefusedMessageError`."""
+    """Return the message if SNS takes it, else raise :class:`RefusedMessageError`."""
     try:
         size = len(message.encode())
     except UnicodeEncodeError as error:  # half of a surrogate pair
@@ -164,7 +166,7 @@ def sendable(message: str) -> str:
 
 
 def _value_at(event: Mapping[str, Any], path: str) -> str:
-    """What EventBridge puts in for a path: nothing where it leads nowhere, text as it is, else JSON."""
+    """Return what EventBridge fills in for a path: nothing if it leads nowhere, a string as it is, else JSON."""
     node: Any = event
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         if key:

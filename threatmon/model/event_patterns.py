@@ -17,7 +17,7 @@ Pattern = dict[str, Any]
 
 
 class AlertRule(NamedTuple):
-    """An EventBridge rule to be: ``key`` names it within its component, ``band`` is the severity its mail carries."""
+    """An EventBridge rule to create: ``key`` names it within its component, its mail names the ``band``."""
 
     key: str
     band: Band
@@ -31,10 +31,10 @@ def alert_rules(
     include_samples: bool = True,
     include_archived: bool = False,
 ) -> list[AlertRule]:
-    """The rules that together let through each selected finding exactly once.
+    """Return the rules that together let each selected finding through exactly once.
 
-    One rule per severity band from ``minimum_severity`` up, so that the mail can carry the band's name without code
-    to run; more where one pattern would pass :data:`PATTERN_QUOTA`.
+    There is one rule for each severity band from ``minimum_severity`` up, so that the mail can name the band without
+    code to run; there are more if one pattern would exceed :data:`PATTERN_QUOTA`.
     """
     conditions = _service_conditions(include_samples=include_samples, include_archived=include_archived)
     return [
@@ -45,12 +45,12 @@ def alert_rules(
 
 
 def compact(pattern: Pattern) -> str:
-    """The pattern as EventBridge stores and measures it."""
+    """Return the pattern as EventBridge stores and measures it."""
     return json.dumps(pattern, separators=(",", ":"))
 
 
 def _patterns(entries: Sequence[str], band: Band, service: dict[str, Any]) -> list[Pattern]:
-    """The band's patterns, each as full as the quota allows."""
+    """Return the band's patterns, each as full as the quota allows."""
     if EVERYTHING in entries:
         return [_pattern([], band, service)]
     patterns: list[Pattern] = []
@@ -79,7 +79,7 @@ def _range(band: Band) -> list[str | float]:
 
 
 def _service_conditions(*, include_samples: bool, include_archived: bool) -> dict[str, Any]:
-    """Conditions on ``detail.service``. Both fields are optional there, and an absent one must never hide a finding."""
+    """Return conditions on ``detail.service``, whose fields are optional: an absent one must never hide a finding."""
     conditions: dict[str, Any] = {}
     if not include_archived:
         conditions["archived"] = [False, {"exists": False}]

@@ -1,11 +1,11 @@
-"""Where a stack is deployed."""
+"""Where a stack is deployed: account, Region and partition."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Location:
-    """Names the account, Region and partition that every ARN and service principal is made of."""
+    """The account (``id``), Region and partition, of which every ARN and service principal is made."""
 
     id: str
     region: str
@@ -13,10 +13,10 @@ class Location:
     dns_suffix: str
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a resource of this account and Region."""
+        """Return the ARN of a resource of this account and Region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.id}:{resource}"
 
     @property
     def root(self) -> str:
-        """The account itself as a principal."""
+        """Return the account itself as a principal."""
         return f"arn:{self.partition}:iam::{self.id}:root"

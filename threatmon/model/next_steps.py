@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 
 def next_steps(topic_arn: str, region: str, emails: Sequence[str], health_emails: Sequence[str] = ()) -> list[str]:
-    """The steps, in order. ``emails`` get the alerts, ``health_emails`` hear when alerts stop arriving.
+    """Return the steps, in order. ``emails`` get the alerts, ``health_emails`` the alarms on the alert path.
 
-    SNS deletes an unconfirmed subscription after two days, and every mail holds a link that unsubscribes whoever
-    follows it: https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html
+    SNS deletes an unconfirmed subscription after two days, and every mail holds a link by which anybody who
+    opens it unsubscribes the address: https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html
     """
     alarms = f", and one for the alarms on the alert path to {', '.join(health_emails)}" if health_emails else ""
     return [

@@ -1,8 +1,10 @@
 """GuardDuty's protection plans by the names the settings give them."""
 
 from collections.abc import Mapping
+from typing import Literal
 
-# protectionPlans key -> the name of GuardDuty's feature:
+PlanName = Literal["s3", "eksAudit", "malware", "rds", "lambda", "runtime", "ai"]
+# The name of each plan's feature:
 # https://docs.aws.amazon.com/guardduty/latest/APIReference/API_DetectorFeatureConfiguration.html
 FEATURES: Mapping[str, str] = {
     "s3": "S3_DATA_EVENTS",
@@ -13,3 +15,5 @@ FEATURES: Mapping[str, str] = {
     "runtime": "RUNTIME_MONITORING",
     "ai": "AI_PROTECTION",
 }
+# Declared, on or off, by every stack that manages its detector. `ai` is not: some Regions do not have it.
+DEFAULT_PLANS: tuple[PlanName, ...] = ("s3", "eksAudit", "malware", "rds", "lambda", "runtime")

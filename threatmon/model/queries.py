@@ -2,8 +2,8 @@
 
 Fields: https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
 Syntax: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
-Every query parses the record itself: Logs Insights discovers the fields of the default format only, and not surely in
-a log group of class INFREQUENT_ACCESS.
+Every query parses the record itself: Logs Insights discovers the fields of the default format only, and not reliably
+in a log group of class INFREQUENT_ACCESS.
 """
 
 from collections.abc import Mapping
@@ -12,62 +12,38 @@ from typing import Literal
 FormatName = Literal["default", "extended"]
 
 _DEFAULT = [
-    "version",
-    "account-id",
-    "interface-id",
-    "srcaddr",
-    "dstaddr",
-    "srcport",
-    "dstport",
-    "protocol",
-    "packets",
-    "bytes",
-    "start",
-    "end",
-    "action",
-    "log-status",
+    *("version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol"),
+    *("packets", "bytes", "start", "end", "action", "log-status"),
 ]
-# The default fields come first, so that what reads the default format finds them where it expects them.
+# The default fields come first, so that what reads the default format finds them at their places.
 _EXTENDED = [
     *_DEFAULT,
-    "vpc-id",
-    "subnet-id",
-    "instance-id",
-    "tcp-flags",
-    "type",
-    "pkt-srcaddr",
-    "pkt-dstaddr",
-    "region",
-    "az-id",
-    "pkt-src-aws-service",
-    "pkt-dst-aws-service",
-    "flow-direction",
-    "traffic-path",
+    *("vpc-id", "subnet-id", "instance-id", "tcp-flags", "type", "pkt-srcaddr", "pkt-dstaddr", "region", "az-id"),
+    *("pkt-src-aws-service", "pkt-dst-aws-service", "flow-direction", "traffic-path"),
 ]
 FIELDS: Mapping[FormatName, list[str]] = {"default": _DEFAULT, "extended": _EXTENDED}
 
 
 def log_format(name: FormatName) -> str | None:
-    """The ``log_format`` of a flow log; None is AWS's default."""
+    """Return the ``log_format`` of a flow log; None is AWS's default."""
     return None if name == "default" else " ".join(f"${{{field}}}" for field in FIELDS[name])
 
 
 def parse_line(name: FormatName) -> str:
-    """The command that splits a record into fields, hyphens written as underscores."""
-    fields = FIELDS[name]
-    aliases = ", ".join(field.replace("-", "_") for field in fields)
-    return f'parse @message "{" ".join("*" for _ in fields)}" as {aliases}'
+    """Return the command that splits a record into fields, hyphens written as underscores."""
+    aliases = ", ".join(field.replace("-", "_") for field in FIELDS[name])
+    return f'parse @message "{" ".join("*" for _ in FIELDS[name])}" as {aliases}'
 
 
 def by_destination_port(interface_id: str) -> str:
-    """What one network interface talked to, by destination port; short, as it has to fit into a link.
+    """Return the query for what one network interface talked to, by destination port; short, to fit into a link.
 
-    Reads both formats: the default fields come first, and the last ``*`` takes whatever follows.
+    It reads both formats: the default fields come first, and the last ``*`` takes whatever follows.
     """
-    aliases = [field.replace("-", "_") for field in _DEFAULT[:-1]]
+    aliases = ",".join(field.replace("-", "_") for field in _DEFAULT[:-1])
     return "\n".join(
         [
-            f'parse @message "{" ".join("*" for _ in _DEFAULT)}" as {",".join(aliases)},rest',
+            f'parse @message "{" ".join("*" for _ in _DEFAULT)}" as {aliases},rest',
             f'| filter interface_id="{interface_id}"',
             "| stats count(*) as flows,count_distinct(dstaddr) as hosts,sum(bytes) as size by dstport,protocol,action",
             "| sort flows desc",
@@ -76,7 +52,7 @@ def by_destination_port(interface_id: str) -> str:
 
 
 def saved_queries(name: FormatName) -> dict[str, str]:
-    """The queries kept beside the log group, by name."""
+    """Return the queries that are saved for the log group, by title."""
     return {title: "\n".join([parse_line(name), *body]) for title, body in _BODIES.items()}
 
 

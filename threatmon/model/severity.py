@@ -9,29 +9,29 @@ SeverityName = Literal["low", "medium", "high", "critical"]
 
 
 class Band(NamedTuple):
-    """A half-open range of ``detail.severity``: ``minimum`` is inside, ``below`` is not; None is unbounded."""
+    """A severity band: ``detail.severity`` from ``minimum`` up to, but not including, ``below``; None is no bound."""
 
     name: SeverityName
     minimum: float | None
     below: float | None
 
     def __contains__(self, severity: object) -> bool:
-        """Whether a finding of this severity (a number) belongs to the band."""
+        """Say whether a finding of this severity (a number) belongs to the band."""
         if not isinstance(severity, int | float) or isinstance(severity, bool):
             return False
         return (self.minimum is None or severity >= self.minimum) and (self.below is None or severity < self.below)
 
 
-# The outer bands are unbounded, so that no severity AWS may come to use falls between the rules.
+# The outer bands have no bound, so that a severity AWS may use one day does not miss every rule.
 BANDS = (Band("low", None, 4), Band("medium", 4, 7), Band("high", 7, 9), Band("critical", 9, None))
 
 
 def bands_from(minimum: SeverityName) -> tuple[Band, ...]:
-    """The bands at or above ``minimum``, lowest first."""
+    """Return the bands at or above ``minimum``, lowest first."""
     names = [band.name for band in BANDS]
     return BANDS[names.index(minimum) :]
 
 
 def is_below(severity: str, minimum: SeverityName) -> bool:
-    """Whether a catalogue severity (``Low`` ... ``Critical``, or ``Variable``) lies under the floor ``minimum``."""
+    """Say whether a severity of the catalogue (``Low`` ... ``Critical``, or ``Variable``) lies below ``minimum``."""
     return severity.lower() in {band.name for band in BANDS if band not in bands_from(minimum)}

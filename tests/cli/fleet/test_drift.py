@@ -1,22 +1,8 @@
-import json
 from pathlib import Path
 
 import pytest
-from fleet.fake_engine import (
-    LOG_GROUP,
-    TOPIC,
-    FakeEngine,
-    Ran,
-    done,
-    pre,
-    prepared,
-    project,
-    ran,
-    says,
-)
-
-from threatmon.cli.fleet.drift import drift
-from threatmon.fleet.targets import FleetFaults
+from conftest import RunCommand
+from fleet.fake_engine import LOG_GROUP, TOPIC, FakeEngine, done, pre, prepared, project, says
 
 STACKS = ("dev", "prod")
 OLD, NEW = {"retentionInDays": 365}, {"retentionInDays": 7}
@@ -38,20 +24,21 @@ def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return prepared(folder, monkeypatch, STACKS, UNTOUCHED)
 
 
-def run(*arguments: str) -> Ran:
-    return ran(drift, *arguments)
+@pytest.fixture
+def run(threatmon: RunCommand) -> RunCommand:
+    return lambda *arguments, **options: threatmon("fleet", "drift", *arguments, **options)
 
 
-def test_without_drift_all_is_well(engine: FakeEngine) -> None:
+def test_without_drift_all_is_well(run: RunCommand, engine: FakeEngine) -> None:
     found = run("--parallel", "1")
     assert found.code == 0
     assert found.out.startswith("2 stacks: 2 stay the same\n")
     assert found.err.splitlines() == ["Compared 1 of 2: dev", "Compared 2 of 2: prod"]
-    assert [it.verb for it in engine.asked] == ["refresh", "refresh"]
-    assert all("--preview-only" in it.arguments for it in engine.asked)
+    assert [asked.verb for asked in engine.asked] == ["refresh", "refresh"]
+    assert all("--preview-only" in asked.arguments for asked in engine.asked)
 
 
-def test_what_was_changed_by_hand_is_told_and_is_an_exit_code(engine: FakeEngine) -> None:
+def test_what_was_changed_by_hand_is_shown_and_is_an_exit_code(run: RunCommand, engine: FakeEngine) -> None:
     engine.would("prod", *BY_HAND)
     found = run()
     assert found.code == 1
@@ -60,43 +47,17 @@ def test_what_was_changed_by_hand_is_told_and_is_an_exit_code(engine: FakeEngine
     assert "--allow" not in found.out  # there is nothing to allow
 
 
-def test_markdown_is_another_comment_than_that_of_a_preview(engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    found = run("--format", "markdown")
-    assert found.code == 1
-    assert found.out.startswith("<!-- threatmon fleet drift -->\n## 2 stacks: 1 drifted, 1 stays the same")
-    assert "!     retentionInDays: 365 -> 7" in found.out
-
-
-def test_json_has_every_stack(engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    found = run("--format", "json")
-    assert found.code == 1
-    document = json.loads(found.out)
-    assert [(it["stack"], it["status"]) for it in document["stacks"]] == [("dev", "unchanged"), ("prod", "changed")]
-    [change] = document["stacks"][1]["changes"]
-    assert (change["op"], change["old"], change["new"]) == ("update", OLD, NEW)
-
-
-@pytest.mark.parametrize("format_", ["text", "markdown", "json"])
-def test_what_cannot_be_compared_is_no_all_clear(engine: FakeEngine, format_: str) -> None:
+@pytest.mark.parametrize("output", ["text", "markdown", "json", "html"])
+def test_what_cannot_be_compared_is_no_all_clear(run: RunCommand, engine: FakeEngine, output: str) -> None:
     engine.fails("refresh", "prod", "error: refresh failed", says("error", "AccessDenied: no"))
-    found = run("--format", format_)
+    found = run("--output", output)
     assert found.code == 1
     assert "1 failed" in found.out
     assert "AccessDenied: no" in found.out
 
 
-def test_only_the_chosen_stacks_are_compared(engine: FakeEngine) -> None:
-    engine.would("prod", *BY_HAND)
-    assert run("--stacks", "dev").code == 0
-    assert [it.stack for it in engine.asked] == ["dev"]
-    with pytest.raises(FleetFaults, match='"nobody" matches no stack'):
-        run("--stacks", "nobody")
-
-
 def test_an_empty_fleet_has_not_drifted_and_needs_no_engine(
-    engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunCommand, engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in folder.iterdir():
         path.unlink()

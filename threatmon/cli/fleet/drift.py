@@ -1,27 +1,31 @@
-"""``threatmon fleet drift``: where accounts differ from what their stacks remember."""
+"""``threatmon fleet drift``: what differs between accounts and what their stacks remember."""
 
 import typer
 
-from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all, shown
-from threatmon.cli.fleet.selection import Format, Stacks, selected
+from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
+from threatmon.cli.fleet.selection import Stacks, selected
+from threatmon.cli.output import OutputOption, show
 from threatmon.errors import CHECK_FAILED
-from threatmon.fleet.changes import Preview
-from threatmon.fleet.preview_report import DRIFT
+from threatmon.fleet.changes import StackPreview
+from threatmon.fleet.preview_report import DRIFT, report
+from threatmon.reports.markdown import COMMENT_LIMIT
 
 PERMISSIONS = ()
 
 
-def drift(stacks: Stacks = None, output: Format = "text", parallel: Parallel = PARALLEL, role: Role = None) -> None:
-    """Compare every account with what its stack remembers of it; changes nothing.
+def drift(
+    stacks: Stacks = None, output: OutputOption = "text", parallel: Parallel = PARALLEL, role: Role = None
+) -> None:
+    """Compare every account with what its stack remembers of it; change nothing.
 
-    What somebody changed by hand is put back by `pulumi up --refresh`. Exit 1 if anything differs, or cannot be told.
+    `pulumi up --refresh` puts back what somebody changed by hand. Exit 1 if anything differs, or a comparison fails.
 
     Example: threatmon fleet drift --stacks 'prod-*'
     """
-    found: list[Preview] = []
+    previews: list[StackPreview] = []
     if targets := selected(stacks, None):
         fleet = fleet_with(role)
-        found = preview_all("Compared", fleet.drift, fleet, targets, parallel)
-    typer.echo(shown(found, output, DRIFT))
-    if any(it.error is not None or it.to_do for it in found):
+        previews = preview_all("Compared", fleet.drift, fleet, targets, parallel)
+    show(report(previews, DRIFT), output, limit=COMMENT_LIMIT, whole=DRIFT.whole)
+    if any(found.error is not None or found.to_do for found in previews):
         raise typer.Exit(CHECK_FAILED)

@@ -1,6 +1,5 @@
 """Previews of many stacks side by side, with progress, for the commands that need them."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,17 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from threatmon.cli.fleet.selection import Output
 from threatmon.errors import UsageError
 from threatmon.fleet import recovery, roles
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
-from threatmon.fleet.grouping import fold
 from threatmon.fleet.interruptions import Interrupted
-from threatmon.fleet.preview_comment import markdown
-from threatmon.fleet.preview_document import document
-from threatmon.fleet.preview_report import PREVIEW, Wording, text
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import interruptible, side_by_side
 
@@ -51,23 +45,14 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
     )
 
 
-def shown(previews: Sequence[Preview], output: Output, wording: Wording = PREVIEW, pointer: str = "") -> str:
-    """The previews folded, in the form that ``--format`` asks for."""
-    if output == "json":
-        return json.dumps(document(previews, wording), indent=2)
-    folded = fold(previews)
-    told = markdown(folded, wording, pointer=pointer) if output == "markdown" else text(folded, wording)
-    return told.rstrip("\n")
-
-
 def preview_all(
-    title: str, work: Callable[[Target], Preview], fleet: Fleet, targets: Sequence[Target], parallel: int
-) -> list[Preview]:
+    title: str, work: Callable[[Target], StackPreview], fleet: Fleet, targets: Sequence[Target], parallel: int
+) -> list[StackPreview]:
     """What ``work`` says of each stack, by name. Raises :class:`UsageError` where it was interrupted."""
     console = Console(stderr=True)
     stopping = Event()
 
-    found: list[Preview] = []
+    found: list[StackPreview] = []
     with (
         interruptible(stopping, console.print, fleet.interrupt),
         Progress(

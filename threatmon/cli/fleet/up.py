@@ -17,13 +17,13 @@ from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet import recovery
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.changes import Preview
+from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import KINDS, dangers
-from threatmon.fleet.grouping import fold
-from threatmon.fleet.preview_report import text
+from threatmon.fleet.preview_report import report
 from threatmon.fleet.rollout import Outcome, roll_out, waves
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import interruptible, side_by_side
+from threatmon.reports.text import print_report
 
 PERMISSIONS = recovery.PERMISSIONS
 
@@ -117,7 +117,7 @@ def _unchanged(outcome: Outcome) -> Outcome:
     return outcome._replace(state="unchanged") if outcome.state == "updated" and not outcome.changed else outcome
 
 
-def _is_safe(previews: Sequence[Preview], allowed: Sequence[str], log: "_Log") -> bool:
+def _is_safe(previews: Sequence[StackPreview], allowed: Sequence[str], log: "_Log") -> bool:
     """Whether every preview succeeded, and every danger is allowed."""
     failed = [it.stack for it in previews if it.error is not None]
     found = sorted({danger.kind for it in previews for danger in dangers(it.changes)} - set(allowed))
@@ -163,7 +163,7 @@ class _Log:
         self._console = Console()
         self._errors = Console(stderr=True)
 
-    def previews(self, previews: Sequence[Preview]) -> None:
+    def previews(self, previews: Sequence[StackPreview]) -> None:
         """What the updates will do."""
         if self._as_json:
             for it in previews:
@@ -178,7 +178,7 @@ class _Log:
                     notes=it.notes,
                 )
         else:
-            self._console.print(text(fold(previews)), markup=False, highlight=False, soft_wrap=True)
+            print_report(report(previews), self._console)
 
     def plan(self, planned: Sequence[Sequence[str]]) -> None:
         """The order."""

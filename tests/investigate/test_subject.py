@@ -2,12 +2,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from findings import RECORDED, events, recorded
+from findings import events, recorded
 from hypothesis import given
 
-from threatmon.investigate.investigation import Found, Subject, Window, endpoint, recorded_instance, subject, window
-from threatmon.investigate.report import document, report, severity_word
-from threatmon.reports import render
+from threatmon.investigate.instance import recorded_instance
+from threatmon.investigate.subject import Window, subject_of, window
+from threatmon.investigate.traffic_queries import endpoint_of
 
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
 SCAN = recorded("ec2_portscan")["detail"]
@@ -64,61 +64,33 @@ def test_a_finding_without_a_service_has_the_times_of_its_record() -> None:
 
 
 def test_the_subject_of_a_finding_is_its_instance_and_its_remote_address() -> None:
-    about = subject(SCAN)
+    about = subject_of(SCAN)
     assert (about.instance_id, about.account_id, about.region) == ("i-0abcd1234ef567890", "111122223333", "eu-west-1")
     assert about.remote_addresses == ("198.51.100.7",)
     assert not about.is_sample
-    assert subject(recorded("ec2_portscan_sample")["detail"]).is_sample
+    assert subject_of(recorded("ec2_portscan_sample")["detail"]).is_sample
 
 
 def test_every_side_of_a_port_probe_is_a_remote_address() -> None:
-    sides = [{"remoteIpDetails": {"ipAddressV4": it}} for it in ("198.51.100.7", "198.51.100.8", "198.51.100.7")]
+    sides = [
+        {"remoteIpDetails": {"ipAddressV4": address}} for address in ("198.51.100.7", "198.51.100.8", "198.51.100.7")
+    ]
     finding = {"service": {"action": {"portProbeAction": {"portProbeDetails": sides}}}}
-    assert subject(finding).remote_addresses == ("198.51.100.7", "198.51.100.8")
+    assert subject_of(finding).remote_addresses == ("198.51.100.7", "198.51.100.8")
 
 
 def test_an_instance_of_a_finding_has_the_form_of_a_described_one() -> None:
     described = recorded_instance(SCAN)
     assert described is not None
     assert described["NetworkInterfaces"][0]["Association"] == {"PublicIp": "203.0.113.10"}
-    assert endpoint("i-0abcd1234ef567890", described).addresses == ("10.20.1.25",)
-    assert endpoint("i-1", None).interface_ids == ()
+    assert endpoint_of("i-0abcd1234ef567890", described).addresses == ("10.20.1.25",)
+    assert endpoint_of("i-1", None).interface_ids == ()
     assert recorded_instance(recorded("iam_user")["detail"]) is None
     assert recorded_instance(None) is None
 
 
-@pytest.mark.parametrize(
-    ("severity", "word"), [(2, "LOW"), (5, "MEDIUM"), (8.9, "HIGH"), (9, "CRITICAL"), ("x", "?"), (None, "?")]
-)
-def test_a_severity_is_a_word(severity: object, word: str) -> None:
-    assert severity_word({"severity": severity}) == word
-
-
-@pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_finding_has_a_report_that_names_it(name: str) -> None:
-    detail = recorded(name)["detail"]
-    text = render(report(Found(subject(detail))), "markdown")
-    assert text.startswith(f"# {detail['type']}\n")
-    assert detail["id"] in text
-    assert ("names no instance" in text) is ("instanceDetails" not in detail["resource"])
-
-
 @given(events())
-def test_every_finding_of_the_model_has_a_subject_a_window_an_instance_and_a_report(event: dict[str, Any]) -> None:
+def test_every_finding_of_the_model_has_a_window_and_perhaps_an_instance(event: dict[str, Any]) -> None:
     detail = event["detail"]
-    about = subject(detail)
-    described = recorded_instance(detail)
-    assert (described is None) == (about.instance_id is None)
+    assert (recorded_instance(detail) is None) == (subject_of(detail).instance_id is None)
     assert window(detail, NOW, None).start < window(detail, NOW, None).end
-    found = Found(about, failures={"others": "no", "traffic": "no"})
-    assert render(report(found), "markdown").startswith("# ")
-    assert document(found)["finding"] == detail
-
-
-def test_nothing_found_out_is_known_as_such() -> None:
-    assert not Found(Subject("i-1")).anything
-    assert not Found(subject(SCAN), failures={"others": "no"}).anything
-    assert Found(subject(SCAN), others=[]).anything
-    assert Found(subject(recorded("eks")["detail"])).anything
-    assert not Found(Subject("i-1"), others=[]).anything
-    assert Found(Subject("i-1"), others=[SCAN]).anything

@@ -1,4 +1,4 @@
-"""What a policy allows that it did not: held against every request of a small world."""
+"""What a policy allows that it did not: examples, and every request of a small world."""
 
 import json
 from collections.abc import Mapping
@@ -6,15 +6,20 @@ from itertools import product
 from typing import Any
 
 import pytest
+from examples import ACCOUNT
+from harness import DASHBOARD, KEY, ROLE, ROLE_POLICY, TOPIC_POLICY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.evaluation.policy_evaluator import Principal, allows
-from threatmon.fleet.widening import widened
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
+from threatmon.fleet.dangers import Danger, dangers
+from threatmon.fleet.policy_widening import newly_allowed
 
 Statement = dict[str, Any]
 
-ROOT = "arn:aws:iam::111122223333:root"
+ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PUBLISH: Statement = {
     "Effect": "Allow",
     "Principal": {"Service": "events.amazonaws.com"},
@@ -29,10 +34,16 @@ def _policy(*statements: Statement) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def _widened(before: Statement, after: Statement) -> tuple[str, ...]:
-    return widened(frozenset([_policy(before)]), frozenset([_policy(after)]))
+def _new(before: list[Statement], after: list[Statement]) -> tuple[str, ...]:
+    return newly_allowed(frozenset([_policy(*before)]), frozenset([_policy(*after)]))
 
 
+def _loosened(condition: Statement, other: Statement) -> tuple[Statement, Statement, str]:
+    text = "allows sns:Publish for events.amazonaws.com under other conditions"
+    return {**PUBLISH, "Condition": condition}, {"Condition": other}, text
+
+
+SOURCE = PUBLISH["Condition"]["ArnEquals"]
 WIDER: dict[str, tuple[Statement, Statement, str]] = {
     "a further action": (
         PUBLISH,
@@ -45,33 +56,19 @@ WIDER: dict[str, tuple[Statement, Statement, str]] = {
         {"Principal": {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}},
         "allows sns:Publish for cloudwatch.amazonaws.com",
     ),
-    "an account": (PUBLISH, {"Principal": {"AWS": ROOT}}, "allows sns:Publish for 111122223333"),
+    "an account": (PUBLISH, {"Principal": {"AWS": ROOT}}, f"allows sns:Publish for {ACCOUNT}"),
     "another resource": (PUBLISH, {"Resource": "*"}, "allows sns:Publish for events.amazonaws.com"),
-    "another resource of an identity": (
-        IDENTITY,
-        {"Resource": ["a", "b", "c"]},
-        "allows logs:PutLogEvents on c",
+    "another resource of an identity": (IDENTITY, {"Resource": ["a", "b", "c"]}, "allows logs:PutLogEvents on c"),
+    "a wildcard wider than a question mark": (
+        {**IDENTITY, "Resource": "a?"},
+        {"Resource": "a*"},
+        "allows logs:PutLogEvents on a*",
     ),
-    "no condition": (
-        PUBLISH,
-        {"Condition": {}},
-        "allows sns:Publish for events.amazonaws.com under other conditions",
-    ),
-    "another value of a condition": (
-        PUBLISH,
-        {"Condition": {"ArnEquals": {"aws:SourceArn": ["arn:aws:events:eu-west-1:111122223333:rule/low"]}}},
-        "allows sns:Publish for events.amazonaws.com under other conditions",
-    ),
-    "a condition that may be absent": (
-        PUBLISH,
-        {"Condition": {"ArnEqualsIfExists": PUBLISH["Condition"]["ArnEquals"]}},
-        "allows sns:Publish for events.amazonaws.com under other conditions",
-    ),
-    "fewer exceptions": (
-        {**PUBLISH, "Condition": {"StringNotEquals": {"aws:SourceAccount": ["1", "2"]}}},
-        {"Condition": {"StringNotEquals": {"aws:SourceAccount": "1"}}},
-        "allows sns:Publish for events.amazonaws.com under other conditions",
-    ),
+    "no condition": _loosened({"ArnEquals": SOURCE}, {}),
+    "another value of a condition": _loosened({"ArnEquals": SOURCE}, {"ArnEquals": {"aws:SourceArn": "arn:low"}}),
+    "a condition that may be absent": _loosened({"ArnEquals": SOURCE}, {"ArnEqualsIfExists": SOURCE}),
+    "an ARN where there was none": _loosened({"ArnLike": {"aws:SourceArn": "arn:aws:*"}}, {"ArnLike": SOURCE}),
+    "fewer exceptions": _loosened({"StringNotEquals": {"k": ["1", "2"]}}, {"StringNotEquals": {"k": "1"}}),
     "all actions but another": (
         {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},
         {"NotAction": "sts:*"},
@@ -92,7 +89,7 @@ WIDER: dict[str, tuple[Statement, Statement, str]] = {
 
 @pytest.mark.parametrize(("before", "change", "text"), WIDER.values(), ids=WIDER)
 def test_what_is_new_is_named(before: Statement, change: Statement, text: str) -> None:
-    assert _widened(before, {**before, **change}) == (text,)
+    assert _new([before], [{**before, **change}]) == (text,)
 
 
 NARROWER: dict[str, tuple[Statement, Statement]] = {
@@ -100,25 +97,16 @@ NARROWER: dict[str, tuple[Statement, Statement]] = {
     "an action that a wildcard covered": ({**PUBLISH, "Action": "SNS:Pub*"}, {"Action": "sns:Publish"}),
     "a resource that a wildcard covered": ({**IDENTITY, "Resource": "arn:a?:*"}, {"Resource": ["arn:aw:b", "arn:ac:"]}),
     "somebody of everyone": ({**PUBLISH, "Principal": "*"}, {"Principal": {"Service": "events.amazonaws.com"}}),
-    "the account by its other name": (
-        {**PUBLISH, "Principal": {"AWS": ROOT}},
-        {"Principal": {"AWS": "111122223333"}},
-    ),
-    "a further condition": (
-        PUBLISH,
-        {"Condition": {**PUBLISH["Condition"], "StringEquals": {"aws:SourceAccount": "111122223333"}}},
-    ),
-    "a key in other letters": (
-        PUBLISH,
-        {"Condition": {"ArnEquals": {"AWS:SourceArn": PUBLISH["Condition"]["ArnEquals"]["aws:SourceArn"]}}},
-    ),
+    "the account by its other name": ({**PUBLISH, "Principal": {"AWS": ROOT}}, {"Principal": {"AWS": ACCOUNT}}),
+    "a further condition": (PUBLISH, {"Condition": {**PUBLISH["Condition"], "StringEquals": {"k": "1"}}}),
+    "a key in other letters": (PUBLISH, {"Condition": {"ArnEquals": {"AWS:SourceArn": SOURCE["aws:SourceArn"]}}}),
     "a condition that must be there": (
         {**PUBLISH, "Condition": {"BoolIfExists": {"aws:SecureTransport": True}}},
         {"Condition": {"Bool": {"aws:SecureTransport": "true"}}},
     ),
     "further exceptions": (
-        {**PUBLISH, "Condition": {"StringNotEquals": {"aws:SourceAccount": "1"}}},
-        {"Condition": {"StringNotEquals": {"aws:SourceAccount": ["1", "2"]}}},
+        {**PUBLISH, "Condition": {"StringNotEquals": {"k": "1"}}},
+        {"Condition": {"StringNotEquals": {"k": ["1", "2"]}}},
     ),
     "one rule of all rules": (
         {**PUBLISH, "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:events:*:111122223333:rule/*"}}},
@@ -130,30 +118,104 @@ NARROWER: dict[str, tuple[Statement, Statement]] = {
 
 @pytest.mark.parametrize(("before", "change"), NARROWER.values(), ids=NARROWER)
 def test_what_was_allowed_already_is_not_new(before: Statement, change: Statement) -> None:
-    assert _widened(before, {**before, **change}) == ()
-
-
-def test_a_question_mark_does_not_cover_a_wildcard() -> None:
-    assert _widened({**IDENTITY, "Resource": "a?"}, {**IDENTITY, "Resource": "a*"}) == (
-        "allows logs:PutLogEvents on a*",
-    )
-
-
-def test_an_arn_condition_covers_part_by_part() -> None:
-    def source(pattern: str) -> Statement:
-        return {**PUBLISH, "Condition": {"ArnLike": {"aws:SourceArn": pattern}}}
-
-    # The first of these is no ARN, so that it matches none.
-    assert _widened(source("arn:aws:*"), source("arn:aws:events:eu-west-1:111122223333:rule/high")) != ()
+    assert _new([before], [{**before, **change}]) == ()
 
 
 def test_several_statements_are_one_policy() -> None:
-    split = _policy({**IDENTITY, "Resource": "b"}, {**IDENTITY, "Resource": "a"})
-    assert widened(frozenset([_policy(IDENTITY)]), frozenset([split])) == ()
-    assert widened(frozenset([split]), frozenset([_policy(IDENTITY)])) == ()
+    split = [{**IDENTITY, "Resource": "b"}, {**IDENTITY, "Resource": "a"}]
+    assert _new([IDENTITY], split) == _new(split, [IDENTITY]) == ()
 
 
-# A world of few actions, resources, principals and contexts, in which every request can be tried.
+# -- a stack's policies -----------------------------------------------------------------------------------------------
+
+WRITES = "allows logs:PutLogEvents on *"
+
+
+def _change(op: Op, type_: str, old: Statement | None, new: Statement | None, name: str = "it") -> ResourceChange:
+    return ResourceChange(op, type_, name, old or {}, new or {}, {})
+
+
+def _allow(*actions: str) -> str:
+    return _policy({"Effect": "Allow", "Action": list(actions), "Resource": "*"})
+
+
+@pytest.mark.parametrize("op", ["update", "replace"])
+@pytest.mark.parametrize(
+    ("type_", "property_"),
+    [(ROLE, "assumeRolePolicy"), (ROLE_POLICY, "policy"), (TOPIC_POLICY, "policy"), (KEY, "policy"), ("a:b:C", "any")],
+)
+def test_a_policy_is_not_widened_unasked(type_: str, property_: str, op: Op) -> None:
+    narrow, wide = {property_: _allow("logs:Get*")}, {property_: _allow("logs:Get*", "logs:PutLogEvents")}
+    assert Danger("policy-widened", "it", WRITES) in dangers([_change(op, type_, narrow, wide)])
+    assert not [danger for danger in dangers([_change(op, type_, wide, narrow)]) if danger.kind == "policy-widened"]
+
+
+def test_a_policy_within_a_list_is_judged() -> None:
+    old, new = ({"inlinePolicies": [{"policy": _allow(action)}]} for action in ("logs:Get*", "logs:*"))
+    assert dangers([_change("update", ROLE, old, new)]) == [Danger("policy-widened", "it", "allows logs:* on *")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"policy": _policy({**IDENTITY, "Effect": "Deny"})}, {"policy": UNKNOWN}),  # known only after deployment
+        ({"body": "{}", "text": '"Statement"'}, {"body": '{"Statement": ', "text": '["Statement"]'}),
+    ],
+)
+def test_what_is_no_policy_or_not_known_yet_is_not_judged(old: Statement, new: Statement) -> None:
+    assert dangers([_change("update", DASHBOARD, old, new)]) == []
+
+
+def _held(op: Op, name: str, old: str | None, new: str | None = None, role: str = "role-1a2b3c4") -> ResourceChange:
+    sides = [{"role": role, "policy": _allow(action)} if action else None for action in (old, new)]
+    return _change(op, ROLE_POLICY, *sides, name=name)
+
+
+ITS_ROLE = _change("same", ROLE, {"name": "role-1a2b3c4"}, {"name": "role-1a2b3c4"}, "role")
+READS, ADDED = _held("same", "reads", "logs:Get*", "logs:Get*"), _held("create", "writes", None, "logs:PutLogEvents")
+MANAGED = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+ATTACHED = _change("create", ATTACHMENT, None, {"role": "role-1a2b3c4", "policyArn": MANAGED}, "attached")
+MOVED = _held("replace", "writes", "logs:PutLogEvents")
+ROLES: dict[str, tuple[list[ResourceChange], list[Danger]]] = {
+    "a further policy of a role that stays": ([ITS_ROLE, READS, ADDED], [Danger("policy-widened", "writes", WRITES)]),
+    "a renamed policy": (
+        [ITS_ROLE, _held("delete", "old", "logs:PutLogEvents"), _held("create", "new", None, "logs:PutLogEvents")],
+        [],
+    ),
+    "the first policy of a role, which an interrupted update left out": ([ITS_ROLE, ADDED], []),
+    "a policy for a role of somebody else": (
+        [ITS_ROLE, _held("create", "writes", None, "logs:PutLogEvents", role="theirs")],
+        [Danger("policy-widened", "writes", WRITES)],
+    ),
+    "a policy that moves along with its role": (
+        [
+            ITS_ROLE._replace(op="replace", new={"name": "role-5d6e7f8"}),
+            MOVED._replace(new={**MOVED.old, "role": UNKNOWN}),
+        ],
+        [],
+    ),
+    "a managed policy": (
+        [ITS_ROLE, READS, ATTACHED],
+        [Danger("policy-widened", "attached", f"allows what {MANAGED} allows on *")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), ROLES.values(), ids=ROLES)
+def test_what_a_role_holds_counts_together(changes: list[ResourceChange], expected: list[Danger]) -> None:
+    assert dangers(changes) == expected
+
+
+def test_of_much_that_is_new_the_first_is_named_and_the_rest_counted() -> None:
+    wide = _policy(*({"Effect": "Allow", "Action": "a:b", "Resource": resource} for resource in "abcdefgh"))
+    [danger] = dangers([_change("update", KEY, {"policy": _allow()}, {"policy": wide})])
+    assert danger.text.count("allows a:b on ") == 5
+    assert danger.text.endswith("; 3 more")
+
+
+# -- a small world ----------------------------------------------------------------------------------------------------
+
+# Few actions, resources, principals and contexts, in which every request can be tried.
 ACTIONS = ("s:get", "s:put", "t:get")
 RESOURCES = ("a:1:1:1:1:x", "a:1:1:1:1:xy", "a:1:1:1:2:x")
 PRINCIPALS = (None, Principal("AWS", ROOT), Principal("AWS", "x"), Principal("Service", "x"))
@@ -182,7 +244,7 @@ NAMED = st.just("*") | st.dictionaries(
 )
 OPERATORS = ["StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "ArnLike", "ArnNotEquals", "Unheard"]
 CONDITIONS = st.dictionaries(
-    st.sampled_from([*OPERATORS, *(f"{it}IfExists" for it in OPERATORS)]),
+    st.sampled_from([*OPERATORS, *(f"{name}IfExists" for name in OPERATORS)]),
     st.dictionaries(st.sampled_from(["k:one", "K:One", "k:two"]), _some(TEXTS), min_size=1, max_size=2),
     max_size=2,
 ) | st.builds(lambda key, value: {"Null": {key: value}}, st.sampled_from(["k:one", "k:two"]), st.booleans())
@@ -191,8 +253,8 @@ STATEMENTS = st.builds(
     st.sampled_from(["Allow", "Allow", "Deny"]),
     _element("Action", [*ACTIONS, "*", "s:*", "S:Get", "?:get", "t:g*"]),
     st.just({}) | _element("Resource", TEXTS),
-    st.just({}) | st.builds(lambda it: {"Principal": it}, NAMED) | st.just({"NotPrincipal": {"AWS": "x"}}),
-    st.just({}) | st.builds(lambda it: {"Condition": it}, CONDITIONS),
+    st.just({}) | st.builds(lambda named: {"Principal": named}, NAMED) | st.just({"NotPrincipal": {"AWS": "x"}}),
+    st.just({}) | st.builds(lambda conditions: {"Condition": conditions}, CONDITIONS),
 )
 POLICIES = st.lists(STATEMENTS, max_size=3)
 
@@ -203,7 +265,7 @@ def _granted(statements: list[Statement]) -> set[int]:
     return {number for number, request in enumerate(REQUESTS) if allows(text, *request)}
 
 
-def _change(draw: st.DrawFn, statement: Statement) -> Statement:
+def _altered(draw: st.DrawFn, statement: Statement) -> Statement:
     other: Mapping[str, Any] = draw(STATEMENTS)
     name = draw(st.sampled_from(sorted(other)))
     kept = {key: value for key, value in statement.items() if key.removeprefix("Not") != name.removeprefix("Not")}
@@ -216,7 +278,7 @@ def _edited(draw: st.DrawFn) -> tuple[list[Statement], list[Statement]]:
     before = draw(st.lists(STATEMENTS, min_size=1, max_size=3))
     at = draw(st.integers(0, len(before) - 1))
     replacement = draw(st.sampled_from(["change", "add", "drop"]))
-    new = {"change": lambda: [_change(draw, before[at])], "add": lambda: [before[at], draw(STATEMENTS)]}
+    new = {"change": lambda: [_altered(draw, before[at])], "add": lambda: [before[at], draw(STATEMENTS)]}
     return before, [*before[:at], *new.get(replacement, list)(), *before[at + 1 :]]
 
 
@@ -224,7 +286,7 @@ def _edited(draw: st.DrawFn) -> tuple[list[Statement], list[Statement]]:
 def test_no_request_is_newly_allowed_without_being_named(policies: tuple[list[Statement], list[Statement]]) -> None:
     before, after = policies
     if _granted(after) - _granted(before):
-        assert widened(frozenset([_policy(*before)]), frozenset([_policy(*after)]))
+        assert _new(before, after)
 
 
 @st.composite
@@ -249,5 +311,4 @@ def _narrowed(draw: st.DrawFn) -> tuple[list[Statement], list[Statement]]:
 
 @given(_narrowed())
 def test_to_allow_less_is_never_new(policies: tuple[list[Statement], list[Statement]]) -> None:
-    before, after = policies
-    assert widened(frozenset([_policy(*before)]), frozenset([_policy(*after)])) == ()
+    assert _new(*policies) == ()

@@ -1,0 +1,227 @@
+"""The policies of a stack that an update would widen, and what they would allow.
+
+A comparison of statements that errs on the safe side: a grant is new unless one grant of before covers it. So nothing
+new is missed; sometimes something counts as new that several statements together allowed already.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from threatmon.evaluation.iam_wildcards import arn_covers, covers
+from threatmon.evaluation.policy_evaluator import listed, statements
+from threatmon.fleet.changes import UNKNOWN, ResourceChange
+
+Effect = Literal["Allow", "Deny"]
+
+_ROLE = "aws:iam/role:Role"
+_HELD_BY_A_ROLE = ("aws:iam/rolePolicy:RolePolicy", "aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+_FEW = 5
+
+Holder = tuple[str, str]  # a type token and a logical name; or for all a role holds, the word role and its name
+
+
+def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
+    """Yield each resource by which somebody may do more than before, and what that is.
+
+    Looks at every input that is a policy document, and at managed policies by their ARN. What a role holds counts
+    together: a policy that is added widens it, one that is only renamed does not. Left out are documents known only
+    after deployment, and what is new as a whole: a new resource's own policy, and the first policy of a role of this
+    stack, which an interrupted update may have left without.
+    """
+    before: dict[Holder, set[str]] = defaultdict(set)
+    after: dict[Holder, set[str]] = defaultdict(set)
+    changed: dict[Holder, set[str]] = defaultdict(set)
+    for change in changes:
+        known = {key: change.old.get(key) if value == UNKNOWN else value for key, value in change.new.items()}
+        old, new = set(_documents(change.old)), set(_documents(known))
+        holder = _holder(change, known)
+        before[holder] |= old
+        after[holder] |= new
+        if old != new:
+            changed[holder].add(change.name)
+    roles = {("role", inputs.get("name")) for role in changes if role.type == _ROLE for inputs in (role.old, role.new)}
+    for holder, names in changed.items():
+        is_elsewhere = holder[0] == "role" and holder not in roles
+        if before[holder] or is_elsewhere:
+            texts = newly_allowed(frozenset(before[holder]), frozenset(after[holder]))
+            if texts:
+                more = [f"{len(texts) - _FEW} more"] if len(texts) > _FEW else []
+                yield min(names), "; ".join([*texts[:_FEW], *more])
+
+
+def _holder(change: ResourceChange, known: Mapping[str, Any]) -> Holder:
+    """Return whose policies count together: the role's, by its name, else those of the resource alone."""
+    role = known.get("role") or change.old.get("role")
+    return ("role", role) if role and change.type in _HELD_BY_A_ROLE else (change.type, change.name)
+
+
+def _documents(value: Any) -> Iterator[str]:
+    """Yield the policy documents anywhere within inputs; a managed policy as a document that allows what it allows."""
+    if isinstance(value, str):
+        if '"Statement"' in value and _is_document(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for arn in [value.get("policyArn"), *(value.get("managedPolicyArns") or [])]:
+            if arn:
+                yield json.dumps({"Statement": [{"Effect": "Allow", "Action": f"what {arn} allows"}]})
+        for entry in value.values():
+            yield from _documents(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _documents(entry)
+
+
+def _is_document(text: str) -> bool:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and "Statement" in document
+
+
+# -- comparison -------------------------------------------------------------------------------------------------------
+
+
+class _Element(NamedTuple):
+    """One entry of an element of a statement, or all of them if its name begins with ``Not``."""
+
+    name: str
+    value: str
+
+
+class _Condition(NamedTuple):
+    operator: str
+    key: str
+    values: frozenset[str]
+
+
+class _Grant(NamedTuple):
+    """The smallest part of a statement: one action, by one principal, on one resource."""
+
+    action: _Element
+    principal: _Element
+    resource: _Element
+    conditions: frozenset[_Condition]
+
+
+_EVERYONE = _Element("Principal", "*")
+
+
+def newly_allowed(before: frozenset[str], after: frozenset[str]) -> tuple[str, ...]:
+    """Return what policies (JSON texts) allow together that others did not, in words; empty if that is nothing.
+
+    Something is allowed that was not, or no longer denied. An element that begins with ``Not`` is only known to stay
+    within itself, an operator only within itself or with ``IfExists``.
+    """
+    allowed, still_denied = _grants(before, "Allow"), _grants(after, "Deny")
+    return (
+        *_in_words("allows", _uncovered(_grants(after, "Allow"), allowed), allowed),
+        *_in_words("no longer denies", _uncovered(_grants(before, "Deny"), still_denied), still_denied),
+    )
+
+
+def _uncovered(grants: set[_Grant], others: set[_Grant]) -> set[_Grant]:
+    return {grant for grant in grants - others if not any(_covers(other, grant) for other in others)}
+
+
+def _grants(policies: Iterable[str], effect: Effect) -> set[_Grant]:
+    return {
+        _Grant(*parts, _conditions(statement))
+        for policy in policies
+        for statement in statements(json.loads(policy))
+        if statement["Effect"] == effect
+        for parts in product(
+            _elements(statement, "Action"),
+            _principals(statement),
+            _elements({"Resource": "*", **statement}, "Resource"),
+        )
+    }
+
+
+def _elements(statement: Mapping[str, Any], name: str) -> list[_Element]:
+    if f"Not{name}" in statement:
+        return [_Element(f"Not{name}", ", ".join(sorted(listed(statement[f"Not{name}"]))))]
+    return [_Element(name, value) for value in listed(statement.get(name, []))]
+
+
+def _principals(statement: Mapping[str, Any]) -> list[_Element]:
+    if "NotPrincipal" in statement:
+        return [_Element("NotPrincipal", json.dumps(statement["NotPrincipal"], sort_keys=True))]
+    named = statement.get("Principal", {"": ""})  # an identity's policy names none
+    if named == "*":
+        return [_EVERYONE]
+    # An account is its root: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+    return [
+        _Element(kind, re.sub(r"^arn:[^:]+:iam::(\d{12}):root$", r"\1", value))
+        for kind, values in named.items()
+        for value in listed(values)
+    ]
+
+
+def _conditions(statement: Mapping[str, Any]) -> frozenset[_Condition]:
+    return frozenset(
+        _Condition(
+            operator,
+            key.lower(),
+            frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in listed(values)),
+        )
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, values in keys.items()
+    )
+
+
+def _covers(one: _Grant, other: _Grant) -> bool:
+    """Return whether the one applies whenever the other does."""
+    return _covers_unconditionally(one, other) and all(
+        any(_implies(given, condition) for given in other.conditions) for condition in one.conditions
+    )
+
+
+def _covers_unconditionally(one: _Grant, other: _Grant) -> bool:
+    return (
+        _selects(_lower(one.action), _lower(other.action))
+        and _selects(one.resource, other.resource)
+        and one.principal in (other.principal, _EVERYONE, _Element(other.principal.name, "*"))
+    )
+
+
+def _lower(action: _Element) -> _Element:
+    return action._replace(value=action.value.lower())
+
+
+def _selects(one: _Element, other: _Element) -> bool:
+    if one == other or one in (_Element("Action", "*"), _Element("Resource", "*")):
+        return True
+    return one.name == other.name and not one.name.startswith("Not") and covers(one.value, other.value)
+
+
+def _implies(given: _Condition, wanted: _Condition) -> bool:
+    """Return whether what fulfils the one condition fulfils the other."""
+    if given.key != wanted.key or given.operator not in (wanted.operator, wanted.operator.removesuffix("IfExists")):
+        return False
+    name = wanted.operator.removesuffix("IfExists").rpartition(":")[2]
+    if name == "Null":
+        return given == wanted
+    within = arn_covers if name.startswith("Arn") else covers if name.endswith("Like") else str.__eq__
+    # A negated operator excludes what it lists: to exclude more is to ask for more.
+    listing, listed_by = (wanted.values, given.values) if "Not" in name else (given.values, wanted.values)
+    return all(any(other == value or within(other, value) for other in listed_by) for value in listing)
+
+
+def _in_words(verb: str, grants: Iterable[_Grant], compared_to: Iterable[_Grant]) -> list[str]:
+    """Return one text for all the actions of the same principal, or in a policy without any, on the same resource."""
+    actions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for grant in grants:
+        whom = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
+        loosened = any(_covers_unconditionally(other, grant) for other in compared_to)
+        actions[whom, " under other conditions" if loosened else ""].add(_shown(grant.action))
+    return [f"{verb} {', '.join(sorted(names))} {whom}{how}" for (whom, how), names in sorted(actions.items())]
+
+
+def _shown(element: _Element) -> str:
+    return f"all but {element.value}" if element.name.startswith("Not") else element.value
