@@ -66,7 +66,7 @@ PROVIDER_ASKS = {
     "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
     "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
     "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
-    "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns/topic_subscription.go)",
+    "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns)",
 }
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from botocore.exceptions import UnknownRegionError
-from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, OTHER_ACCOUNT, VPC
+from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, OTHER_ACCOUNT
 
 from threatmon.emulator.account import EmulatedAccount
 
@@ -131,21 +131,6 @@ def test_a_seeded_subnet_lies_in_the_vpc_it_is_given(account: EmulatedAccount) -
     assert subnet["AvailabilityZone"].startswith("eu-west-1")
 
 
-def test_more_subnets_than_one_block_of_addresses_has_networks(account: EmulatedAccount) -> None:
-    ids = {f"subnet-{number:08x}" for number in range(300)}
-    for subnet_id in ids:
-        account.seed_subnet(subnet_id)
-    found = account.client("ec2").get_paginator("describe_subnets").paginate().build_full_result()["Subnets"]
-    assert ids <= {subnet["SubnetId"] for subnet in found}
-
-
-def test_a_seeded_vpc_is_there_once(account: EmulatedAccount) -> None:
-    account.seed_vpc(VPC)
-    account.seed_vpc(VPC)
-    [vpc] = account.client("ec2").describe_vpcs(VpcIds=[VPC])["Vpcs"]
-    assert vpc["CidrBlock"] == "10.0.0.0/16"
-
-
 def test_a_seeded_detector_answers_to_its_id(account: EmulatedAccount) -> None:
     account.seed_detector(DETECTOR_ID)
     account.seed_detector(DETECTOR_ID)
@@ -161,12 +146,6 @@ def test_a_seeded_key_answers_to_its_arn_and_keeps_its_policy(account: EmulatedA
     assert (
         kms.get_key_policy(KeyId=KEY_ARN, PolicyName="default")["Policy"] == '{"Version":"2012-10-17","Statement":[]}'
     )
-
-
-def test_a_seeded_key_without_a_policy_has_the_default_one(account: EmulatedAccount) -> None:
-    account.seed_key(KEY_ARN)
-    policy = account.client("kms").get_key_policy(KeyId=KEY_ARN, PolicyName="default")["Policy"]
-    assert f"arn:aws:iam::{ACCOUNT}:root" in policy
 
 
 # What moto does not have

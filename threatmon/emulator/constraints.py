@@ -10,22 +10,12 @@ from threatmon.evaluation.event_matcher import mismatch
 from threatmon.evaluation.policy_evaluator import Principal, allows, listed, source, statements
 from threatmon.model.email import TEMPLATE_QUOTA
 from threatmon.model.event_patterns import PATTERN_QUOTA
-from threatmon.model.settings import RetentionDays
+from threatmon.model.settings.sections import RetentionDays
 
 PolicyKind = Literal["trust", "key", "topic", "queue"]
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
 _INPUT_PATHS = 100
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
-_RESERVED_VARIABLES = frozenset(
-    [
-        "aws.events.rule-arn",
-        "aws.events.rule-name",
-        "aws.events.event.ingestion-time",
-        "aws.events.event",
-        "aws.events.event.json",
-    ]
-)
 _JSON_PATH = re.compile(r"\$(\.[A-Za-z0-9_-]+(\[\d+\])*)*")
 _VARIABLE = re.compile(r"<([^<>]+)>")
 _PRINCIPALS: Mapping[str, re.Pattern[str]] = {
@@ -88,7 +78,7 @@ def _transformer_faults(target_id: str, paths: Mapping[str, str], template: str)
         if not _JSON_PATH.fullmatch(path):
             yield f"Invalid InputPath for target {target_id}: {name} is not a JSON path in dot notation: {path}"
     for name in _VARIABLE.findall(template):
-        if name not in paths and name not in _RESERVED_VARIABLES:
+        if name not in paths:
             yield f"InputTemplate for target {target_id} contains invalid placeholder {name}."
     for line in _lines_not_json(template):
         yield f"Invalid InputTemplate for target {target_id}: not a JSON string: {line}"

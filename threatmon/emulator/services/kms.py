@@ -51,13 +51,9 @@ def _make_alias(account: EmulatedAccount, inputs: Properties) -> str:
 
 
 def _look_at_alias(account: EmulatedAccount, name: str) -> Properties:
-    kms = account.client("kms")
-    aliases = kms.get_paginator("list_aliases").paginate().build_full_result()["Aliases"]
+    aliases = account.client("kms").get_paginator("list_aliases").paginate().build_full_result()["Aliases"]
     alias = first(alias for alias in aliases if alias["AliasName"] == name and "TargetKeyId" in alias)
-    return {
-        **from_api(alias, {**_ALIAS, "arn": "AliasArn"}),
-        "targetKeyArn": kms.describe_key(KeyId=alias["TargetKeyId"])["KeyMetadata"]["Arn"],
-    }
+    return from_api(alias, {**_ALIAS, "arn": "AliasArn"})
 
 
 RESOURCES = (
@@ -80,7 +76,7 @@ RESOURCES = (
         change=lambda account, _, inputs: account.client("kms").update_alias(**to_api(inputs, _ALIAS)),
         remove=lambda account, name, _: account.client("kms").delete_alias(AliasName=name),
         replaced_by={"name"},
-        computed={"arn", "targetKeyArn"},
+        computed={"arn"},
         named="name",
         name_prefix="alias/",
     ),

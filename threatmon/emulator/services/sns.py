@@ -1,7 +1,5 @@
 """Topics, their policies and subscriptions."""
 
-import json
-
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.emulated import ApiNames, Emulated, Properties, from_api, nothing, to_api
@@ -45,19 +43,6 @@ def _look_at_policy(account: EmulatedAccount, topic_arn: str) -> Properties:
     return {"arn": topic_arn, "policy": attributes["Policy"], "owner": attributes["Owner"]}
 
 
-def _remove_policy(account: EmulatedAccount, topic_arn: str, outputs: Properties) -> None:
-    """Go back to the policy that SNS gives a new topic, which lets its owner use it."""
-    statement = {
-        "Sid": "__default_statement_ID",
-        "Effect": "Allow",
-        "Principal": {"AWS": "*"},
-        "Action": ["SNS:Publish", "SNS:Subscribe", "SNS:GetTopicAttributes", "SNS:SetTopicAttributes"],
-        "Resource": topic_arn,
-        "Condition": {"StringEquals": {"AWS:SourceOwner": outputs["owner"]}},
-    }
-    _set_attribute(account, topic_arn, "Policy", json.dumps({"Version": "2008-10-17", "Statement": [statement]}))
-
-
 def _subscribe(account: EmulatedAccount, inputs: Properties) -> str:
     parameters = to_api(inputs, _SUBSCRIPTION)
     return account.client("sns").subscribe(**parameters, ReturnSubscriptionArn=True)["SubscriptionArn"]
@@ -90,7 +75,7 @@ RESOURCES = (
         inputs={"arn", "policy"},
         make=_put_policy,
         look=_look_at_policy,
-        remove=_remove_policy,
+        remove=nothing,  # it goes with its topic; SNS alone would go back to its default policy
         replaced_by={"arn"},
         computed={"owner"},
     ),
