@@ -52,6 +52,7 @@ SCOPES = (
             "logs:DescribeLogGroups",
             "logs:StopQuery",
             "sns:GetSubscriptionAttributes",
+            "sqs:ListQueues",
         ],
         ["*"],
         "IAM knows no resource for these actions",
@@ -59,7 +60,8 @@ SCOPES = (
     Scope(
         "Alarms",
         ["cloudwatch:DescribeAlarms"],
-        ["arn:{partition}:cloudwatch:{region}:{account}:alarm:threat-monitor-health-*"],
+        ["arn:{partition}:cloudwatch:{region}:{account}:alarm:*"],
+        "a search by the beginning of a name has to be allowed for every alarm",
     ),
     Scope(
         "AlertKey",

@@ -15,13 +15,13 @@ from tools.permissions import document, scoped
 
 FILE = project.ROOT / "docs" / "permissions.md"
 
-_OFFLINE = frozenset({"demo", "fleet matrix"})  # have nothing to do with AWS
+_OFFLINE = frozenset({"demo", "fleet list", "fleet matrix"})  # have nothing to do with AWS
 _EXAMPLE = Location("111122223333", "eu-west-1", "aws", "amazonaws.com")
 _EXAMPLE_STACK = "prod"
 _NOTES = {
     "fleet up": "To take in what a killed run has made.",
     "cost": "With `--measure`; a given volume needs no permission.",
-    "verify": "`cloudwatch:GetMetricData` and `guardduty:CreateSampleFindings` are for `--send` alone.",
+    "verify": "`guardduty:CreateSampleFindings` is for `--send` alone; all else is the same as for `fleet coverage`.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Answers are written here in the form that boto3 gives them; the command's tests hold that form to the API's."""
+"""The inventory of subnets, and the order of everything; answers are written here in the form that boto3 gives them."""
 
 import json
 from collections import Counter
@@ -7,47 +7,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from examples import ACCOUNT, EMAIL, OTHER_ACCOUNT, OTHER_SUBNET, REGION, SUBNET, VPC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.evaluation.explain import rules_of
-from threatmon.fleet.coverage import (
-    ALERTS,
-    LEVEL_OF,
-    Answers,
-    Coverage,
-    Rule,
-    Unanswered,
-    coverage,
-    document,
-    nothing,
-)
+from threatmon.aws.errors import AwsError, RefusedError
+from threatmon.fleet.coverage import STATE_OF, Coverage, Problem, StackCoverage, SubnetCoverage, coverage, subnets
+from threatmon.fleet.coverage_report import report
 from threatmon.fleet.targets import Target
-from threatmon.model.protection_plans import FEATURES
+from threatmon.model.queries import log_format
 from threatmon.model.settings import parse
+from threatmon.reports import Check, Facts, Status, Table, render
 from threatmon.stacks.files import StackFile
+from threatmon.verify import checks
 
 AT = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
-ACCOUNT = "111122223333"
-SUBNET, OTHER, THIRD = "subnet-0123456789abcdef0", "subnet-0fedcba9876543210", "subnet-00000000000000003"
-VPC, OTHER_VPC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
-MAIL = "soc@example.com"
+THIRD, OTHER_VPC = "subnet-00000000000000003", "vpc-0fedcba9876543210"
+DENIED = RefusedError("denied", "ec2:DescribeFlowLogs", "", "")
+VPC_ALONE = {"subnetIds": [], "vpcIds": [VPC]}
 
 
-def target(stack: str = "prod", account: str = ACCOUNT, region: str = "eu-west-1", **changes: Any) -> Target:
-    config = {"subnetIds": [SUBNET], "alertEmails": [MAIL], **changes}
+def target(stack: str = "prod", account: str = ACCOUNT, region: str = REGION, **changes: Any) -> Target:
+    config = {"subnetIds": [SUBNET], "alertEmails": [EMAIL], **changes}
     return Target(StackFile(stack, {}), parse(config)[0], account, region)
 
 
 def subnet(id_: str = SUBNET, vpc: str = VPC, **changes: Any) -> dict[str, Any]:
-    return {
-        "SubnetId": id_,
-        "VpcId": vpc,
-        "OwnerId": ACCOUNT,
-        "CidrBlock": "10.0.0.0/24",
-        "AvailableIpAddressCount": 251,
-        **changes,
-    }
+    owned = {"OwnerId": ACCOUNT, "CidrBlock": "10.0.0.0/24", "AvailableIpAddressCount": 251}
+    return {"SubnetId": id_, "VpcId": vpc, **owned, **changes}
 
 
 def flow_log(of: str = SUBNET, group: str = "/threat-monitor/prod/flow-logs", **changes: Any) -> dict[str, Any]:
@@ -55,6 +42,8 @@ def flow_log(of: str = SUBNET, group: str = "/threat-monitor/prod/flow-logs", **
         "FlowLogId": f"fl-{of}",
         "ResourceId": of,
         "TrafficType": "ALL",
+        "MaxAggregationInterval": 60,
+        "LogFormat": log_format("extended"),
         "FlowLogStatus": "ACTIVE",
         "DeliverLogsStatus": "SUCCESS",
         "LogDestination": f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{group}:*",
@@ -69,277 +58,133 @@ def to_bucket(of: str, **changes: Any) -> dict[str, Any]:
     return {**flow_log(of), **BUCKET, **changes}
 
 
-def topic(suffix: str = "") -> str:
-    return f"arn:aws:sns:eu-west-1:{ACCOUNT}:{ALERTS}topic{suffix}-0a1b2c3"
+def checked(of: Target, flow_logs: list[Any] | AwsError) -> dict[str, Check]:
+    """The checks of the stack's flow logs, by subnet or VPC."""
+    ids = (*of.settings.subnet_ids, *of.settings.vpc_ids)
+    if isinstance(flow_logs, AwsError):
+        return {id_: Check("unknown", f"flow log {id_}", str(flow_logs)) for id_ in ids}
+    results = {
+        id_: checks.flow_log(
+            of.settings, "/threat-monitor/prod/flow-logs", [log for log in flow_logs if log["ResourceId"] == id_]
+        )
+        for id_ in ids
+    }
+    return {id_: Check(it.state, f"flow log {id_}", it.found, it.todo) for id_, it in results.items()}
 
 
-def subscribed(endpoint: str = MAIL, protocol: str = "email", arn: str = "arn:confirmed") -> dict[str, Any]:
-    return {"SubscriptionArn": arn, "Protocol": protocol, "Endpoint": endpoint, "TopicArn": topic()}
-
-
-def detector(status: str = "ENABLED", *plans: str) -> dict[str, Any]:
-    features = [{"Name": name, "Status": "ENABLED" if plan in plans else "DISABLED"} for plan, name in FEATURES.items()]
-    return {"Status": status, "Features": features}
-
-
-def answers(of: Target, **changes: Any) -> Answers:
-    """What a healthy account of one subnet says."""
-    rules = [Rule(f"{ALERTS}{rule.key}-0a1b2c3", "ENABLED", (topic(),)) for rule in rules_of(of.settings)]
-    healthy = Answers(detector(), [subnet()], [flow_log()], rules, {topic(): [subscribed()]}, AT)
-    return healthy._replace(**changes)
-
-
-def found(settings: Mapping[str, Any] | None = None, **changes: Any) -> Coverage:
+def rows(
+    settings: Mapping[str, Any] | None = None,
+    listed: list[Any] | AwsError | None = None,
+    flow_logs: list[Any] | AwsError | None = None,
+) -> list[SubnetCoverage]:
+    """The rows of a stack of one subnet with a flow log that delivers, unless said otherwise."""
     of = target(**(settings or {}))
-    return coverage([(of, answers(of, **changes))], AT)
+    logs = [flow_log()] if flow_logs is None else flow_logs
+    return list(subnets(of, checked(of, logs), [subnet()] if listed is None else listed, logs))
 
 
-def told(it: Coverage) -> list[tuple[str, str, str, str]]:
-    return [(gap.level, gap.stack, gap.subject, gap.found) for gap in it.gaps]
-
-
-def states(it: Coverage) -> dict[str, str]:
-    return {row.id: row.state for row in it.subnets}
-
-
-# -- stacks -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_stack_whose_account_has_all_it_asks_for_is_covered() -> None:
-    it = found()
-    [stack] = it.stacks
-    assert (stack.name, stack.account_id, stack.region, stack.level) == ("prod", ACCOUNT, "eu-west-1", "ok")
-    assert {name: part.found for name, part in stack.parts.items()} == {
-        "detector": "ENABLED",
-        "protection plans": "none",
-        "rules": "medium, high, critical",
-        "subscription soc@example.com": "confirmed",
-        "last alert": "2026-11-22 12:30",
-    }
-    assert states(it) == {SUBNET: "covered"}
-    assert it.gaps == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "status"), [(None, "none"), (detector("DISABLED"), "DISABLED")], ids=["absent", "suspended"]
-)
-def test_a_detector_that_is_absent_or_suspended_is_a_gap(answer: Any, status: str) -> None:
-    assert told(found(detector=answer)) == [("gap", "prod", "detector", status)]
-
-
-def test_whoever_manages_a_detector_of_others_has_to_enable_it() -> None:
-    [gap] = found({"detector": {"mode": "lookup"}}, detector=detector("DISABLED")).gaps
-    assert gap.todo == "Ask whoever manages the detector to enable it."
-
-
-def test_the_plans_that_are_on_are_named_as_the_settings_name_them() -> None:
-    it = found(detector=detector("ENABLED", "rds", "s3"))
-    assert it.stacks[0].plans.found == "s3, rds"
-    assert it.gaps == []
-
-
-def test_a_plan_that_is_asked_for_and_off_is_a_gap() -> None:
-    it = found({"protectionPlans": {"s3": True, "rds": True}}, detector=detector("ENABLED", "s3"))
-    assert told(it) == [("gap", "prod", "protection plans", "s3; off: rds")]
-
-
-def test_a_rule_that_is_gone_or_disabled_is_a_gap() -> None:
-    rules = [Rule(f"{ALERTS}high-0a1b2c3", "ENABLED", (topic(),)), Rule(f"{ALERTS}medium-0a1b2c3", "DISABLED", ())]
-    assert told(found(rules=rules)) == [("gap", "prod", "rules", "not there or disabled: medium, critical")]
-
-
-def test_a_rule_is_not_taken_for_another_whose_name_begins_alike() -> None:
-    rules = [Rule(f"{ALERTS}{key}-0a1b2c3", "ENABLED", (topic(),)) for key in ("medium", "high-2", "critical")]
-    assert told(found(rules=rules)) == [("gap", "prod", "rules", "not there or disabled: high")]
-
-
-def test_a_subscription_that_waits_is_a_gap_with_the_command_that_confirms_it() -> None:
-    it = found(subscriptions={topic(): [subscribed(arn="PendingConfirmation")]})
-    assert told(it) == [("gap", "prod", "subscription soc@example.com", "is not confirmed, so nothing arrives")]
-    assert f"aws sns confirm-subscription --topic-arn {topic()}" in it.gaps[0].todo
-
-
-@pytest.mark.parametrize("listed", [[], [subscribed(arn="Deleted")], [subscribed("other@example.com")]])
-def test_an_address_without_a_subscription_is_a_gap(listed: Any) -> None:
-    assert told(found(subscriptions={topic(): listed})) == [
-        ("gap", "prod", "subscription soc@example.com", "is not there")
-    ]
-
-
-def test_a_subscription_to_a_topic_no_rule_sends_to_does_not_count() -> None:
-    assert told(found(subscriptions={})) == [
-        ("gap", "prod", "subscription soc@example.com", "no rule sends to its topic")
-    ]
-
-
-def test_each_subscriber_is_looked_for_on_the_topic_of_its_channel() -> None:
-    token = "https://hooks.example.com/T0KEN"
-    subscribers = [
-        {"protocol": "https", "endpoint": token, "format": "raw"},
-        {"protocol": "email", "endpoint": "boss@example.com", "minimumSeverity": "critical"},
-    ]
-    listed = {topic(): [subscribed()], topic("-raw"): [subscribed(token, "https")], topic("-critical"): []}
-    it = found({"alerts": {"subscribers": subscribers}}, subscriptions=listed)
-    assert {name: part.found for name, part in it.stacks[0].subscriptions.items()} == {
-        MAIL: "confirmed",
-        "alerts.subscribers[0] (https)": "confirmed",
-        "boss@example.com": "is not there",
-    }
-    assert "T0KEN" not in json.dumps(document(it))
-
-
-def test_no_alert_in_a_while_is_said_and_is_no_gap() -> None:
-    it = found(last_alert=None)
-    assert it.stacks[0].last_alert.found == "none in 90 days"
-    assert it.gaps == []
+def states(found: list[SubnetCoverage]) -> dict[str, str]:
+    return {row.id: row.state for row in found}
 
 
 # -- subnets ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_flow_log_of_the_vpc_covers_each_of_its_subnets() -> None:
-    it = found(
-        {"subnetIds": [], "vpcIds": [VPC]}, subnets=[subnet(), subnet(OTHER)], flow_logs=[flow_log(VPC), flow_log()]
-    )
-    assert states(it) == {SUBNET: "covered", OTHER: "covered"}
-    assert {row.stack for row in it.subnets} == {"prod"}
+    found = rows(VPC_ALONE, [subnet(), subnet(OTHER_SUBNET)], [flow_log(VPC), flow_log()])
+    assert states(found) == {SUBNET: "covered", OTHER_SUBNET: "covered"}
+    assert {row.stack for row in found} == {"prod"}
+
+
+def test_a_subnet_is_covered_by_its_own_flow_log_or_by_that_of_its_vpc() -> None:
+    both = {"subnetIds": [SUBNET], "vpcIds": [VPC]}
+    assert states(rows(both, flow_logs=[flow_log(VPC)])) == {SUBNET: "covered"}
+    assert states(rows(both, flow_logs=[flow_log(), flow_log(VPC, FlowLogStatus="FAILED")])) == {SUBNET: "covered"}
 
 
 def test_a_flow_log_of_a_vpc_that_the_stack_does_not_have_is_not_the_stacks() -> None:
-    it = found(subnets=[subnet(), subnet(OTHER)], flow_logs=[flow_log(VPC)])
-    assert states(it) == {SUBNET: "broken", OTHER: "another's"}
+    found = rows(listed=[subnet(), subnet(OTHER_SUBNET)], flow_logs=[flow_log(VPC)])
+    assert states(found) == {SUBNET: "broken", OTHER_SUBNET: "another's"}
 
 
 @pytest.mark.parametrize(
-    ("flow_logs", "said"),
+    "flow_logs",
     [
-        ([], "no flow log to /threat-monitor/prod/flow-logs"),
-        ([to_bucket(SUBNET)], "no flow log to /threat-monitor/prod/flow-logs"),
-        ([flow_log(group="/threat-monitor/dev/flow-logs")], "no flow log to /threat-monitor/prod/flow-logs"),
-        ([flow_log(OTHER)], "no flow log to /threat-monitor/prod/flow-logs"),
-        (
-            [flow_log(DeliverLogsStatus="FAILED", DeliverLogsErrorMessage="Access error")],
-            f"fl-{SUBNET} is ACTIVE, its delivery FAILED (Access error)",
-        ),
-        ([flow_log(FlowLogStatus="INACTIVE")], f"fl-{SUBNET} is INACTIVE, its delivery SUCCESS"),
-        (
-            [{key: value for key, value in flow_log().items() if key != "DeliverLogsStatus"}],
-            f"fl-{SUBNET} is ACTIVE, its delivery unknown",
-        ),
+        [],
+        [to_bucket(SUBNET)],
+        [flow_log(group="/threat-monitor/dev/flow-logs")],
+        [flow_log(OTHER_SUBNET)],
+        [flow_log(DeliverLogsStatus="FAILED", DeliverLogsErrorMessage="Access error")],
+        [flow_log(FlowLogStatus="INACTIVE")],
+        [{key: value for key, value in flow_log().items() if key != "DeliverLogsStatus"}],
     ],
     ids=["none", "to a bucket", "of another stack", "of another subnet", "failing", "inactive", "not said"],
 )
-def test_a_stacks_subnet_is_covered_only_by_a_flow_log_that_delivers_to_the_stack(flow_logs: Any, said: str) -> None:
-    it = found(flow_logs=flow_logs)
-    assert told(it) == [("gap", "prod", SUBNET, f"broken: {said}")]
-
-
-def test_one_flow_log_that_delivers_is_enough() -> None:
-    failing = flow_log(FlowLogId="fl-0", DeliverLogsStatus="FAILED")
-    assert states(found(flow_logs=[failing, flow_log()])) == {SUBNET: "covered"}
-
-
-def test_a_log_group_told_by_its_name_counts_as_one_told_by_its_arn() -> None:
-    by_name = flow_log(LogGroupName="/threat-monitor/prod/flow-logs")
-    del by_name["LogDestination"]
-    assert states(found(flow_logs=[by_name])) == {SUBNET: "covered"}
+def test_a_stacks_subnet_is_broken_exactly_if_its_check_fails(flow_logs: list[Any]) -> None:
+    [row] = rows(flow_logs=flow_logs)
+    assert (row.state, row.found, row.todo) == ("broken", *checked(target(), flow_logs)[SUBNET][2:])
 
 
 def test_a_subnet_that_no_stack_has_is_uncovered_and_says_how_full_it_is() -> None:
     tags = [{"Key": "team", "Value": "a"}, {"Key": "Name", "Value": "web"}]
-    it = found(subnets=[subnet(), subnet(OTHER, Tags=tags, AvailableIpAddressCount=239)])
-    assert told(it) == [("gap", "", f"{OTHER} (web)", "uncovered: no flow log; addresses in use: 12")]
-    assert it.gaps[0].todo == "Add it to subnetIds, or its VPC to vpcIds."
+    _, row = rows(listed=[subnet(), subnet(OTHER_SUBNET, Tags=tags, AvailableIpAddressCount=239)])
+    assert row == SubnetCoverage(
+        "uncovered", ACCOUNT, REGION, "", OTHER_SUBNET, "web", VPC, "10.0.0.0/24",
+        "no flow log; addresses in use: 12", "Add it to subnetIds, or its VPC to vpcIds.",
+    )  # fmt: skip
 
 
 def test_a_subnet_without_ipv4_does_not_guess_how_full_it_is() -> None:
-    bare = {"SubnetId": OTHER, "VpcId": VPC, "AvailableIpAddressCount": 0}
-    row = next(row for row in found(subnets=[bare]).subnets if row.id == OTHER)
+    [row] = rows(listed=[{"SubnetId": OTHER_SUBNET, "VpcId": VPC, "AvailableIpAddressCount": 0}], flow_logs=[])[:1]
     assert (row.found, row.cidr, row.name) == ("no flow log; addresses in use not known", "", "")
 
 
-@pytest.mark.parametrize("of", [OTHER, OTHER_VPC])
-def test_a_flow_log_of_others_is_shown_with_its_destination_and_is_no_gap(of: str) -> None:
-    it = found(subnets=[subnet(), subnet(OTHER, OTHER_VPC)], flow_logs=[flow_log(), to_bucket(of)])
-    assert states(it) == {SUBNET: "covered", OTHER: "another's"}
-    row = next(row for row in it.subnets if row.id == OTHER)
-    assert (row.stack, row.found) == ("", "fl-bucket (REJECT) to arn:aws:s3:::flows")
-    assert it.gaps == []
+@pytest.mark.parametrize("of", [OTHER_SUBNET, OTHER_VPC])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_flow_log_of_others_is_shown_with_its_destination_whether_or_not_its_delivery_is_said(
+    of: str, is_said: bool
+) -> None:
+    log = {key: value for key, value in to_bucket(of).items() if is_said or key != "DeliverLogsStatus"}
+    _, row = rows(listed=[subnet(), subnet(OTHER_SUBNET, OTHER_VPC)], flow_logs=[flow_log(), log])
+    assert (row.state, row.stack, row.found) == ("another's", "", "fl-bucket (REJECT) to arn:aws:s3:::flows")
 
 
 def test_a_flow_log_of_others_that_does_not_deliver_covers_nothing() -> None:
-    failing = to_bucket(OTHER, DeliverLogsStatus="FAILED", DeliverLogsErrorMessage="Access error")
-    it = found(subnets=[subnet(), subnet(OTHER)], flow_logs=[flow_log(), failing])
-    assert states(it)[OTHER] == "uncovered"
-    assert "fl-bucket is ACTIVE, its delivery FAILED (Access error)" in it.gaps[0].found
-
-
-def test_a_flow_log_of_others_need_not_say_how_its_delivery_is() -> None:
-    silent = to_bucket(OTHER)
-    del silent["DeliverLogsStatus"]
-    assert states(found(subnets=[subnet(), subnet(OTHER)], flow_logs=[flow_log(), silent]))[OTHER] == "another's"
+    failing = to_bucket(OTHER_SUBNET, DeliverLogsStatus="FAILED", DeliverLogsErrorMessage="Access error")
+    _, row = rows(listed=[subnet(), subnet(OTHER_SUBNET)], flow_logs=[flow_log(), failing])
+    assert row.state == "uncovered"
+    assert row.found.startswith("fl-bucket is ACTIVE, its delivery FAILED (Access error); ")
 
 
 def test_a_subnet_shared_by_another_account_is_that_accounts_to_log() -> None:
-    it = found(subnets=[subnet(), subnet(OTHER, OwnerId="444455556666")])
-    assert states(it) == {SUBNET: "covered", OTHER: "shared"}
-    assert it.gaps == []
+    _, row = rows(listed=[subnet(), subnet(OTHER_SUBNET, OwnerId=OTHER_ACCOUNT)])
+    assert (row.state, row.found) == ("shared", f"account {OTHER_ACCOUNT} shares it, and has to log it")
 
 
 def test_a_configured_subnet_that_the_account_does_not_have_is_gone() -> None:
-    it = found(subnets=[])
-    assert told(it) == [("gap", "prod", SUBNET, "gone: the account has no such subnet in this Region")]
+    assert states(rows(listed=[], flow_logs=[])) == {SUBNET: "gone"}
 
 
 def test_a_configured_vpc_without_subnets_is_judged_by_its_own_flow_log() -> None:
-    vpc_alone = {"subnetIds": [], "vpcIds": [VPC]}
-    assert states(found(vpc_alone, subnets=[], flow_logs=[flow_log(VPC)])) == {VPC: "covered"}
-    assert states(found(vpc_alone, subnets=[], flow_logs=[])) == {VPC: "broken"}
-
-
-# -- what is not known ------------------------------------------------------------------------------------------------
-
-
-def test_an_account_that_cannot_be_asked_is_one_line_with_the_reason_and_the_rest_is_shown() -> None:
-    lost, fine = target("lost", "444455556666"), target()
-    it = coverage([(lost, nothing("expired")), (fine, answers(fine))], AT)
-    assert told(it) == [("unknown", "lost", "everything", "expired"), ("unknown", "lost", "1 subnet", "expired")]
-    assert [(stack.name, stack.level) for stack in it.stacks] == [("lost", "unknown"), ("prod", "ok")]
-    assert [(row.account_id, row.state) for row in it.subnets] == [("444455556666", "unknown"), (ACCOUNT, "covered")]
+    assert states(rows(VPC_ALONE, [], [flow_log(VPC)])) == {VPC: "covered"}
+    assert states(rows(VPC_ALONE, [], [])) == {VPC: "broken"}
 
 
 def test_without_flow_logs_no_subnet_is_called_covered_or_uncovered() -> None:
-    it = found(subnets=[subnet(), subnet(OTHER), subnet(THIRD)], flow_logs=Unanswered("denied"))
-    assert set(states(it).values()) == {"unknown"}
-    assert told(it) == [("unknown", "prod", "1 subnet", "denied"), ("unknown", "", "2 subnets", "denied")]
+    found = rows(listed=[subnet(), subnet(OTHER_SUBNET), subnet(THIRD)], flow_logs=DENIED)
+    assert {(row.state, row.found) for row in found} == {("unknown", "denied")}
 
 
-def test_what_is_unknown_for_one_reason_is_one_line() -> None:
-    denied = Unanswered("denied")
-    it = found(rules=denied, subscriptions=denied, last_alert=Unanswered("throttled"))
-    assert told(it) == [
-        ("unknown", "prod", "rules, subscription soc@example.com", "denied"),
-        ("unknown", "prod", "last alert", "throttled"),
-    ]
+def test_without_a_list_of_subnets_the_stacks_own_are_still_judged() -> None:
+    assert states(rows(listed=DENIED)) == {SUBNET: "covered"}
+    assert states(rows(listed=DENIED, flow_logs=[])) == {SUBNET: "broken"}
 
-
-def test_an_unknown_detector_leaves_the_plans_unknown_too() -> None:
-    it = found(detector=Unanswered("denied"))
-    assert told(it) == [("unknown", "prod", "detector, protection plans", "denied")]
-
-
-# -- properties -------------------------------------------------------------------------------------------------------
 
 IDS = [f"subnet-{number:017x}" for number in range(6)]
 VPCS = [f"vpc-{number:017x}" for number in range(3)]
-subnets_ = st.lists(
-    st.builds(
-        subnet,
-        st.sampled_from(IDS),
-        st.sampled_from(VPCS),
-        OwnerId=st.sampled_from([ACCOUNT, "444455556666"]),
-    ),
-    unique_by=lambda it: it["SubnetId"],
+listed_ = st.lists(
+    st.builds(subnet, st.sampled_from(IDS), st.sampled_from(VPCS), OwnerId=st.sampled_from([ACCOUNT, OTHER_ACCOUNT])),
+    unique_by=lambda answer: answer["SubnetId"],
 )
 flow_logs_ = st.lists(
     st.builds(
@@ -350,91 +195,158 @@ flow_logs_ = st.lists(
         FlowLogStatus=st.sampled_from(["ACTIVE", "INACTIVE"]),
         DeliverLogsStatus=st.sampled_from(["SUCCESS", "FAILED"]),
     ),
-    unique_by=lambda it: it["FlowLogId"],
+    unique_by=lambda log: log["FlowLogId"],
 )
-configured_ = st.tuples(
-    st.lists(st.sampled_from(IDS), unique=True, min_size=1), st.lists(st.sampled_from(VPCS), unique=True)
-)
-
-
-@given(configured_, subnets_ | st.just(Unanswered("denied")), flow_logs_ | st.just(Unanswered("denied")))
-def test_every_subnet_the_account_or_the_stack_has_is_in_exactly_one_state(
-    configured: tuple[list[str], list[str]], subnets: Any, flow_logs: Any
-) -> None:
-    it = found({"subnetIds": configured[0], "vpcIds": configured[1]}, subnets=subnets, flow_logs=flow_logs)
-    listed = [] if isinstance(subnets, Unanswered) else subnets
-    rows = Counter(row.id for row in it.subnets)
-    assert set(rows.values()) <= {1}
-    assert {answer["SubnetId"] for answer in listed} | set(configured[0]) <= set(rows)
-    vpcs = {answer["VpcId"] for answer in listed}
-    assert set(rows) & set(VPCS) == set(configured[1]) - vpcs
-    assert all(row.state in LEVEL_OF for row in it.subnets)
-
-
-@given(configured_, subnets_, flow_logs_)
-def test_only_a_stacks_own_delivering_flow_log_covers(
-    configured: tuple[list[str], list[str]], subnets: Any, flow_logs: Any
-) -> None:
-    it = found({"subnetIds": configured[0], "vpcIds": configured[1]}, subnets=subnets, flow_logs=flow_logs)
-    delivering = {
-        log["ResourceId"]
-        for log in flow_logs
-        if (log["FlowLogStatus"], log["DeliverLogsStatus"]) == ("ACTIVE", "SUCCESS")
-        and "/threat-monitor/prod/flow-logs" in log["LogDestination"]
+configured_ = st.fixed_dictionaries(
+    {
+        "subnetIds": st.lists(st.sampled_from(IDS), unique=True, min_size=1),
+        "vpcIds": st.lists(st.sampled_from(VPCS), unique=True),
     }
-    wanted = delivering & {*configured[0], *configured[1]}
-    for row in it.subnets:
-        assert (row.state == "covered") == bool(row.state != "gone" and {row.id, row.vpc_id} & wanted)
+)
 
 
-@given(st.permutations(range(4)), st.randoms(use_true_random=False), subnets_, flow_logs_)
-def test_the_result_does_not_depend_on_the_order_of_accounts_or_answers(
-    order: list[int], random: Any, subnets: list[Any], flow_logs: list[Any]
+@given(configured_, listed_ | st.just(DENIED), flow_logs_ | st.just(DENIED))
+def test_every_subnet_the_account_or_the_stack_has_is_in_exactly_one_state(
+    configured: dict[str, Any], listed: Any, flow_logs: Any
 ) -> None:
-    def shuffled(entries: list[Any]) -> list[Any]:
-        return random.sample(entries, len(entries))
-
-    def ask(number: int, listed: list[Any], logs: list[Any]) -> tuple[Target, Answers]:
-        of = target(f"s{number}", f"{number % 2:012}", f"eu-west-{number}", subnetIds=IDS[:2])
-        return of, nothing("expired") if number == 3 else answers(of, subnets=listed, flow_logs=logs)
-
-    alike = [flow_log(IDS[0], "/threat-monitor/s0/flow-logs", FlowLogId=f"fl-{number}") for number in range(4)]
-    flow_logs = [*flow_logs, *alike]
-    straight = coverage([ask(number, subnets, flow_logs) for number in range(4)], AT)
-    assert coverage([ask(number, shuffled(subnets), shuffled(flow_logs)) for number in order], AT) == straight
+    found = Counter(row.id for row in rows(configured, listed, flow_logs))
+    answers = [] if isinstance(listed, AwsError) else listed
+    assert set(found.values()) <= {1}
+    assert {answer["SubnetId"] for answer in answers} | set(configured["subnetIds"]) <= set(found)
+    assert set(found) & set(VPCS) == set(configured["vpcIds"]) - {answer["VpcId"] for answer in answers}
 
 
-@given(configured_, subnets_ | st.just(Unanswered("denied")), flow_logs_)
-def test_there_is_no_gap_exactly_where_no_row_is_one(
-    configured: tuple[list[str], list[str]], subnets: Any, flow_logs: Any
+@given(configured_, listed_, flow_logs_)
+def test_only_a_stacks_own_delivering_flow_log_covers(
+    configured: dict[str, Any], listed: list[Any], flow_logs: list[Any]
 ) -> None:
-    it = found({"subnetIds": configured[0], "vpcIds": configured[1]}, subnets=subnets, flow_logs=flow_logs)
-    missing = {"gap", "unknown"} & {*(LEVEL_OF[row.state] for row in it.subnets), *(row.level for row in it.stacks)}
-    assert bool(it.gaps) is bool(missing)
-    assert document(it)["covered"] is not bool(missing)
+    fine = {id_ for id_, check in checked(target(**configured), flow_logs).items() if check.state == "ok"}
+    for row in rows(configured, listed, flow_logs):
+        assert (row.state == "covered") is bool({row.id, row.vpc_id} & fine)
+
+
+# -- many stacks ------------------------------------------------------------------------------------------------------
+
+OK = Check("ok", "detector", "fine")
+FAILED = Check("failed", "detector", "DISABLED", "Enable it.")
+
+
+def stack(of: Target | None = None, *given_checks: Check, found: list[SubnetCoverage] | None = None) -> StackCoverage:
+    return StackCoverage(of or target(), given_checks or (OK,), rows() if found is None else found)
+
+
+def test_without_a_problem_everything_is_covered() -> None:
+    found = coverage([stack()], AT)
+    assert (found.problems, found.stacks[0].state) == ([], "ok")
+
+
+def test_a_problem_of_a_stack_comes_before_one_of_no_stack_and_what_has_one_reason_is_one() -> None:
+    listed = [subnet(), subnet(THIRD), subnet(OTHER_SUBNET, Tags=[{"Key": "Name", "Value": "web"}])]
+    denied = [Check("unknown", subject, "denied") for subject in ("rule high", "rule critical")]
+    found = coverage([stack(None, *denied, FAILED, OK, found=rows(listed=listed))], AT)
+    assert found.problems == [
+        Problem("failed", ACCOUNT, REGION, "prod", ["detector"], "DISABLED", "Enable it."),
+        Problem("unknown", ACCOUNT, REGION, "prod", ["rule high", "rule critical"], "denied", ""),
+        Problem(
+            "failed", ACCOUNT, REGION, "", [THIRD, f"{OTHER_SUBNET} (web)"],
+            "uncovered: no flow log; addresses in use: 0", "Add it to subnetIds, or its VPC to vpcIds.",
+        ),
+    ]  # fmt: skip
+
+
+def test_a_subnet_of_a_stack_is_no_second_problem_beside_its_check() -> None:
+    failed = checked(target(), [])[SUBNET]
+    found = coverage([stack(None, failed, found=rows(flow_logs=[]))], AT)
+    assert [problem.subjects for problem in found.problems] == [[f"flow log {SUBNET}"]]
 
 
 def test_the_worst_comes_first() -> None:
     fine, bad = target("a", "000000000001"), target("b", "999999999999")
-    it = coverage(
-        [
-            (fine, answers(fine, flow_logs=[flow_log(group="/threat-monitor/a/flow-logs")])),
-            (bad, answers(bad, detector=None)),
-        ],
+    found = coverage([stack(fine), stack(bad, FAILED, found=rows(flow_logs=[]))], AT)
+    assert [row.target.stack for row in found.stacks] == ["b", "a"]
+    assert [row.state for row in found.subnets] == ["broken", "covered"]
+
+
+@given(st.permutations(range(4)), listed_, flow_logs_)
+def test_the_result_does_not_depend_on_the_order_of_accounts(
+    order: list[int], listed: list[Any], flow_logs: list[Any]
+) -> None:
+    stacks = [
+        stack(target(f"s{number}", f"{number % 2:012}", f"eu-west-{number}"), FAILED if number % 2 else OK,
+              found=rows(listed=listed, flow_logs=flow_logs))
+        for number in range(4)
+    ]  # fmt: skip
+    assert coverage([stacks[number] for number in order], AT) == coverage(stacks, AT)
+
+
+# -- the report -------------------------------------------------------------------------------------------------------
+
+
+def hurt() -> Coverage:
+    unknown = Check("unknown", "last alert", "denied")
+    mails = [Check(state, f"topic subscription {state}@example.com", "") for state in ("ok", "warning", "failed")]
+    alert = Check("ok", "last alert", "2026-11-20 08:00 UTC")
+    listed = [subnet(), subnet(OTHER_SUBNET), subnet(THIRD, OwnerId=OTHER_ACCOUNT)]
+    return coverage(
+        [stack(target("dev"), FAILED, unknown, found=rows(listed=listed)),
+         stack(target("eu", OTHER_ACCOUNT, "eu-central-1"), *mails, alert, found=[])],
         AT,
-    )
-    assert [stack.name for stack in it.stacks] == ["b", "a"]
-    assert [row.state for row in it.subnets] == ["broken", "covered"]
+    )  # fmt: skip
 
 
-def test_what_no_stack_has_comes_after_what_the_stack_of_its_place_has() -> None:
-    it = found(subnets=[subnet(), subnet(OTHER)], last_alert=Unanswered("denied"))
-    assert [gap.subject for gap in it.gaps] == ["last alert", OTHER]
+def table(found: Coverage, title: str) -> Table:
+    [section] = [section for section in report(found).sections if section.title == title]
+    [block] = section.blocks
+    assert isinstance(block, Table)
+    return block
+
+
+def test_the_summary_counts_accounts_regions_stacks_and_subnets() -> None:
+    conclusion, facts = report(hurt()).sections[0].blocks
+    assert conclusion == Status("failed", "Problems: 3 failed, 1 unknown.")
+    assert isinstance(facts, Facts)
+    assert facts.rows == [
+        ("Asked at", "2026-11-22 12:30 UTC"),
+        ("Accounts", "2"),
+        ("Regions", "2"),
+        ("Stacks", "2 failed"),
+        ("Subnets", "1 uncovered, 1 shared, 1 covered"),
+    ]
+
+
+def test_without_a_problem_it_says_so() -> None:
+    summary, problems, *_ = report(coverage([stack()], AT)).sections
+    assert summary.blocks[0] == Status("ok", "Everything that was asked about is covered.")
+    assert problems.blocks == ["Nothing."]
+
+
+def test_a_stack_has_a_row_with_its_checks_subscriptions_and_last_alert() -> None:
+    assert [list(map(str, row[3:])) for row in table(hurt(), "Stacks").rows] == [
+        ["dev", "1 failed, 1 unknown", "unknown", "unknown"],
+        ["eu", "1 failed, 1 warning, 2 ok", "2 of 3 confirmed", "2026-11-20 08:00 UTC"],
+    ]
+
+
+def test_each_subnet_has_a_row_whose_word_has_a_state() -> None:
+    found = table(hurt(), "Subnets").rows
+    assert [row[0] for row in found] == [
+        Status("failed", "uncovered"), Status("warning", "shared"), Status("ok", "covered")
+    ]  # fmt: skip
+    assert [row[3] for row in found] == ["none", "none", "prod"]
+    assert {row.state for row in hurt().subnets} <= STATE_OF.keys()
+
+
+def test_every_format_says_that_other_regions_were_not_asked() -> None:
+    for output in ("text", "markdown", "html"):
+        assert "Only the accounts and Regions that stack files name were asked" in render(report(hurt()), output)
 
 
 def test_the_document_is_json_with_every_row() -> None:
-    it = json.loads(json.dumps(document(found(subnets=[subnet(), subnet(OTHER)]))))
-    assert (it["at"], it["covered"]) == ("2026-11-22T12:30:00+00:00", False)
-    assert it["stacks"][0]["parts"]["detector"] == {"level": "ok", "found": "ENABLED", "todo": ""}
-    assert [(row["id"], row["level"]) for row in it["subnets"]] == [(OTHER, "gap"), (SUBNET, "ok")]
-    assert it["gaps"][0]["subject"] == OTHER
+    document = json.loads(render(report(hurt()), "json"))
+    assert (document["at"], document["covered"]) == ("2026-11-22T12:30:00+00:00", False)
+    assert document["stacks"][0]["checks"][0] == FAILED._asdict()
+    assert document["problems"][0] == {
+        "account": ACCOUNT, "state": "failed", "region": REGION, "stack": "dev", "subjects": ["detector"],
+        "found": "DISABLED", "todo": "Enable it.",
+    }  # fmt: skip
+    assert [row["id"] for row in document["subnets"]] == [OTHER_SUBNET, THIRD, SUBNET]

@@ -2,7 +2,7 @@ import pytest
 
 from threatmon.model.event_patterns import alert_rules
 from threatmon.model.finding_types import catalogue, covers
-from threatmon.verify.sample_findings import MOST_TYPES, batches, expectation, select
+from threatmon.verify.sample_findings import expectation, select
 
 RETIRED = next(row.name for row in catalogue().values() if row.retired)
 CUSTOM = next(row.name for row in catalogue().values() if row.custom_detection_rule)
@@ -38,15 +38,6 @@ def test_what_guardduty_cannot_sample_is_left_out_with_the_reason(entry: str, re
 
 def test_a_type_newer_than_the_catalogue_is_tried() -> None:
     assert select(["Recon:EC2/Brandnew"]) == (["Recon:EC2/Brandnew"], {})
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (50, [50]), (51, [50, 1]), (204, [50, 50, 50, 50, 4])])
-def test_a_call_takes_fifty_types_and_none_is_dropped(count: int, sizes: list[int]) -> None:
-    types = [f"Recon:EC2/{number}" for number in range(count)]
-    parts = batches(types)
-    assert [len(part) for part in parts] == sizes
-    assert [name for part in parts for name in part] == types
-    assert MOST_TYPES == 50
 
 
 def test_each_type_is_expected_by_the_rule_of_its_usual_severity() -> None:

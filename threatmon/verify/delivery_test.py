@@ -1,28 +1,25 @@
-"""The part of ``threatmon verify`` that tries it: sample findings, followed until CloudWatch has counted each step.
+"""Try a deployed stack: make sample findings, and follow them until CloudWatch has counted each step.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html and
 https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from rich.console import Console
-
-from threatmon.errors import UsageError
+from threatmon.errors import ThreatmonError, UsageError
 from threatmon.evaluation.explain import rules_of
-from threatmon.model.event_patterns import AlertRule
+from threatmon.model.channels import Channel
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import NAMESPACE, Settings
-from threatmon.model.severity import bands_from
-from threatmon.verify import checks
-from threatmon.verify.checks import Channel
-from threatmon.verify.deployed_stack import Account
-from threatmon.verify.sample_findings import expectation, select
+from threatmon.reports import Check, Checks, Section, Status
+from threatmon.verify.deployed_stack import DeployedStack
+from threatmon.verify.recipients import recipients
+from threatmon.verify.sample_findings import create, expectation, select
+from threatmon.verify.stack_checks import topic_word
 
 # SNS reports every five minutes, and CloudWatch files a count under the start of its period.
 _PERIOD = 300
@@ -39,66 +36,94 @@ class Clock(NamedTuple):
 CLOCK = Clock()
 
 
-class Plan(NamedTuple):
-    """Which samples to make: rule key -> finding type; and the rules that cannot be tried, by key."""
+class SamplePlan(NamedTuple):
+    """Which samples to make: rule key -> finding type; and why the other rules cannot be tried, by key."""
 
     types: dict[str, str]
-    untried: list[str]
+    not_tried: dict[str, str]
 
 
-class Metric(NamedTuple):
-    """A CloudWatch metric of a rule or topic, by its name."""
+class MetricSum(NamedTuple):
+    """The sum of a CloudWatch metric of one rule or topic, ``of`` being its name."""
 
     namespace: Literal["AWS/Events", "AWS/SNS"]
     name: str
     of: str
 
-    def query(self, number: int) -> dict[str, Any]:
-        """The question GetMetricData takes."""
+    def query(self, number: int, period: int = 60) -> dict[str, Any]:
+        """Return the query for GetMetricData, for periods of some seconds."""
         dimension = {"Name": "RuleName" if self.namespace == "AWS/Events" else "TopicName", "Value": self.of}
         metric = {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": [dimension]}
-        return {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+        return {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}
 
 
-class Step(NamedTuple):
-    """A step of the samples' way. ``wanted`` is how much of the metric they make; of a failure, none."""
+class DeliveryStep(NamedTuple):
+    """A step on the way of the samples. ``wanted`` is how much of the metric they make; of a failure, none."""
 
     what: str
-    metric: Metric
+    metric: MetricSum
     wanted: int
 
 
 @dataclass
-class Sent:
-    """What came of the samples. Seconds are from the sending until CloudWatch showed the count."""
+class SampleDelivery:
+    """How the samples fared. Seconds are from the sending until CloudWatch showed the count."""
 
     types: dict[str, str]
     not_tried: dict[str, str]
-    seconds: dict[Step, float] = field(default_factory=dict[Step, float])
-    missing: list[Step] = field(default_factory=list[Step])
-    failures: list[Step] = field(default_factory=list[Step])
+    timeout: float = 0
+    hint: str = ""
+    """what to do if a step is missing"""
+    error: str = ""
+    """why it could not be tried"""
+    seconds: dict[DeliveryStep, float] = field(default_factory=dict[DeliveryStep, float])
+    missing: list[DeliveryStep] = field(default_factory=list[DeliveryStep])
+    failures: list[DeliveryStep] = field(default_factory=list[DeliveryStep])
 
     @property
     def arrived(self) -> bool:
-        """Whether every sample did all of its way."""
+        """Say whether every sample went all the way."""
         return bool(self.types) and not self.missing and not self.failures
 
+    def section(self) -> Section:
+        """Return the samples and their steps for a report."""
+        if self.arrived:
+            longest = _duration(max(self.seconds.values()))
+            end = Status("ok", f"Every sample was delivered, and counted by CloudWatch {longest} after it was sent.")
+        else:
+            end = Status("failed", self.error or ("Not every sample arrived." if self.types else "No sample was sent."))
+        return Section("Sample findings", [Checks(list(self._checks())), end])
+
     def document(self) -> dict[str, Any]:
-        """The same for ``--json``."""
+        """Return the same for a machine."""
         return {
             "arrived": self.arrived,
+            "error": self.error,
             "types": self.types,
             "notTried": self.not_tried,
-            "steps": [{"step": it.what, "count": it.wanted, "seconds": round(s)} for it, s in self.seconds.items()],
-            "missing": [it.what for it in self.missing],
-            "failures": [it.what for it in self.failures],
+            "seconds": {step.what: round(seconds) for step, seconds in self.seconds.items()},
+            "missing": [step.what for step in self.missing],
+            "failures": [step.what for step in self.failures],
         }
 
+    def _checks(self) -> Iterator[Check]:
+        for key, name in self.types.items():
+            yield Check("ok", f"sample for rule {key}", f"{name} was sent")
+        for key, reason in self.not_tried.items():
+            yield Check("warning", f"sample for rule {key}", f"not sent: {reason}")
+        for step, seconds in self.seconds.items():
+            yield Check("ok", step.what, f"counted {step.wanted} after {_duration(seconds)}")
+        for step in self.failures:
+            todo = "`threatmon redrive` shows what could not be delivered, and why."
+            yield Check("failed", step.what, "counted by CloudWatch", todo)
+        for step in self.missing:
+            yield Check("failed", step.what, f"not counted within {_duration(self.timeout)}", self.hint)
 
-def plan(settings: Settings) -> Plan:
-    """One type for each rule: samples have the usual severity of their type, so it has to lie in the rule's band.
 
-    Raises :class:`UsageError` where no sample can pass.
+def plan(settings: Settings) -> SamplePlan:
+    """Choose one type for each rule: a sample has the usual severity of its type, which has to be the rule's.
+
+    Raises :class:`UsageError` if no sample can pass.
     """
     if not settings.alerts.include_samples:
         raise UsageError(
@@ -111,79 +136,69 @@ def plan(settings: Settings) -> Plan:
     by_rule = expectation(usable, rules).by_rule
     if not by_rule:
         raise UsageError("--send: no finding type of the selection has a usual severity that passes a rule.")
-    types = {rule.key: by_rule[rule.key][0] for rule in rules if rule.key in by_rule}
-    return Plan(types, [rule.key for rule in rules if rule.key not in by_rule])
+    reason = "no type of the selection is usually of that severity"
+    return SamplePlan(
+        {rule.key: by_rule[rule.key][0] for rule in rules if rule.key in by_rule},
+        {rule.key: reason for rule in rules if rule.key not in by_rule},
+    )
 
 
-def send(account: Account, wanted: Plan, timeout: float, *, quiet: bool) -> Sent:
-    """Makes the samples and follows them for at most ``timeout`` seconds; prints what happens unless ``quiet``.
+def send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
+    """Make the samples and follow them for at most ``timeout`` seconds; ``say`` is given the progress."""
+    try:
+        return _send(stack, _deployed(stack, wanted), timeout, say)
+    except ThreatmonError as error:
+        return SampleDelivery({}, {}, error=str(error))
 
-    Raises what :class:`Account` raises.
-    """
-    console = Console(quiet=quiet)
-    types, not_tried = _deployed(account, wanted)
+
+def _send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
     started = CLOCK.now()
     # What was counted before the first sample does not count.
-    before = _read(account, (step.metric for step in _steps(account, types)), started)
-    types, refused = _create(account, types)
-    sent = Sent(types, not_tried | refused)
-    console.print()
-    for key, name in sent.types.items():
-        _line(console, f"Sample sent for rule {key}: {name}")
-    for key, reason in sent.not_tried.items():
-        _line(console, f"Not tried, rule {key}: {reason}")
-    if sent.types:
-        _follow(account, sent, before, started, timeout, console)
-    _say_the_end(sent, account, console, timeout)
-    return sent
+    before = _read(stack, (step.metric for step in _steps(stack, wanted.types)), started)
+    samples = create(stack.aws, stack.output("detectorId"), list(wanted.types.values()), say)
+    refused = {
+        key: f"GuardDuty makes no sample of {name}: {samples.refused[name]}"
+        for key, name in wanted.types.items()
+        if name in samples.refused
+    }
+    types = {key: name for key, name in wanted.types.items() if key not in refused}
+    delivery = SampleDelivery(types, wanted.not_tried | refused, timeout)
+    if types:
+        _follow(stack, delivery, before, started, say)
+    delivery.hint = _hint(stack, delivery)
+    return delivery
 
 
-def _deployed(account: Account, wanted: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """The plan's types for rules that are there and reach anybody; and why the other rules cannot be tried, by key."""
-    not_tried = dict.fromkeys(wanted.untried, "no type of the selection is usually of that severity")
-    listeners = [channel for channel in checks.subscribers(account.settings) if _confirmed(account, channel)]
-    rules = {rule.key: rule for rule in rules_of(account.settings)}
-    for key in wanted.types:
-        name = account.rule_name(key)
-        if not name or not account.rules()[name].state:
-            not_tried[key] = "it is not deployed"
-        elif not any(_takes(channel, rules[key]) for channel in listeners):
-            not_tried[key] = "nobody it reaches has confirmed a subscription"
-    return {key: name for key, name in wanted.types.items() if key not in not_tried}, not_tried
+def _deployed(stack: DeployedStack, wanted: SamplePlan) -> SamplePlan:
+    """Leave out the rules that are gone, and those that reach nobody."""
+    not_tried = dict(wanted.not_tried)
+    confirmed = [channel for channel in recipients(stack.settings) if _confirmed(stack, channel)]
+    for rule in rules_of(stack.settings):
+        if rule.key not in wanted.types:
+            continue
+        name = stack.rule_name(rule.key)
+        if not name or not stack.rule(name):
+            not_tried[rule.key] = "it is not deployed"
+        elif not any(channel.takes(rule.band) for channel in confirmed):
+            not_tried[rule.key] = "nobody it reaches has confirmed a subscription"
+    return SamplePlan({key: name for key, name in wanted.types.items() if key not in not_tried}, not_tried)
 
 
-def _takes(channel: Channel, rule: AlertRule) -> bool:
-    return rule.band in bands_from(channel.minimum_severity)
-
-
-def _confirmed(account: Account, channel: Channel) -> int:
-    subscriptions = account.subscriptions(account.topic_arn(channel))
+def _confirmed(stack: DeployedStack, channel: Channel) -> int:
+    subscriptions = stack.subscriptions(stack.topic_arn(channel))
     return sum(answer["SubscriptionArn"].startswith("arn:") for answer in subscriptions)
 
 
-def _create(account: Account, types: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Rule key -> the type a sample was made of, and -> why there is none."""
-    guardduty = account.aws.client("guardduty")
-    made: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    for key, name in types.items():  # one call each: GuardDuty refuses a whole call for one type that it does not know
-        try:
-            guardduty.create_sample_findings(DetectorId=account.output("detectorId"), FindingTypes=[name])
-            made[key] = name
-        except guardduty.exceptions.BadRequestException as error:
-            refused[key] = f"GuardDuty makes no sample of {name}: {error.response['Error']['Message']}"
-    return made, refused
-
-
-def _steps(account: Account, types: Mapping[str, str]) -> list[Step]:
-    """What has to be counted, and what must not, when each of these rules lets one sample through."""
-    rules = [rule for rule in rules_of(account.settings) if rule.key in types]
-    channels = list(checks.subscribers(account.settings))
-    steps: list[Step] = []
+def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]:
+    """Return what has to be counted, and what must not, when each of these rules lets one sample through."""
+    rules = [rule for rule in rules_of(stack.settings) if rule.key in types]
+    channels = list(recipients(stack.settings))
+    steps: list[DeliveryStep] = []
     for rule in rules:
-        targets = sum(_takes(channel, rule) for channel in channels)
+        targets = sum(channel.takes(rule.band) for channel in channels)
+        name = str(stack.rule_name(rule.key))
         steps += [
-            Step(f"rule {rule.key} {what}", Metric("AWS/Events", metric, str(account.rule_name(rule.key))), count)
+            DeliveryStep(f"rule {rule.key} {what}", MetricSum("AWS/Events", metric, name), count)
             for what, metric, count in (
                 ("matched", "TriggeredRules", 1),
                 ("handed over", "Invocations", targets),
@@ -192,85 +207,69 @@ def _steps(account: Account, types: Mapping[str, str]) -> list[Step]:
             )
         ]
     for channel in channels:
-        expected = _confirmed(account, channel) * sum(_takes(channel, rule) for rule in rules)
+        expected = _confirmed(stack, channel) * sum(channel.takes(rule.band) for rule in rules)
         if expected:
-            topic = account.topic_arn(channel).rpartition(":")[2]
-            label = f"topic{channel.suffix(account.settings.severity_floor)}"
+            name, word = stack.topic_arn(channel).rpartition(":")[2], topic_word(channel, stack.settings)
             steps += [
-                Step(f"{label} delivered", Metric("AWS/SNS", "NumberOfNotificationsDelivered", topic), expected),
-                Step(f"{label} failed to deliver", Metric("AWS/SNS", "NumberOfNotificationsFailed", topic), 0),
+                DeliveryStep(
+                    f"{word} delivered", MetricSum("AWS/SNS", "NumberOfNotificationsDelivered", name), expected
+                ),
+                DeliveryStep(f"{word} failed to deliver", MetricSum("AWS/SNS", "NumberOfNotificationsFailed", name), 0),
             ]
     return steps
 
 
-def _read(account: Account, metrics: Iterable[Metric], since: float) -> dict[Metric, float]:
-    """What CloudWatch has counted since the period in which ``since`` lies began."""
+def _read(stack: DeployedStack, metrics: Iterable[MetricSum], since: float) -> dict[MetricSum, float]:
+    """Return what CloudWatch has counted since the start of the period that ``since`` is in."""
     asked = list(metrics)
     totals = dict.fromkeys(asked, 0.0)
-    pages = (
-        account.aws.client("cloudwatch")
-        .get_paginator("get_metric_data")
-        .paginate(
-            MetricDataQueries=[metric.query(number) for number, metric in enumerate(asked)],
-            StartTime=datetime.fromtimestamp(since - since % _PERIOD, UTC),
-            EndTime=datetime.fromtimestamp(CLOCK.now() + 60, UTC),
-        )
+    if not asked:
+        return totals
+    results = stack.aws.call_all(
+        "cloudwatch",
+        "get_metric_data",
+        MetricDataQueries=[metric.query(number) for number, metric in enumerate(asked)],
+        StartTime=datetime.fromtimestamp(since - since % _PERIOD, UTC),
+        EndTime=datetime.fromtimestamp(CLOCK.now() + 60, UTC),
     )
-    for page in pages:
-        for result in page["MetricDataResults"]:
-            totals[asked[int(result["Id"][1:])]] += sum(result["Values"])
+    for result in results:
+        totals[asked[int(result["Id"][1:])]] += sum(result["Values"])
     return totals
 
 
 def _follow(
-    account: Account, sent: Sent, before: Mapping[Metric, float], started: float, timeout: float, console: Console
+    stack: DeployedStack,
+    delivery: SampleDelivery,
+    before: Mapping[MetricSum, float],
+    started: float,
+    say: Callable[[str], object],
 ) -> None:
-    """Reads the counts until every step is done, something failed, or the time is over."""
-    steps = _steps(account, sent.types)
-    progress = nullcontext() if console.quiet else Console(stderr=True).status("Waiting for CloudWatch")
-    with progress as status:
-        while True:
-            now = _read(account, before, started)
-            elapsed = CLOCK.now() - started
-            counted = {step: now[step.metric] - before[step.metric] for step in steps}
-            for step in steps:
-                if step.wanted and step not in sent.seconds and counted[step] >= step.wanted:
-                    sent.seconds[step] = elapsed
-                    _line(console, f"{_duration(elapsed):>8}  {step.what} ({counted[step]:.0f})")
-            sent.missing = [step for step in steps if step.wanted and step not in sent.seconds]
-            sent.failures = [step for step in steps if not step.wanted and counted[step] > 0]
-            if sent.failures or not sent.missing or elapsed >= timeout:
-                return
-            if status:
-                status.update(f"{_duration(elapsed)}: {len(sent.seconds)} steps done, next: {sent.missing[0].what}")
-            CLOCK.sleep(min(_POLL, timeout - elapsed))
+    """Read the counts until every step is done, something failed, or the time is over."""
+    steps = _steps(stack, delivery.types)
+    while True:
+        now = _read(stack, before, started)
+        elapsed = CLOCK.now() - started
+        counted = {step: now[step.metric] - before[step.metric] for step in steps}
+        for step in steps:
+            if step.wanted and step not in delivery.seconds and counted[step] >= step.wanted:
+                delivery.seconds[step] = elapsed
+        delivery.missing = [step for step in steps if step.wanted and step not in delivery.seconds]
+        delivery.failures = [step for step in steps if not step.wanted and counted[step] > 0]
+        if delivery.failures or not delivery.missing or elapsed >= delivery.timeout:
+            return
+        say(f"{_duration(elapsed)}: {len(delivery.seconds)} steps done, waiting for: {delivery.missing[0].what}")
+        CLOCK.sleep(min(_POLL, delivery.timeout - elapsed))
 
 
-def _say_the_end(sent: Sent, account: Account, console: Console, timeout: float) -> None:
-    if sent.arrived:
-        longest = _duration(max(sent.seconds.values()))
-        _line(console, f"Every sample was delivered, and counted by CloudWatch {longest} after it was sent.")
-    elif sent.failures:
-        _line(console, f"FAILED: {'; '.join(step.what for step in sent.failures)}")
-        _line(console, "-> `threatmon redrive` shows what could not be delivered, and why.")
-    elif sent.missing:
-        _line(console, f"FAILED: after {_duration(timeout)} nothing shows: {'; '.join(it.what for it in sent.missing)}")
-        _line(console, f"-> {_hint(sent, account)} CloudWatch may also be late.")
+def _hint(stack: DeployedStack, delivery: SampleDelivery) -> str:
+    if all(step.metric.name != "TriggeredRules" for step in delivery.missing):
+        cause = "The rules matched: fix the checks above that fail, and see what `threatmon redrive` shows."
     else:
-        _line(console, "FAILED: no sample was sent.")
-
-
-def _hint(sent: Sent, account: Account) -> str:
-    if all(step.metric.name != "TriggeredRules" for step in sent.missing):
-        return "The rules matched: mend the checks above that fail, and see what `threatmon redrive` shows."
-    return (
-        "A sample that existed already may count as a repeat, which GuardDuty sends only every "
-        f"{account.settings.finding_publishing_frequency}: archive the old samples and try again."
-    )
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+        cause = (
+            "A sample that existed already may count as a repeat, which GuardDuty sends only every "
+            f"{stack.settings.finding_publishing_frequency}: archive the old samples and try again."
+        )
+    return f"{cause} CloudWatch may also be late."
 
 
 def _duration(seconds: float) -> str:

@@ -1,213 +1,182 @@
-"""What ``threatmon verify`` reads of an account: each answer is asked for once, however many checks need it."""
+"""What a deployed stack has in its account: its resources, and AWS's answers about them."""
 
-import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from threading import Lock
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import unquote
+from typing import Any
 
-from threatmon.errors import UsageError
-from threatmon.evaluation.explain import rules_of
+from threatmon.aws.errors import AwsError, NotThereError
+from threatmon.aws.reader import Answer, Aws, attempt
+from threatmon.errors import ThreatmonError
+from threatmon.model import names
+from threatmon.model.channels import Channel
 from threatmon.model.settings import Settings
-from threatmon.stacks.old_aws import Aws
-from threatmon.verify.checks import Answer, Channel, Key, names_of_rules
+from threatmon.verify.checks import KmsKey
 
-_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "kms", "logs", "sns", "sqs")
-# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html
-_MOST_FILTER_VALUES = 200
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-_MOST_ALARM_NAMES = 100
+# What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
+# https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
+ALERTS, HEALTH = "threat-monitor-alerts-", "threat-monitor-health-"
 
-_Params = ParamSpec("_Params")
-_Result = TypeVar("_Result")
-
-
-class Rule(NamedTuple):
-    """A deployed rule; neither state nor pattern where it is gone."""
-
-    state: str | None
-    pattern: Any
+# An output of the stack -> the same, found in an account that has one such stack.
+_FIND: Mapping[str, Callable[[Aws], Any]] = {
+    "detectorId": lambda aws: next(iter(aws.read_all("guardduty", "list_detectors")), None),
+    "ruleNames": lambda aws: [rule["Name"] for rule in aws.read_all("events", "list_rules", NamePrefix=ALERTS)],
+    "deadLetterQueueUrl": lambda aws: next(
+        iter(aws.read_all("sqs", "list_queues", QueueNamePrefix=f"{ALERTS}dead-letters-")), None
+    ),
+    "alarmNames": lambda aws: [alarm["AlarmName"] for alarm in _alarms(aws)],
+}
 
 
-class NotDeployedError(UsageError):
-    """Something the stack should have put into its outputs or its account is not there; ``str()`` of it says what."""
+class NotDeployedError(ThreatmonError):
+    """Names something that a deployed stack has, and this one does not."""
 
 
-def _once(
-    read: Callable[Concatenate["Account", _Params], _Result],
-) -> Callable[Concatenate["Account", _Params], _Result]:
-    """A reading that is done once, also where several threads want it; its failure is kept too."""
-
-    @functools.wraps(read)
-    def answer(self: "Account", *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
-        question = (read.__name__, args)
-        with self.lock:
-            first = question not in self.answers
-            future = self.answers.setdefault(question, Future())
-        if first:
-            try:
-                future.set_result(read(self, *args, **kwargs))
-            except Exception as error:  # noqa: BLE001 - whoever asks gets it
-                future.set_exception(error)
-        return future.result()
-
-    return answer
+def logical_name(name: str) -> str:
+    """Return a resource's name without Pulumi's random suffix."""
+    return name.rpartition("-")[0]
 
 
-class Account:
-    """The account of a deployed stack. Every reading raises what boto3 raises, and :class:`NotDeployedError`."""
+def names_by_rule(rule_names: Sequence[str]) -> dict[str, str]:
+    """Return the names of deployed rules by the keys they have in the settings (``high-2``)."""
+    return {logical_name(name).removeprefix(ALERTS): name for name in sorted(rule_names, reverse=True)}
 
-    def __init__(self, aws: Aws, settings: Settings, outputs: Mapping[str, Any]) -> None:
-        self.aws, self.settings, self.outputs = aws, settings, outputs
-        self.lock = Lock()
-        self.answers: dict[Any, Future[Any]] = {}
-        # A session is not made for threads, its clients are:
-        # https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
-        self._clients = {service: aws.client(service) for service in _SERVICES}
+
+class DeployedStack:
+    """A stack in its account.
+
+    ``outputs`` are those the engine remembers; without them the stack is found by the names of its resources, which
+    needs no access to its state, and an account and Region with one stack. Every reading raises
+    :class:`threatmon.aws.errors.AwsError` or :class:`NotDeployedError`, and is asked for once.
+    """
+
+    def __init__(self, aws: Aws, settings: Settings, stack: str, outputs: Mapping[str, Any] | None = None) -> None:
+        self.aws, self.settings, self.stack = aws, settings, stack
+        self.log_group_name = names.log_group(stack)
+        self._outputs = outputs
 
     def output(self, name: str) -> Any:
-        """An output of the stack."""
-        if name not in self.outputs:
-            raise NotDeployedError(f"the stack has no output {name}")
-        return self.outputs[name]
+        """Return an output of the stack."""
+        value = _FIND[name](self.aws) if self._outputs is None else self._outputs.get(name)
+        if value is None:
+            raise NotDeployedError(f"the stack has no {name}")
+        return value
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a resource of the account and Region."""
+        """Return the ARN of a resource of the account and Region."""
         return f"arn:{self.aws.partition}:{service}:{self.aws.region}:{self.aws.account_id}:{resource}"
 
-    @property
-    def queue_arn(self) -> str:
-        """The dead-letter queue."""
-        return self.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
+    # -- detection and evidence --
 
-    @property
-    def dashboard_name(self) -> str:
-        """The dashboard."""
-        return unquote(self.output("dashboardUrl").rpartition("/")[2])
+    def detector(self) -> Answer:
+        """Return GetDetector."""
+        return self.aws.read("guardduty", "get_detector", DetectorId=self.output("detectorId"))
 
-    @property
+    def flow_logs(self) -> list[Answer]:
+        """Return DescribeFlowLogs, of the whole account and Region."""
+        return self.aws.read_all("ec2", "describe_flow_logs")
+
+    def subnets(self) -> list[Answer]:
+        """Return DescribeSubnets, of the whole account and Region."""
+        return self.aws.read_all("ec2", "describe_subnets")
+
+    def lacks_subnet(self, subnet_id: str) -> bool:
+        """Say whether the account surely has no such subnet."""
+        listed = attempt(self.subnets)
+        return not isinstance(listed, AwsError) and subnet_id not in {subnet["SubnetId"] for subnet in listed}
+
+    def log_group(self) -> Answer | None:
+        """Return the log group of the flow logs; None if it is gone."""
+        groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=self.log_group_name)
+        return next((group for group in groups if group["logGroupName"] == self.log_group_name), None)
+
+    # -- choice --
+
+    def rule_name(self, key: str) -> str | None:
+        """Return the name of the deployed rule for one of the settings' (``high-2``)."""
+        return names_by_rule(self.output("ruleNames")).get(key)
+
     def rule_arns(self) -> list[str]:
-        """The stack's rules."""
+        """Return the ARNs of the stack's rules."""
         return [self.arn("events", f"rule/{name}") for name in self.output("ruleNames")]
 
-    @_once
-    def detector(self) -> Answer:
-        """GetDetector."""
-        return self._clients["guardduty"].get_detector(DetectorId=self.output("detectorId"))
+    def rule(self, name: str) -> Answer | None:
+        """Return DescribeRule; None if the rule is gone."""
+        found = attempt(lambda: self.aws.read("events", "describe_rule", Name=name), NotThereError)
+        return None if isinstance(found, AwsError) else found
 
-    @_once
-    def flow_logs(self) -> list[Answer]:
-        """DescribeFlowLogs, of every subnet and VPC of the settings."""
-        pages = self._clients["ec2"].get_paginator("describe_flow_logs")
-        return [
-            flow_log
-            for ids in _batches([*self.settings.subnet_ids, *self.settings.vpc_ids], _MOST_FILTER_VALUES)
-            for page in pages.paginate(Filters=[{"Name": "resource-id", "Values": ids}])
-            for flow_log in page["FlowLogs"]
-        ]
-
-    @_once
-    def log_group(self) -> Answer | None:
-        """The flow logs' log group."""
-        name = self.output("logGroupName")
-        pages = self._clients["logs"].get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
-        return next((group for page in pages for group in page["logGroups"] if group["logGroupName"] == name), None)
-
-    @_once
-    def rules(self) -> dict[str, Rule]:
-        """DescribeRule, of the stack's rules by name."""
-        return {name: self._rule(name) for name in self.output("ruleNames")}
-
-    def _rule(self, name: str) -> Rule:
-        events = self._clients["events"]
-        try:
-            answer = events.describe_rule(Name=name)
-        except events.exceptions.ResourceNotFoundException:
-            return Rule(None, None)
-        return Rule(answer["State"], json.loads(answer.get("EventPattern") or "null"))
-
-    @_once
-    def rule_name(self, key: str) -> str | None:
-        """The name of the deployed rule that is the wanted one of this key."""
-        patterns = {name: rule.pattern for name, rule in self.rules().items()}
-        return names_of_rules(rules_of(self.settings), patterns).get(key)
-
-    @_once
     def targets(self, rule_name: str) -> list[Answer]:
-        """ListTargetsByRule; none where the rule is gone."""
-        events = self._clients["events"]
-        try:
-            return events.list_targets_by_rule(Rule=rule_name)["Targets"]
-        except events.exceptions.ResourceNotFoundException:
-            return []
+        """Return ListTargetsByRule; nothing if the rule is gone."""
+        found = attempt(lambda: self.aws.read_all("events", "list_targets_by_rule", Rule=rule_name), NotThereError)
+        return [] if isinstance(found, AwsError) else found
 
-    @_once
-    def topic_arn(self, channel: Channel) -> str:
-        """The topic of a channel. The outputs tell that of the mail; any other is known by what its name ends in."""
-        suffix = channel.suffix(self.settings.severity_floor)
-        if not suffix:
-            return self.output("topicArn")
+    def rules_on(self, topic_arn: str) -> list[str]:
+        """Return ListRuleNamesByTarget."""
+        return self.aws.read_all("events", "list_rule_names_by_target", TargetArn=topic_arn)
+
+    # -- delivery --
+
+    def topic_arns(self) -> list[str]:
+        """Return the topics that the rules send to."""
         arns = {target["Arn"] for name in self.output("ruleNames") for target in self.targets(name)}
-        found = next((arn for arn in arns if arn.rpartition("-")[0].endswith(f"-topic{suffix}")), None)
+        return sorted(arn for arn in arns if arn.split(":")[2] == "sns" and _topic_name(arn).startswith(ALERTS))
+
+    def topic_arn(self, channel: Channel) -> str:
+        """Return the topic of a channel: where the rules send to, not what a topic's name promises."""
+        suffix = channel.suffix(self.settings.severity_floor)
+        if not suffix and self._outputs and "topicArn" in self._outputs:
+            return self._outputs["topicArn"]
+        wanted = f"{ALERTS}topic{suffix}"
+        found = next((arn for arn in self.topic_arns() if logical_name(_topic_name(arn)) == wanted), None)
         if found is None:
             raise NotDeployedError(f"no rule sends to a topic{suffix}")
         return found
 
-    @_once
     def topic(self, arn: str) -> Mapping[str, str]:
-        """GetTopicAttributes."""
-        return self._clients["sns"].get_topic_attributes(TopicArn=arn)["Attributes"]
+        """Return GetTopicAttributes."""
+        return self.aws.read("sns", "get_topic_attributes", TopicArn=arn)["Attributes"]
 
-    @_once
-    def queue(self) -> Mapping[str, str]:
-        """GetQueueAttributes of the dead-letter queue."""
-        url = self.output("deadLetterQueueUrl")
-        return self._clients["sqs"].get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-
-    @_once
-    def key(self, key_id: str) -> Key:
-        """DescribeKey and GetKeyPolicy."""
-        kms = self._clients["kms"]
-        metadata = kms.describe_key(KeyId=key_id)["KeyMetadata"]
-        return Key(metadata, kms.get_key_policy(KeyId=metadata["KeyId"], PolicyName="default")["Policy"])
-
-    @_once
-    def rules_on(self, topic_arn: str) -> list[str]:
-        """ListRuleNamesByTarget."""
-        pages = self._clients["events"].get_paginator("list_rule_names_by_target").paginate(TargetArn=topic_arn)
-        return [name for page in pages for name in page["RuleNames"]]
-
-    @_once
     def subscriptions(self, topic_arn: str) -> list[Answer]:
-        """ListSubscriptionsByTopic."""
-        pages = self._clients["sns"].get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
-        return [subscription for page in pages for subscription in page["Subscriptions"]]
+        """Return ListSubscriptionsByTopic."""
+        return self.aws.read_all("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)
 
-    @_once
     def subscription(self, arn: str) -> Mapping[str, str]:
-        """GetSubscriptionAttributes."""
-        return self._clients["sns"].get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+        """Return GetSubscriptionAttributes."""
+        return self.aws.read("sns", "get_subscription_attributes", SubscriptionArn=arn)["Attributes"]
 
-    @_once
-    def alarms(self) -> dict[str, Answer]:
-        """DescribeAlarms, by name."""
-        pages = self._clients["cloudwatch"].get_paginator("describe_alarms")
-        return {
-            alarm["AlarmName"]: alarm
-            for names in _batches(self.outputs.get("alarmNames", ()), _MOST_ALARM_NAMES)
-            for page in pages.paginate(AlarmNames=names)
-            for alarm in page["MetricAlarms"]
-        }
+    def queue(self) -> Mapping[str, str]:
+        """Return GetQueueAttributes of the dead-letter queue."""
+        url = self.output("deadLetterQueueUrl")
+        return self.aws.read("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+    def queue_arn(self) -> str:
+        """Return the ARN of the dead-letter queue."""
+        return self.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
+
+    def key(self, key_id: str) -> KmsKey:
+        """Return DescribeKey and GetKeyPolicy."""
+        metadata = self.aws.read("kms", "describe_key", KeyId=key_id)["KeyMetadata"]
+        policy = self.aws.read("kms", "get_key_policy", KeyId=metadata["KeyId"], PolicyName="default")
+        return KmsKey(metadata, policy["Policy"])
+
+    # -- alarms --
+
+    def alarm(self, word: str) -> Answer | None:
+        """Return an alarm by DescribeAlarms; None if it is gone. ``word`` is its name within the stack."""
+        known = {name for name in self.output("alarmNames") if logical_name(name) == f"{HEALTH}{word}"}
+        return next((alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known), None)
 
     def alarm_topic_arn(self) -> str:
-        """The topic the alarms notify."""
-        arns = {arn for alarm in self.alarms().values() for arn in alarm.get("AlarmActions", ())}
+        """Return the topic that the alarms notify."""
+        known = set(self.output("alarmNames"))
+        ours = (alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known)
+        arns = {arn for alarm in ours for arn in alarm.get("AlarmActions", ())}
         if not arns:
             raise NotDeployedError("no alarm notifies a topic")
         return min(arns)
 
 
-def _batches(names: Sequence[str], size: int) -> list[list[str]]:
-    return [list(names[start : start + size]) for start in range(0, len(names), size)]
+def _alarms(aws: Aws) -> list[Answer]:
+    return aws.read_all("cloudwatch", "describe_alarms", AlarmNamePrefix=HEALTH)
+
+
+def _topic_name(arn: str) -> str:
+    return arn.rpartition(":")[2]

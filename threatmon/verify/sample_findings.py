@@ -1,11 +1,15 @@
-"""Sample findings: the types that GuardDuty makes them of, and the rules they should pass.
+"""Sample findings: which types there are samples of, how they are made, and which rules should let them through.
 
 https://docs.aws.amazon.com/guardduty/latest/ug/sample_findings.html
 """
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from threatmon.aws.errors import AwsError, NotThereError
+from threatmon.aws.reader import Aws, attempt, batches
+from threatmon.errors import UsageError
 from threatmon.evaluation.event_matcher import mismatch
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.finding_types import catalogue, covers, is_family
@@ -22,19 +26,26 @@ class Selection(NamedTuple):
     left_out: dict[str, str]
 
 
+class Samples(NamedTuple):
+    """The types that samples were made of, and the others with the reason."""
+
+    created: list[str]
+    refused: dict[str, str]
+
+
 class Expectation(NamedTuple):
     """What samples of some types should lead to, by the usual severity of each type."""
 
     by_rule: dict[str, list[str]]
-    """the types that a rule should mail, by the rule's key"""
+    """the types that a rule should let through, by the rule's key"""
     varying: list[str]
-    """types whose severity is not known beforehand; one of the rules should mail them"""
+    """types whose severity is not known beforehand; one of the rules should let them through"""
     silent: dict[str, str]
     """types that no rule lets through, and the condition that stops them"""
 
 
 def select(entries: Iterable[str]) -> Selection:
-    """The types that a selection names. A type the catalogue does not know is left to GuardDuty's judgement."""
+    """Return the types that a selection names; GuardDuty decides on a type that the catalogue does not know."""
     types: dict[str, None] = {}
     left_out: dict[str, str] = {}
     for entry in entries:
@@ -49,13 +60,44 @@ def select(entries: Iterable[str]) -> Selection:
     return Selection(list(types), left_out)
 
 
-def batches(types: Sequence[str]) -> list[Sequence[str]]:
-    """The types, as many in a call as GuardDuty takes."""
-    return [types[start : start + MOST_TYPES] for start in range(0, len(types), MOST_TYPES)]
+def create(aws: Aws, detector_id: str, types: Sequence[str], say: Callable[[str], object] = lambda _: None) -> Samples:
+    """Make a sample finding of each type; ``say`` is given the progress.
+
+    GuardDuty refuses a whole call for one type that it does not know (in this Region, or yet) without naming it, so a
+    refused call is halved. Any other error ends it, and is raised only if no sample was made before. Raises
+    :class:`UsageError` if there is no such detector.
+    """
+    samples = Samples([], {})
+    waiting = deque(batches(types, MOST_TYPES))
+    while waiting:
+        batch = waiting.popleft()
+        say(f"{len(samples.created)} of {len(types)} sample findings made")
+        error = attempt(
+            lambda batch=batch: aws.call(
+                "guardduty", "create_sample_findings", DetectorId=detector_id, FindingTypes=batch
+            )
+        )
+        if isinstance(error, NotThereError):
+            raise UsageError(
+                f"GuardDuty has no detector {detector_id} here, which the stack's outputs name ({error.message}) "
+                "Run `pulumi up --refresh`."
+            )
+        if not isinstance(error, AwsError):
+            samples.created.extend(batch)
+        elif error.code == "BadRequestException" and len(batch) == 1:
+            samples.refused[batch[0]] = error.message
+        elif error.code == "BadRequestException":
+            waiting.extendleft([batch[len(batch) // 2 :], batch[: len(batch) // 2]])
+        elif not samples.created:
+            raise error
+        else:
+            samples.refused.update(dict.fromkeys([*batch, *(name for rest in waiting for name in rest)], str(error)))
+            break
+    return samples
 
 
 def expectation(types: Iterable[str], rules: Sequence[AlertRule], *, samples: bool = True) -> Expectation:
-    """Which of the rules should let a sample of each type through, or a real finding of it."""
+    """Return which of the rules should let a sample of each type through, or a real finding of it."""
     by_rule: dict[str, list[str]] = {}
     varying: list[str] = []
     silent: dict[str, str] = {}
@@ -87,7 +129,7 @@ def _unusable(name: str) -> str:
 
 
 def _event(name: str, severity: float | None, *, samples: bool) -> dict[str, Any]:
-    """As much of an event as rules look at; the lowest band has no minimum, but findings start at 1."""
+    """Return as much of an event as rules look at; the lowest band has no minimum, but findings start at 1."""
     service = {"archived": False, "additionalInfo": {"sample": True} if samples else {}}
     detail = {"type": name, "severity": severity or 1, "service": service}
     return {"source": "aws.guardduty", "detail-type": "GuardDuty Finding", "detail": detail}

@@ -1,0 +1,212 @@
+"""A stack that is deployed to an emulated account and confirmed, for tests that look at it or break it."""
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from examples import ACCOUNT, EMAIL, REGION, SUBNET
+from scripted_account import ScriptedAccount
+
+from threatmon.aws.reader import Aws
+from threatmon.emulator.deployment import Deployment, deployed
+from threatmon.model.event_patterns import compact
+from threatmon.model.policies import topic_policy
+from threatmon.reports import Check
+from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import StackFile
+from threatmon.verify import stack_checks
+from threatmon.verify.deployed_stack import DeployedStack
+
+TOKEN = "https://hooks.example.com/T0KEN"
+HEALTH: Mapping[str, Any] = {"health": {"enabled": True, "emails": ["ops@example.com"]}}
+CHANNELS: Mapping[str, Any] = {
+    "alerts": {
+        "subscribers": [
+            {"protocol": "https", "endpoint": TOKEN, "format": "raw"},
+            {"protocol": "email", "endpoint": "boss@example.com", "minimumSeverity": "critical"},
+        ]
+    }
+}
+
+
+def stack_file(stack: str = "dev", account: str = ACCOUNT, **changes: Any) -> StackFile:
+    """A stack file of one subnet, with rules for high and critical findings; a change of None leaves a key out."""
+    config = {"subnetIds": [SUBNET], "alertEmails": [EMAIL], "minimumSeverity": "high", **changes}
+    ours = {f"threat-monitor:{key}": value for key, value in config.items() if value is not None}
+    return StackFile(stack, {"aws:region": REGION, "aws:allowedAccountIds": [account], "aws:profile": stack, **ours})
+
+
+class StackInAccount:
+    """The stack, what is in its account, and ways to break it."""
+
+    def __init__(self, file: StackFile, deployment: Deployment) -> None:
+        self.file = file
+        self.account, run = deployment
+        self.outputs: dict[str, Any] = dict(run.outputs)
+        self.aws = ScriptedAccount(self.account)
+
+    def client(self, service: str) -> Any:
+        return self.account.client(service)
+
+    def checks(self, file: StackFile | None = None, *, found: bool = False) -> dict[str, Check]:
+        """What is said of the stack by its outputs, or by what is found in the account without them."""
+        aws, settings = Aws(self.aws.session), settings_of(file or self.file)
+        stack = DeployedStack(aws, settings, self.file.name, None if found else self.outputs)
+        return {check.subject: check for check in stack_checks.run(stack_checks.checks_of(stack))}
+
+    def confirm(self, *, authenticated: bool = True) -> None:
+        for arn, subscription in self.account.backend("sns").subscriptions.items():
+            self.account.confirm_subscription(arn)
+            subscription.attributes["ConfirmationWasAuthenticated"] = authenticated
+
+    # -- what it has --
+
+    @property
+    def topic(self) -> str:
+        return self.outputs["topicArn"]
+
+    @property
+    def queue(self) -> str:
+        return self.outputs["deadLetterQueueUrl"]
+
+    @property
+    def group(self) -> str:
+        return self.outputs["logGroupName"]
+
+    @property
+    def key(self) -> str:
+        return self.client("sns").get_topic_attributes(TopicArn=self.topic)["Attributes"]["KmsMasterKeyId"]
+
+    @property
+    def flow_log(self) -> Any:
+        [found] = self.account.backend("ec2").flow_logs.values()
+        return found
+
+    def rule(self, key: str = "high") -> str:
+        return next(name for name in self.outputs["ruleNames"] if f"-{key}-" in name)
+
+    def alarm(self, word: str) -> str:
+        return next(name for name in self.outputs["alarmNames"] if f"health-{word}-" in name)
+
+    def topic_like(self, suffix: str) -> str:
+        topics = [topic["TopicArn"] for topic in self.client("sns").list_topics()["Topics"]]
+        return next(arn for arn in topics if arn.rpartition("-")[0].endswith(f"alerts-topic{suffix}"))
+
+    def target(self, topic: str | None = None) -> dict[str, Any]:
+        targets = self.client("events").list_targets_by_rule(Rule=self.rule())["Targets"]
+        return next(target for target in targets if target["Arn"] == (topic or self.topic))
+
+    def subscription(self, endpoint: str) -> Any:
+        subscriptions = self.account.backend("sns").subscriptions.values()
+        return next(subscription for subscription in subscriptions if subscription.endpoint == endpoint)
+
+    # -- ways to break it --
+
+    def set_detector(self, **changes: Any) -> None:
+        self.client("guardduty").update_detector(DetectorId=self.outputs["detectorId"], **changes)
+
+    def set_features(self, **status: str) -> None:
+        self.set_detector(Features=[{"Name": name, "Status": value} for name, value in status.items()])
+
+    def set_topic(self, name: str, value: str) -> None:
+        self.client("sns").set_topic_attributes(TopicArn=self.topic, AttributeName=name, AttributeValue=value)
+
+    def set_queue(self, **attributes: str) -> None:
+        self.client("sqs").set_queue_attributes(QueueUrl=self.queue, Attributes=attributes)
+
+    def decrypt_queue(self) -> None:
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue, AttributeNames=["Policy"])
+        self.set_queue(KmsMasterKeyId="", **answer["Attributes"])  # moto drops the policy if it is not set again
+
+    def put_target(self, topic: str | None = None, *, without: str = "", **changes: Any) -> None:
+        target = {key: value for key, value in (self.target(topic) | changes).items() if key != without}
+        self.client("events").put_targets(Rule=self.rule(), Targets=[target])
+
+    def remove_target(self, key: str = "high") -> None:
+        targets = self.client("events").list_targets_by_rule(Rule=self.rule(key))["Targets"]
+        self.client("events").remove_targets(Rule=self.rule(key), Ids=[target["Id"] for target in targets])
+
+    def delete_rule(self) -> None:
+        self.remove_target()
+        self.client("events").delete_rule(Name=self.rule())
+
+    def change_pattern(self) -> None:
+        events = self.client("events")
+        pattern = json.loads(events.describe_rule(Name=self.rule())["EventPattern"])
+        pattern["detail"]["severity"] = [{"numeric": [">=", 8, "<", 9]}]
+        events.put_rule(Name=self.rule(), EventPattern=compact(pattern))
+
+    def add_rule(self, name: str) -> None:
+        self.client("events").put_rule(Name=name, EventPattern='{"source":["aws.guardduty"]}')
+        self.client("events").put_targets(Rule=name, Targets=[{"Id": "t", "Arn": self.topic}])
+
+    def allow_one_rule(self) -> None:
+        arn = self.account.arn("events", f"rule/{self.rule('critical')}")
+        policy = topic_policy(self.topic, f"arn:aws:iam::{self.account.account_id}:root", [arn])
+        self.set_topic("Policy", json.dumps(policy))
+
+    def shut_eventbridge_out(self) -> None:
+        kms = self.client("kms")
+        document = json.loads(kms.get_key_policy(KeyId=self.key, PolicyName="default")["Policy"])
+        document["Statement"] = [entry for entry in document["Statement"] if entry["Sid"] != "EventBridgePublishes"]
+        kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=json.dumps(document))
+
+    def use_another_key(self) -> None:
+        arn = self.client("kms").create_key()["KeyMetadata"]["Arn"]
+        self.client("logs").associate_kms_key(logGroupName=self.group, kmsKeyId=arn)
+
+    def forbid_writing(self) -> None:
+        role = self.flow_log.deliver_logs_permission_arn.rpartition("/")[2]
+        for name in self.client("iam").list_role_policies(RoleName=role)["PolicyNames"]:
+            self.client("iam").delete_role_policy(RoleName=role, PolicyName=name)
+
+    def add_flow_log(self) -> None:
+        self.client("ec2").create_flow_logs(
+            ResourceIds=[SUBNET],
+            ResourceType="Subnet",
+            TrafficType="REJECT",
+            LogDestination=self.account.arn("logs", f"log-group:{self.group}"),
+            DeliverLogsPermissionArn=self.flow_log.deliver_logs_permission_arn,
+        )
+
+    def delete_detector(self) -> None:
+        self.client("guardduty").delete_detector(DetectorId=self.outputs["detectorId"])
+
+    def delete_flow_log(self) -> None:
+        self.client("ec2").delete_flow_logs(FlowLogIds=[self.flow_log.id])
+
+    def delete_subnet(self) -> None:
+        self.delete_flow_log()
+        self.client("ec2").delete_subnet(SubnetId=SUBNET)
+
+    def unconfirm(self, endpoint: str = EMAIL) -> None:
+        self.subscription(endpoint).attributes["PendingConfirmation"] = True
+
+    def unsubscribe(self, endpoint: str = EMAIL) -> None:
+        self.client("sns").unsubscribe(SubscriptionArn=self.subscription(endpoint).arn)
+
+
+def write(folder: Path, file: StackFile) -> None:
+    (folder / f"Pulumi.{file.name}.yaml").write_text(yaml.safe_dump({"config": dict(file.config)}), encoding="utf-8")
+
+
+def show_commands(stack: StackInAccount, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands find the stack's file, its account and what the engine remembers of it."""
+    write(folder, stack.file)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
+    monkeypatch.setattr("threatmon.aws.session.new_session", lambda _profile, _region: stack.aws.session)
+    for command in ("simulate", "verify"):
+        monkeypatch.setattr(f"threatmon.cli.{command}.stack_outputs", lambda _stack: stack.outputs)
+
+
+@contextmanager
+def stack_in_account(file: StackFile) -> Generator[StackInAccount]:
+    """The stack, deployed and confirmed."""
+    with deployed(file) as deployment:
+        stack = StackInAccount(file, deployment)
+        stack.confirm()
+        yield stack

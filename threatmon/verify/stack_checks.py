@@ -1,0 +1,205 @@
+"""Every check of a deployed stack, for one stack (``verify``) or many (``fleet coverage``)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from threatmon.aws.errors import AwsError, NotThereError
+from threatmon.aws.reader import Answer, side_by_side
+from threatmon.evaluation.explain import rules_of
+from threatmon.model import names
+from threatmon.model.channels import Channel
+from threatmon.model.email import mail
+from threatmon.model.event_patterns import AlertRule
+from threatmon.model.settings import Settings
+from threatmon.reports import Check
+from threatmon.verify import checks
+from threatmon.verify.checks import CheckResult, KmsKey, failed
+from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError
+from threatmon.verify.recipients import Recipient, by_email, recipients, subscriptions_of
+
+# What the checks, the search for a stack's resources and the counts of CloudWatch ask of AWS.
+PERMISSIONS = (
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricData",
+    "ec2:DescribeFlowLogs",
+    "ec2:DescribeSubnets",
+    "events:DescribeRule",
+    "events:ListRuleNamesByTarget",
+    "events:ListRules",
+    "events:ListTargetsByRule",
+    "guardduty:GetDetector",
+    "guardduty:ListDetectors",
+    "kms:DescribeKey",
+    "kms:GetKeyPolicy",
+    "logs:DescribeLogGroups",
+    "sns:GetSubscriptionAttributes",
+    "sns:GetTopicAttributes",
+    "sns:ListSubscriptionsByTopic",
+    "sqs:GetQueueAttributes",
+    "sqs:ListQueues",
+)
+
+Judge = Callable[[], CheckResult]
+NamedJudge = tuple[str, Judge]
+
+
+def run(judges: Mapping[str, Judge]) -> list[Check]:
+    """Make checks side by side; one that cannot be made is ``unknown``, and stops no other."""
+    results = side_by_side({subject: partial(_judged, judge) for subject, judge in judges.items()})
+    return [Check(result.state, subject, result.found, result.todo) for subject, result in results.items()]
+
+
+def _judged(judge: Judge) -> CheckResult:
+    try:
+        return judge()
+    except NotDeployedError as error:
+        return failed(str(error))
+    except NotThereError as error:
+        return failed(f"is not there ({error.message})")
+    except AwsError as error:
+        return CheckResult("unknown", str(error))
+
+
+def checks_of(stack: DeployedStack) -> dict[str, Judge]:
+    """Return what is checked -> what judges it, in the order in which to read it; nothing is asked of AWS yet."""
+    channels = recipients(stack.settings)
+    return dict(
+        [
+            *_detection(stack),
+            *_evidence(stack),
+            *_choice(stack, list(channels)),
+            *(judge for channel, wanted in channels.items() for judge in _delivery(stack, channel, wanted)),
+            *_dead_letters(stack),
+            ("key", lambda: checks.keys(_keys(stack, list(channels)))),
+            *_alarms(stack, list(channels)),
+        ]
+    )
+
+
+def flow_log_subject(resource_id: str) -> str:
+    """Return how the check of a subnet's or VPC's flow log is called."""
+    return f"flow log {resource_id}"
+
+
+def topic_word(channel: Channel, settings: Settings) -> str:
+    """Return how the topic of a channel is called: ``topic``, ``topic-raw``..."""
+    return f"topic{channel.suffix(settings.severity_floor)}"
+
+
+def _detection(stack: DeployedStack) -> Iterator[NamedJudge]:
+    yield "detector", lambda: checks.detector(stack.settings, stack.detector())
+    if stack.settings.detector.mode != "lookup":
+        yield "protection plans", lambda: checks.protection_plans(stack.settings, stack.detector())
+
+
+def _evidence(stack: DeployedStack) -> Iterator[NamedJudge]:
+    settings = stack.settings
+
+    def flow_log(resource_id: str) -> CheckResult:
+        answers = [answer for answer in stack.flow_logs() if answer["ResourceId"] == resource_id]
+        if not answers and resource_id in settings.subnet_ids and stack.lacks_subnet(resource_id):
+            return failed("the account has no such subnet in this Region", "Fix subnetIds in the stack file.")
+        return checks.flow_log(settings, stack.log_group_name, answers)
+
+    for resource_id in (*settings.subnet_ids, *settings.vpc_ids):
+        yield flow_log_subject(resource_id), partial(flow_log, resource_id)
+    yield "log group", lambda: checks.log_group(settings, stack.log_group())
+
+
+def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[NamedJudge]:
+    wanted = rules_of(stack.settings)
+
+    def rule(rule: AlertRule) -> CheckResult:
+        name = stack.rule_name(rule.key)
+        return checks.rule(rule, name, stack.rule(name) if name else None)
+
+    def further() -> CheckResult:
+        known = {stack.rule_name(rule.key) for rule in wanted}
+        senders = {name for channel in channels for name in stack.rules_on(stack.topic_arn(channel))}
+        return checks.further_rules(sorted({*senders, *stack.output("ruleNames")} - known))
+
+    for alert_rule in wanted:
+        yield f"rule {alert_rule.key}", partial(rule, alert_rule)
+    yield "further rules", further
+
+
+def _delivery(stack: DeployedStack, channel: Channel, wanted: Sequence[Recipient]) -> Iterator[NamedJudge]:
+    settings, topic = stack.settings, topic_word(channel, stack.settings)
+    arn = partial(stack.topic_arn, channel)
+
+    def target(rule: AlertRule) -> CheckResult:
+        name = stack.rule_name(rule.key)
+        links = stack.log_group_name, names.dashboard(stack.stack)
+        text = mail(rule.band, stack.aws.partition, settings.alerts.account_alias, *links)
+        transformer = text if channel.format == "text" else None
+        return checks.target(stack.targets(name) if name else [], arn(), stack.queue_arn(), transformer)
+
+    for rule in rules_of(settings):
+        if channel.takes(rule.band):
+            yield f"{topic} target of rule {rule.key}", partial(target, rule)
+    yield (
+        f"{topic} policy",
+        lambda: checks.policy(stack.topic(arn()).get("Policy"), "sns:Publish", arn(), stack.rule_arns()),
+    )
+    yield f"{topic} encryption", lambda: checks.encryption(settings, stack.topic(arn()).get("KmsMasterKeyId"))
+    yield from _subscriptions(stack, topic, arn, wanted)
+
+
+def _subscriptions(
+    stack: DeployedStack, topic: str, arn: Callable[[], str], wanted: Sequence[Recipient]
+) -> Iterator[NamedJudge]:
+    def found() -> list[Answer | None]:
+        return subscriptions_of(wanted, stack.subscriptions(arn()))
+
+    def subscription(index: int) -> CheckResult:
+        answer = found()[index]
+        attributes = (
+            {} if answer is None or checks.is_pending(answer) else stack.subscription(answer["SubscriptionArn"])
+        )
+        return checks.subscription(answer, attributes, arn())
+
+    for index, recipient in enumerate(wanted):
+        yield f"{topic} subscription {recipient.name}", partial(subscription, index)
+    yield (
+        f"{topic} further subscriptions",
+        lambda: checks.further_subscriptions(stack.subscriptions(arn()), found(), arn()),
+    )
+
+
+def _dead_letters(stack: DeployedStack) -> Iterator[NamedJudge]:
+    queue = "dead-letter queue"
+    yield (
+        f"{queue} policy",
+        lambda: checks.policy(stack.queue().get("Policy"), "sqs:SendMessage", stack.queue_arn(), stack.rule_arns()),
+    )
+    yield f"{queue} encryption", lambda: checks.encryption(stack.settings, stack.queue().get("KmsMasterKeyId"))
+    yield queue, lambda: checks.dead_letters(stack.queue())
+
+
+def _keys(stack: DeployedStack, channels: Sequence[Channel]) -> dict[str, KmsKey]:
+    ids = {
+        "log group": (stack.log_group() or {}).get("kmsKeyId"),
+        "dead-letter queue": stack.queue().get("KmsMasterKeyId"),
+        **{
+            topic_word(channel, stack.settings): stack.topic(stack.topic_arn(channel)).get("KmsMasterKeyId")
+            for channel in channels
+        },
+    }
+    return {user: stack.key(key_id) for user, key_id in ids.items() if key_id}
+
+
+def _alarms(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[NamedJudge]:
+    settings = stack.settings
+    if not settings.health.enabled:
+        yield "alarms", lambda: CheckResult("ok", "off: nothing watches the alert path", checks.WATCH)
+        return
+    words = (
+        *(f"undelivered-{rule.key}" for rule in rules_of(settings)),
+        *(f"undeliverable-{topic_word(channel, settings)}" for channel in channels),
+        "dead-letters",
+        "old-dead-letters",
+        "no-flow-logs",
+    )
+    for word in words:
+        yield f"alarm {word}", lambda word=word: checks.alarm(stack.alarm(word))
+    yield from _subscriptions(stack, "alarm", stack.alarm_topic_arn, by_email(settings.health_emails))
