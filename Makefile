@@ -47,7 +47,7 @@ bench: install ## time and memory of the program beside a bare one, for 1 to 1,0
 
 .PHONY: bench-fleet
 bench-fleet: install ## a preview of 10, 50 and 200 stacks beside a loop of pulumi preview (STACKS="10 50" for fewer)
-	$(BIN)/python bench/fleet.py $(if $(STACKS),--stacks $(STACKS))
+	PYTHONPATH=tests $(BIN)/python bench/fleet.py $(if $(STACKS),--stacks $(STACKS))
 
 .PHONY: preview
 preview: install ## preview the stack against AWS

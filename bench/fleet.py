@@ -1,6 +1,6 @@
 """What a preview of many stacks costs: `threatmon fleet preview` beside a loop of `pulumi preview`.
 
-    python bench/fleet.py [--stacks N...] [--parallel N] [--loop N]
+    PYTHONPATH=tests python bench/fleet.py [--stacks N...] [--parallel N] [--loop N]
 
 Both run the real engine against the same stand-in provider, a process of its own that counts to neither: the engines
 attach to it instead of starting a plugin. The stacks exist in a local state backend, in two states: not deployed, so
@@ -22,20 +22,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleet_stacks import ROOT, Stacks, new_stacks
-from rich import box
 from rich.console import Console
-from rich.table import Table
+
+from threatmon.reports import Check, Checks, Report, Section, Table
+from threatmon.reports.text import print_report
 
 SIZES = (10, 50, 200)
 OWN_GOAL = 0.10  # CPU seconds of our own process for a further stack
 RATIO_GOAL = 0.4  # of the loop's CPU and wall-clock time, at every size
 MEMORY_GOAL = 1.1  # of the peak at the smallest size
+STATES = ("not deployed, all to be created", "deployed, nothing to be done")
+COLUMNS = ("Stacks", "Own s", "A stack", "Engine s", "Wall", "MiB", "Loop s", "Wall", "CPU", "Wall")
 _WRONG_USE = 2
 
 
 class Ours(NamedTuple):
-    """One run of ours: CPU seconds of its process, of the engines and of the stand-in; wall-clock seconds; peak memory
-    of its process in MiB."""
+    """One run of ours: CPU seconds of its process, of the engines and of the stand-in; wall-clock seconds; peak MiB."""
 
     own: float
     engines: float
@@ -44,64 +46,49 @@ class Ours(NamedTuple):
     memory: float
 
 
-class Loop(NamedTuple):
-    """One run of the loop: CPU seconds of all its processes and of the stand-in, wall-clock seconds."""
-
-    cpu: float
-    provider: float
-    wall: float
-
-
 class Row(NamedTuple):
-    """Both for a number of stacks; the loop ran on ``looped`` of them."""
+    """Both for a number of stacks: CPU and wall-clock seconds of the loop that ran on ``looped`` of them."""
 
     stacks: int
     looped: int
     ours: Ours
-    loop: Loop
+    looped_cpu: float
+    looped_wall: float
 
     @property
-    def whole_loop(self) -> Loop:
-        """What the loop would take for all stacks: it has nothing that many could share."""
-        return Loop(*(value * self.stacks / self.looped for value in self.loop))
+    def loop(self) -> tuple[float, float]:
+        """CPU and wall-clock seconds of a loop over all stacks: it has nothing that many could share."""
+        return self.looped_cpu * self.stacks / self.looped, self.looped_wall * self.stacks / self.looped
 
     @property
-    def cpu_ratio(self) -> float:
-        """CPU time of ours, engines included, to the loop's."""
-        return (self.ours.own + self.ours.engines) / self.whole_loop.cpu
-
-    @property
-    def wall_ratio(self) -> float:
-        """Wall-clock time of ours to the loop's."""
-        return self.ours.wall / self.whole_loop.wall
+    def ratios(self) -> tuple[float, float]:
+        """CPU time of ours, engines included, to the loop's, and wall-clock time."""
+        cpu, wall = self.loop
+        return (self.ours.own + self.ours.engines) / cpu, self.ours.wall / wall
 
 
 def run_ours(stacks: Stacks, parallel: int) -> Ours:
-    """`threatmon fleet preview` of all stacks."""
+    """Run `threatmon fleet preview` of all stacks."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "cost.json")
-        command = [sys.executable, str(ROOT / "bench" / "fleet_preview.py"), str(file)]
+        command = [sys.executable, str(ROOT / "bench" / "fleet_preview.py"), str(file), "fleet", "preview"]
         provider, began = stacks.provider_cpu(), time.perf_counter()
-        _run(stacks, [*command, "preview", "--parallel", str(parallel)])
+        _run(stacks, [*command, "--parallel", str(parallel)])
         wall = time.perf_counter() - began
         return Ours(provider=stacks.provider_cpu() - provider, wall=wall, **json.loads(file.read_text()))
 
 
-def run_loop(stacks: Stacks, names: Sequence[str], parallel: int) -> Loop:
-    """`pulumi preview` of each of these stacks, so many at a time: what `xargs -P` would do."""
-
-    def preview(name: str) -> float:
-        return _run(stacks, ["pulumi", "preview", "--stack", name, "--json", "--non-interactive"])
-
-    provider, began = stacks.provider_cpu(), time.perf_counter()
+def run_loop(stacks: Stacks, names: Sequence[str], parallel: int) -> tuple[float, float]:
+    """Run `pulumi preview` of each of these stacks, as `xargs -P` would; return CPU and wall-clock seconds."""
+    began = time.perf_counter()
     with ThreadPoolExecutor(parallel) as pool:
-        cpu = sum(pool.map(preview, names))
-    wall = time.perf_counter() - began
-    return Loop(cpu, stacks.provider_cpu() - provider, wall)
+        commands = [["pulumi", "preview", "--stack", name, "--json", "--non-interactive"] for name in names]
+        cpu = sum(pool.map(lambda command: _run(stacks, command), commands))
+    return cpu, time.perf_counter() - began
 
 
 def _run(stacks: Stacks, command: Sequence[str]) -> float:
-    """CPU seconds of a command and all its children. Ends the bench, with the command's own message, where it fails."""
+    """Return the CPU seconds of a command and all its children. Ends the bench, with its own message, if it fails."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             command, cwd=stacks.folder, env=stacks.environment, stdout=output, stderr=subprocess.STDOUT
@@ -114,58 +101,46 @@ def _run(stacks: Stacks, command: Sequence[str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def table(title: str, rows: Sequence[Row], loop_limit: int) -> Table:
-    """The rows for people."""
-    found = Table(
-        title=title,
-        caption="CPU seconds, wall-clock seconds, MiB at the peak of our own process; ratios.\n"
-        f"Not counted: the stand-in, {rows[-1].ours.provider / rows[-1].stacks:.2f} CPU seconds a stack for either.\n"
-        f"~ the loop ran on {loop_limit} stacks, and is taken to cost each further one the same.",
-        box=box.SIMPLE_HEAD,
+def report(title: str, rows: Sequence[Row]) -> Report:
+    """Report the rows and the goals."""
+    last = rows[-1]
+    note = (
+        "CPU seconds, wall-clock seconds, MiB at the peak of our own process; ratios. Not counted: the stand-in, "
+        f"{last.ours.provider / last.stacks:.2f} CPU seconds a stack for either. ~ the loop ran on {last.looped} "
+        "stacks, and is taken to cost each further one the same."
     )
-    for heading in ("stacks", "own s", "a stack", "engine s", "wall", "MiB", "loop s", "wall", "CPU", "wall"):
-        found.add_column(heading, justify="right")
-    for row in rows:
-        ours, loop, about = row.ours, row.whole_loop, "~" if row.looped < row.stacks else ""
-        found.add_row(
-            str(row.stacks),
-            f"{ours.own:.1f}",
-            f"{ours.own / row.stacks:.3f}",
-            f"{ours.engines:.1f}",
-            f"{ours.wall:.1f}",
-            f"{ours.memory:.0f}",
-            f"{about}{loop.cpu:.1f}",
-            f"{about}{loop.wall:.1f}",
-            f"{row.cpu_ratio:.2f}",
-            f"{row.wall_ratio:.2f}",
-        )
-    return found
+    table = Table("", COLUMNS, [_cells(row) for row in rows])
+    return Report(title, [Section("", [table, note, Checks(list(goals(rows)))])])
 
 
-def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Each goal, what was measured, and whether it is met."""
+def _cells(row: Row) -> list[str]:
+    ours, about = row.ours, "~" if row.looped < row.stacks else ""
+    numbers = [ours.own, ours.own / row.stacks, ours.engines, ours.wall, ours.memory]
+    cells = [f"{number:{form}}" for number, form in zip(numbers, (".1f", ".3f", ".1f", ".1f", ".0f"), strict=True)]
+    return [str(row.stacks), *cells, *(f"{about}{value:.1f}" for value in row.loop), *(f"{r:.2f}" for r in row.ratios)]
+
+
+def goals(rows: Sequence[Row]) -> Iterator[Check]:
+    """Yield each goal, what was measured, and whether it is met."""
     least, most = rows[0], rows[-1]
     if most.stacks > least.stacks:
         # Imports and the engine's version are paid once, whatever the number: the goal is about the stacks.
         further = (most.ours.own - least.ours.own) / (most.stacks - least.stacks)
-        yield _verdict(
-            f"own CPU seconds for a further stack, from {least.stacks} to {most.stacks}", further, OWN_GOAL, ".3f"
-        )
-        growth = most.ours.memory / least.ours.memory
-        yield _verdict(f"peak memory at {most.stacks} stacks to that at {least.stacks}", growth, MEMORY_GOAL, ".2f")
+        between = f"from {least.stacks} to {most.stacks}"
+        yield _goal(f"own CPU seconds for a further stack, {between}", further, OWN_GOAL)
+        yield _goal(f"growth of the peak memory, {between}", most.ours.memory / least.ours.memory, MEMORY_GOAL)
     else:
-        yield _verdict("own CPU seconds a stack, start included", most.ours.own / most.stacks, OWN_GOAL, ".3f")
-    yield _verdict("CPU to the loop's, the worst size", max(row.cpu_ratio for row in rows), RATIO_GOAL, ".2f")
-    yield _verdict("wall clock to the loop's, the worst size", max(row.wall_ratio for row in rows), RATIO_GOAL, ".2f")
+        yield _goal("own CPU seconds a stack, start included", most.ours.own / most.stacks, OWN_GOAL)
+    yield _goal("CPU to the loop's, the worst size", max(row.ratios[0] for row in rows), RATIO_GOAL)
+    yield _goal("wall clock to the loop's, the worst size", max(row.ratios[1] for row in rows), RATIO_GOAL)
 
 
-def _verdict(what: str, found: float, goal: float, form: str) -> str:
-    met = "[green]met[/]" if found <= goal else "[red]missed[/]"
-    return f"  {met}: {what}: {found:{form}} (goal: at most {goal:{form}})"
+def _goal(what: str, found: float, goal: float) -> Check:
+    return Check("ok" if found <= goal else "failed", what, f"{found:.3f} (goal: at most {goal})")
 
 
 def main() -> None:
-    """Compares the two for each number of stacks and each state of them, and prints a table and the goals."""
+    """Compare the two for each number of stacks and each state of them, and print a table and the goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stacks", type=int, nargs="+", default=SIZES, metavar="N", help="sizes")
     parser.add_argument("--parallel", type=int, default=4, metavar="N", help="stacks under way at a time, of both")
@@ -179,26 +154,17 @@ def main() -> None:
     # What else ran makes the wall-clock times longer, and on shared cores CPU times too.
     load = os.getloadavg()[0]
     circumstances = f"{options.parallel} at a time, {os.cpu_count()} cores, load {load:.1f} before"
-    sizes: list[int] = sorted(set(options.stacks))
     with tempfile.TemporaryDirectory() as name, new_stacks(Path(name)) as stacks:
-        for state in ("not deployed, all to be created", "deployed, nothing to be done"):
+        for state in STATES:
             if state.startswith("deployed"):
                 stacks.deploy_first()
             rows: list[Row] = []
-            for size in sizes:
+            for size in sorted(set(options.stacks)):
                 with console.status(f"{size} stacks, {state}"):
-                    names = stacks.make(size)
-                    looped = names[: options.loop]
-                    rows.append(
-                        Row(
-                            size,
-                            len(looped),
-                            run_ours(stacks, options.parallel),
-                            run_loop(stacks, looped, options.parallel),
-                        )
-                    )
-            console.print(table(f"Stacks {state}\n{circumstances}", rows, options.loop))
-            console.print(*verdicts(rows), sep="\n", highlight=False)
+                    looped = stacks.make(size)[: options.loop]
+                    ours = run_ours(stacks, options.parallel)
+                    rows.append(Row(size, len(looped), ours, *run_loop(stacks, looped, options.parallel)))
+            print_report(report(f"Stacks {state}; {circumstances}", rows), console)
 
 
 if __name__ == "__main__":

@@ -11,32 +11,31 @@ import time
 
 import grpc
 from engine.provider import EmulatedProvider, serving
+from examples import ACCOUNT, REGION
 from pulumi.runtime.proto import provider_pb2 as rpc
 
 from threatmon.emulator.account import EmulatedAccount
-
-_ACCOUNT, _REGION = "111122223333", "eu-west-1"
 
 
 class _ProviderOfAnyAccount(EmulatedProvider):
     """Stands for the account of every stack: previews make nothing, and hundreds of emulated accounts are heavy."""
 
     def CheckConfig(self, request: rpc.CheckRequest, context: grpc.ServicerContext) -> rpc.CheckResponse:
-        """Refuses no account."""
+        """Refuse no account."""
         del context
         return rpc.CheckResponse(inputs=request.news)
 
     def Configure(self, request: rpc.ConfigureRequest, context: grpc.ServicerContext) -> rpc.ConfigureResponse:
-        """Refuses no account."""
+        """Refuse no account."""
         request.args.fields.pop("allowedAccountIds", None)
         return super().Configure(request, context)
 
 
 def _main(subnets: list[str]) -> None:
-    with EmulatedAccount(_ACCOUNT, _REGION) as account:
+    with EmulatedAccount(ACCOUNT, REGION) as account:
         for subnet in subnets:
             account.seed_subnet(subnet)
-        with serving(_ProviderOfAnyAccount(account)) as port:
+        with serving(_ProviderOfAnyAccount(account)) as (_, port):
             print(port, flush=True)
             for _ in sys.stdin:
                 print(time.process_time(), flush=True)

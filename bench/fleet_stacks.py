@@ -1,19 +1,17 @@
 """A folder with the project and any number of its stacks, beside the stand-in provider, for the bench of fleets."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+from engine.checkout import copy_project, write_config
 
-ROOT = Path(__file__).resolve().parents[1]
-_PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "threatmon")
+from threatmon.project import ROOT
+
 _STATES = Path("state", ".pulumi", "stacks", "threat-monitor")
 
 
@@ -26,17 +24,21 @@ class Stacks:
     provider: "subprocess.Popen[str]"
 
     def provider_cpu(self) -> float:
-        """CPU seconds that the stand-in has taken so far."""
-        return float(_asked(self.provider))
+        """Return the CPU seconds that the stand-in has taken so far."""
+        assert self.provider.stdin  # noqa: S101 - it was opened as a pipe
+        self.provider.stdin.write("\n")
+        self.provider.stdin.flush()
+        return float(_line(self.provider))
 
     def make(self, count: int) -> list[str]:
-        """Let there be so many stacks, each of an account and subnet of its own; their names.
+        """Make so many stacks, each of an account and subnet of its own; return their names.
 
         The engine has made the first. The others are copies of its file and its state, under other names and ids.
         """
         first = _words(0)
-        for kept, copies in ((self._file(first[0]), "Pulumi.*.yaml"), (self._state(first[0]), "*.json")):
-            for copy in set(kept.parent.glob(copies)) - {kept}:
+        # https://www.pulumi.com/docs/iac/concepts/state-and-backends/#local-filesystem
+        for kept in (self.folder / f"Pulumi.{first[0]}.yaml", self.folder / _STATES / f"{first[0]}.json"):
+            for copy in set(kept.parent.glob(kept.name.replace(first[0], "bench-*"))) - {kept}:
                 copy.unlink()
             for number in range(1, count):
                 text, path = kept.read_text(), str(kept)
@@ -47,22 +49,10 @@ class Stacks:
 
     def deploy_first(self) -> None:
         """Deploy the first stack, so that the copies made of it are deployed too."""
-        self._pulumi("up", "--stack", _words(0)[0], "--yes", "--skip-preview")
+        self.pulumi("up", "--stack", _words(0)[0], "--yes", "--skip-preview")
 
-    def init_first(self) -> None:
-        """Make the first stack, with nothing in it."""
-        first = _words(0)
-        self._file(first[0]).write_text(yaml.safe_dump({"config": _config(*first)}))
-        self._pulumi("stack", "init", first[0], "--no-select")
-
-    def _file(self, stack: str) -> Path:
-        return self.folder / f"Pulumi.{stack}.yaml"
-
-    def _state(self, stack: str) -> Path:
-        # https://www.pulumi.com/docs/iac/concepts/state-and-backends/#local-filesystem
-        return self.folder / _STATES / f"{stack}.json"
-
-    def _pulumi(self, *arguments: str) -> None:
+    def pulumi(self, *arguments: str) -> None:
+        """Run the engine. Ends the bench, with the engine's own message, if it fails."""
         command = ["pulumi", *arguments, "--non-interactive"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
@@ -73,64 +63,25 @@ class Stacks:
 
 @contextmanager
 def new_stacks(folder: Path) -> Generator[Stacks]:
-    """The project in an empty folder, and a stand-in that answers while the context is open."""
-    (folder / "state").mkdir()
-    for name in _PROGRAM:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
-    project = yaml.safe_load((folder / "Pulumi.yaml").read_text())
-    # No virtual environment: PULUMI_PYTHON_CMD.
-    project["runtime"] = {"name": "python", "options": {"toolchain": "pip"}}
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-
-    command = [sys.executable, str(ROOT / "bench" / "fleet_provider.py"), _words(0)[-1]]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Make the project in an empty folder, and a stand-in that answers while the context is open."""
+    environment = copy_project(folder)
+    stack, account_id, subnet = _words(0)
+    command = [sys.executable, str(ROOT / "bench" / "fleet_provider.py"), subnet]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as provider:
-        port = _line(provider)
-        kept = {name: it for name, it in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
-        stacks = Stacks(
-            folder,
-            {
-                **kept,
-                "NO_COLOR": "1",
-                "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-                "PULUMI_CONFIG_PASSPHRASE": "bench",
-                # Every engine attaches to this one, and starts no plugin:
-                # https://www.pulumi.com/docs/iac/guides/building-extending/providers/debug-providers/
-                "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-                "PULUMI_HOME": str(folder / "home"),
-                "PULUMI_PYTHON_CMD": sys.executable,
-                "PULUMI_SKIP_UPDATE_CHECK": "true",
-            },
-            provider,
-        )
-        stacks.init_first()
+    with subprocess.Popen(command, env=paths, stdin=pipe, stdout=pipe, text=True) as provider:
+        # Every engine attaches to this one, and starts no plugin:
+        # https://www.pulumi.com/docs/iac/guides/building-extending/providers/debug-providers/
+        environment["PULUMI_DEBUG_PROVIDERS"] = f"aws:{_line(provider)}"
+        write_config(folder, stack, account_id, [subnet], {"aws:defaultTags": None})
+        stacks = Stacks(folder, environment, provider)
+        stacks.pulumi("stack", "init", stack, "--no-select")
         yield stacks
 
 
-def _words(number: int) -> tuple[str, ...]:
-    """What is a stack's own: its name, account and subnet. None is part of another, so that texts can be copied."""
+def _words(number: int) -> tuple[str, str, str]:
+    """Return a stack's name, account and subnet. None is part of another, so that they can be replaced in texts."""
     return f"bench-{number:04}", f"22223333{number:04}", f"subnet-{number:017x}"
-
-
-def _config(_: str, account: str, subnet: str) -> Mapping[str, Any]:
-    return {
-        "aws:region": "eu-west-1",
-        "aws:allowedAccountIds": [account],
-        "threat-monitor:subnetIds": [subnet],
-        "threat-monitor:alertEmails": ["security@example.com"],
-        "threat-monitor:findingTypes": ["Recon:EC2/Portscan"],
-        "threat-monitor:minimumSeverity": "high",
-    }
-
-
-def _asked(provider: "subprocess.Popen[str]") -> str:
-    assert provider.stdin  # noqa: S101 - it was opened as a pipe
-    provider.stdin.write("\n")
-    provider.stdin.flush()
-    return _line(provider)
 
 
 def _line(provider: "subprocess.Popen[str]") -> str:

@@ -1,8 +1,8 @@
-"""Runs one Pulumi program under Pulumi's official mocks, and knows neither: the common part of the bench.
+"""Runs one Pulumi program under Pulumi's official mocks, and knows none: the common part of the bench.
 
-    python bench/mocked.py PROGRAM SUBNETS [--list]
+    python bench/mocked.py PROGRAM SUBNETS [--record]
 
-With ``--list`` the registrations are printed as JSON, one a line: type, names of the inputs, number of dependencies.
+With ``--record`` what the program asks for is printed as JSON, one call a line.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import pulumi
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
@@ -28,15 +29,32 @@ class _Mocks(Mocks):
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         arn = f"arn:aws:mock:eu-west-1:111122223333:{args.name}"
-        return f"{args.name}-id", {"arn": arn, "name": args.name, "url": f"https://{args.name}", **args.inputs}
+        outputs = {"arn": arn, "keyId": args.name, "name": args.name, "url": f"https://{args.name}"}
+        return f"{args.name}-id", outputs | args.inputs
 
 
-class _ListingMonitor(MockMonitor):
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the RPC
+class _RecordingMonitor(MockMonitor):
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the name of the RPC
+        _record(invoke=request.tok)
+        return super().Invoke(request)
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - as above
+        response: Any = super().RegisterResource(request)
         if request.custom:
-            row = [request.type, sorted(request.object.fields), len(request.dependencies)]
-            sys.stdout.write(json.dumps(row) + "\n")
-        return super().RegisterResource(request)
+            properties = request.propertyDependencies.items()
+            _record(
+                type=request.type,
+                name=request.name,
+                urn=response.urn,
+                inputs=MessageToDict(request.object),
+                dependencies=sorted(request.dependencies),
+                by_property={name: sorted(found.urns) for name, found in properties if found.urns},
+            )
+        return response
+
+
+def _record(**facts: Any) -> None:
+    sys.stdout.write(f"{json.dumps(facts)}\n")
 
 
 def _main(program: str, subnets: str, *options: str) -> None:
@@ -48,7 +66,7 @@ def _main(program: str, subnets: str, *options: str) -> None:
     mocks = _Mocks()
     asyncio.set_event_loop(asyncio.new_event_loop())
     set_all_config(config)
-    monitor = _ListingMonitor(mocks) if "--list" in options else None
+    monitor = _RecordingMonitor(mocks) if "--record" in options else None
     set_mocks(mocks, project="threat-monitor", stack="dev", preview=False, monitor=monitor)
 
     @pulumi.runtime.test  # waits for every registration

@@ -39,9 +39,9 @@ class CommandResult(NamedTuple):
 
 
 class RunCommand(Protocol):
-    """Runs ``threatmon`` with these arguments, and this text or these bytes to read."""
+    """Runs ``threatmon`` with these arguments, and this text or these bytes to read, from a terminal or not."""
 
-    def __call__(self, *arguments: str, stdin: str | bytes = "") -> CommandResult: ...
+    def __call__(self, *arguments: str, stdin: str | bytes = "", terminal: bool = False) -> CommandResult: ...
 
 
 @pytest.fixture
@@ -49,10 +49,11 @@ def threatmon(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     """The command line, run in this process as its entry point runs it."""
     from threatmon.cli import main  # noqa: PLC0415 - most tests need no command
 
-    def run(*arguments: str, stdin: str | bytes = "") -> CommandResult:
+    def run(*arguments: str, stdin: str | bytes = "", terminal: bool = False) -> CommandResult:
         content = stdin if isinstance(stdin, bytes) else stdin.encode()
         monkeypatch.setattr(sys, "argv", ["threatmon", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal)
         with pytest.raises(SystemExit) as ended:
             main()
         printed = capsys.readouterr()

@@ -5,16 +5,16 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from threatmon.evaluation.iam_wildcards import matches
 from threatmon.model import names
 from threatmon.model.location import Location
-from threatmon.model.policies import Document
+from threatmon.model.policies import Document, policy_document
 
 
 class UnknownActionError(ValueError):
-    """An action that no scope names; ``str()`` of it says what to do."""
+    """Names the actions that no scope has, and says what to do."""
 
 
 class Scope(NamedTuple):
@@ -26,7 +26,7 @@ class Scope(NamedTuple):
     resources: Sequence[str]
     """ARNs, in which :func:`document` fills in what stands in braces"""
     why: str = ""
-    """why it is no narrower, where it could be thought to be"""
+    """why it is no narrower, if it could be thought to be"""
     services: Sequence[str] = ()
     """the key may be used through these services alone"""
 
@@ -122,7 +122,7 @@ SCOPES = (
 
 
 def document(actions: Iterable[str], account: Location, stack: str) -> Document:
-    """The policy that allows the actions on what the stack has, and on nothing else where IAM can tell it apart.
+    """Make the policy that allows the actions on what the stack has, and on nothing else if IAM can tell it apart.
 
     Raises :class:`UnknownActionError`.
     """
@@ -132,24 +132,19 @@ def document(actions: Iterable[str], account: Location, stack: str) -> Document:
         "account": account.id,
         "log_group": names.log_group(stack),
     }
-    return {
-        "Version": "2012-10-17",
-        "Statement": [_statement(scope, its_actions, place) for scope, its_actions in scoped(actions)],
-    }
+    return policy_document(*(_statement(scope, scoped_actions, place) for scope, scoped_actions in scoped(actions)))
 
 
 def scoped(actions: Iterable[str]) -> list[tuple[Scope, list[str]]]:
-    """The actions by what they are limited to. Raises :class:`UnknownActionError`."""
-    wanted = sorted(set(actions))
-    unknown = [action for action in wanted if not any(_covers(scope, action) for scope in SCOPES)]
-    if unknown:
+    """Return the actions by what they are limited to. Raises :class:`UnknownActionError`."""
+    wanted = set(actions)
+    found = [
+        (scope, sorted(action for action in wanted if any(matches(pattern, action) for pattern in scope.actions)))
+        for scope in SCOPES
+    ]
+    if unknown := sorted(wanted.difference(*(scoped_actions for _, scoped_actions in found))):
         raise UnknownActionError(f"{', '.join(unknown)}: say in {__name__}.SCOPES to what each can be limited")
-    found = [(scope, [action for action in wanted if _covers(scope, action)]) for scope in SCOPES]
-    return [(scope, its_actions) for scope, its_actions in found if its_actions]
-
-
-def _covers(scope: Scope, action: str) -> bool:
-    return any(fnmatchcase(action, pattern) for pattern in scope.actions)
+    return [(scope, scoped_actions) for scope, scoped_actions in found if scoped_actions]
 
 
 def _statement(scope: Scope, actions: Sequence[str], place: Mapping[str, str]) -> Document:

@@ -5,7 +5,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,10 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from threatmon.model import finding_types
 from threatmon.model.settings import NAMESPACE, Settings
+from threatmon.project import ROOT
 
-_ROOT = Path(__file__).resolve().parents[1]
-SCHEMA_FILE = _ROOT / "stack.schema.json"
-README_FILE = _ROOT / "README.md"
+SCHEMA_FILE = ROOT / "stack.schema.json"
+README_FILE = ROOT / "README.md"
 # How the engine writes a secret into a stack file.
 _ENCRYPTED = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
 _TABLE = re.compile(r"(?<=<!-- config table -->\n).*?(?=<!-- end of config table -->)", re.DOTALL)
@@ -30,7 +29,7 @@ class _Schema(GenerateJsonSchema):
 
 
 def stack_file_schema() -> dict[str, Any]:
-    """The JSON schema of a ``Pulumi.<stack>.yaml``."""
+    """Return the JSON schema of a ``Pulumi.<stack>.yaml``."""
     settings = Settings.model_json_schema(schema_generator=_Schema)
     known = [name for name, type_ in finding_types.catalogue().items() if not type_.retired]
     # An editor offers the known types; a family, or a type newer than the catalogue, is accepted too.
@@ -65,7 +64,7 @@ def stack_file_schema() -> dict[str, Any]:
 
 
 def config_table() -> str:
-    """The README's table of config keys, in Markdown."""
+    """Return the README's table of config keys, in Markdown."""
     rows = ["| key | default | meaning |", "|---|---|---|", *_rows(Settings, "")]
     return "\n".join(rows) + "\n"
 
@@ -84,12 +83,12 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
 
 
 def schema_text() -> str:
-    """``stack.schema.json`` as it is committed."""
+    """Return ``stack.schema.json`` as it is committed."""
     return json.dumps(stack_file_schema(), indent=2) + "\n"
 
 
 def with_current_table(readme: str) -> str:
-    """The README with its config table as the settings have it."""
+    """Return the README with its config table as the settings have it."""
     return _TABLE.sub(lambda _: config_table(), readme)
 
 

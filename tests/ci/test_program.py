@@ -10,7 +10,7 @@ import role_policies
 import yaml
 from examples import ACCOUNT
 from harness import ROLE, ROLE_POLICY, AwsMocks
-from role_policies import Home, github, gitlab, trust
+from role_policies import AwsAccount, github, gitlab, trust
 
 from threatmon.emulator.program import ProgramRun, run_program
 from threatmon.evaluation.policy_evaluator import statements
@@ -19,7 +19,7 @@ from threatmon.project import ROOT as PROJECT_ROOT
 FOLDER = PROJECT_ROOT / "ci/roles"
 PROVIDER = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
 POLICY = "aws:iam/policy:Policy"
-HOME = Home(ACCOUNT)
+HERE = AwsAccount(ACCOUNT)
 REPOSITORY = "octo-org@123456/octo-repo@456789"
 
 
@@ -32,11 +32,11 @@ def run(mocks: AwsMocks | None = None, /, **config: Any) -> ProgramRun:
 
 
 def trusted(found: ProgramRun) -> dict[str, Any]:
-    return {it.name: json.loads(it.inputs["assumeRolePolicy"]) for it in found.of_type(ROLE)}
+    return {resource.name: json.loads(resource.inputs["assumeRolePolicy"]) for resource in found.of_type(ROLE)}
 
 
 def allowed(found: ProgramRun) -> dict[str, Any]:
-    return {it.name: json.loads(it.inputs["policy"]) for it in found.of_type(ROLE_POLICY)}
+    return {resource.name: json.loads(resource.inputs["policy"]) for resource in found.of_type(ROLE_POLICY)}
 
 
 def test_an_account_gets_a_provider_and_two_roles() -> None:
@@ -45,20 +45,24 @@ def test_an_account_gets_a_provider_and_two_roles() -> None:
     assert provider.inputs["url"] == "https://token.actions.githubusercontent.com"
     assert provider.inputs["clientIdLists"] == ["sts.amazonaws.com"]
     assert trusted(found) == {
-        "threat-monitor-preview": trust(HOME, jobs, jobs.previews),
-        "threat-monitor-deploy": trust(HOME, jobs, jobs.deploys),
+        "threat-monitor-preview": trust(HERE, jobs, jobs.previews),
+        "threat-monitor-deploy": trust(HERE, jobs, jobs.deploys),
     }
     assert allowed(found) == {
-        "threat-monitor-preview": role_policies.preview_policy(HOME),
-        "threat-monitor-deploy": role_policies.deploy_policy(HOME),
+        "threat-monitor-preview": role_policies.preview_policy(HERE),
+        "threat-monitor-deploy": role_policies.deploy_policy(HERE),
     }
     assert found.of_type(POLICY) == []
 
 
 def test_the_roles_have_the_names_that_the_commands_ask_for() -> None:
     found = run(repository=REPOSITORY)
-    assert {it.name: it.inputs["name"] for it in found.of_type(ROLE)} == {name: name for name in trusted(found)}
-    assert {it.inputs["maxSessionDuration"] for it in found.of_type(ROLE)} == {role_policies.LONGEST_SESSION}
+    assert {resource.name: resource.inputs["name"] for resource in found.of_type(ROLE)} == {
+        name: name for name in trusted(found)
+    }
+    assert {resource.inputs["maxSessionDuration"] for resource in found.of_type(ROLE)} == {
+        role_policies.LONGEST_SESSION
+    }
     assert found.outputs["threat-monitor-preview"] == f"arn:aws:iam::{ACCOUNT}:role/threat-monitor-preview"
 
 
@@ -78,10 +82,10 @@ def test_the_account_with_the_state_gets_its_roles_too() -> None:
     key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
     found, jobs = run(repository=REPOSITORY, stateBucket="state", stateKeyArn=key), github(REPOSITORY)
     assert len(trusted(found)) == 4
-    assert trusted(found)["threat-monitor-state-read"] == trust(HOME, jobs, jobs.previews)
-    assert trusted(found)["threat-monitor-state-write"] == trust(HOME, jobs, jobs.deploys)
-    assert allowed(found)["threat-monitor-state-read"] == role_policies.state_policy(HOME, "state", key)
-    assert allowed(found)["threat-monitor-state-write"] == role_policies.state_policy(HOME, "state", key, write=True)
+    assert trusted(found)["threat-monitor-state-read"] == trust(HERE, jobs, jobs.previews)
+    assert trusted(found)["threat-monitor-state-write"] == trust(HERE, jobs, jobs.deploys)
+    assert allowed(found)["threat-monitor-state-read"] == role_policies.state_policy(HERE, "state", key)
+    assert allowed(found)["threat-monitor-state-write"] == role_policies.state_policy(HERE, "state", key, write=True)
 
 
 def test_gitlab_has_a_provider_of_its_own() -> None:
@@ -92,15 +96,15 @@ def test_gitlab_has_a_provider_of_its_own() -> None:
     [provider] = found.of_type(PROVIDER)
     assert provider.inputs["url"] == "https://gitlab.example.com"
     assert provider.inputs["clientIdLists"] == ["https://gitlab.example.com"]
-    assert trusted(found)["threat-monitor-deploy"] == trust(HOME, jobs, jobs.deploys)
+    assert trusted(found)["threat-monitor-deploy"] == trust(HERE, jobs, jobs.deploys)
 
 
 def test_a_boundary_is_made_where_roles_have_to_have_it() -> None:
     found = run(repository=REPOSITORY, boundary="true")
     [boundary] = found.of_type(POLICY)
     assert boundary.inputs["name"] == "threat-monitor-boundary"
-    assert json.loads(boundary.inputs["policy"]) == role_policies.boundary_policy(HOME)
-    assert allowed(found)["threat-monitor-deploy"] == role_policies.deploy_policy(HOME, bounded=True)
+    assert json.loads(boundary.inputs["policy"]) == role_policies.boundary_policy(HERE)
+    assert allowed(found)["threat-monitor-deploy"] == role_policies.deploy_policy(HERE, bounded=True)
 
 
 def test_other_partitions_have_arns_of_their_own() -> None:

@@ -11,11 +11,11 @@ import role_policies
 import yaml
 from botocore.client import BaseClient
 from emulator.test_resources import CASES
-from examples import ACCOUNT
+from examples import ACCOUNT, OTHER_ACCOUNT, REGION, SUBNET, VPC
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import MockResourceArgs
-from role_policies import Home, deploy_policy, github, gitlab, grants, preview_policy, state_policy, trust
+from role_policies import AwsAccount, deploy_policy, github, gitlab, preview_policy, state_policy, trust
 
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.mocks import EmulatedMocks
@@ -25,9 +25,8 @@ from threatmon.evaluation.policy_evaluator import allows, statements
 from threatmon.fleet import recovery
 from threatmon.project import ROOT as PROJECT_ROOT
 
-HOME = Home(ACCOUNT)
-PREVIEW, DEPLOY = preview_policy(HOME), deploy_policy(HOME)
-SUBNET, VPC = "subnet-0123456789abcdef0", "vpc-0123456789abcdef0"
+HERE = AwsAccount(ACCOUNT)
+PREVIEW, DEPLOY = preview_policy(HERE), deploy_policy(HERE)
 TAGS = {"project": "threat-monitor", "stack": "prod"}
 READS = re.compile(r"(Get|List|Describe)[A-Z]\w*")
 # What reads settings, but also what must stay unread: logs, messages, findings, what is encrypted.
@@ -64,6 +63,9 @@ PROVIDER_ASKS = {
     "iam:UpdateRoleDescription": "the provider changes a description by it (the same)",
     "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role)",
     "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
+    "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
+    "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
+    "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns)",
 }
 
 
@@ -96,7 +98,7 @@ def by_type() -> Phases:
     """Every resource type, created, read, updated and deleted."""
     phases = Phases([], [])
     for case in CASES:
-        with EmulatedAccount(ACCOUNT, "eu-west-1", TAGS) as account:
+        with EmulatedAccount(ACCOUNT, REGION, TAGS) as account:
             entry, inputs = emulated(case.type), case.inputs(account)
             with recording(phases.changes):
                 physical_id, _ = entry.create(account, "logical", inputs)
@@ -137,7 +139,7 @@ def by_stack() -> Phases:
         "threat-monitor:alerts": {"subscribers": [subscriber]},
         "threat-monitor:health": {"enabled": True},
     }
-    with EmulatedAccount(ACCOUNT, "eu-west-1", TAGS) as account:
+    with EmulatedAccount(ACCOUNT, REGION, TAGS) as account:
         account.seed_vpc(VPC)
         account.seed_subnet(SUBNET)
         mocks = Remembering(account)
@@ -162,55 +164,36 @@ def asked(phases: Phases) -> set[str]:
     return {call.action for calls in phases for call in calls} - EMULATION_ALONE - FREE
 
 
-# Parameter -> the ARN of what it names: service, Region, resource.
-_RULE, _KEY, _ALARM = (
-    ("events", "eu-west-1", "rule/{}"),
-    ("kms", "eu-west-1", "key/{}"),
-    ("cloudwatch", "eu-west-1", "alarm:{}"),
-)
-_DASHBOARD, _QUEUE = ("cloudwatch", "", "dashboard/{}"), ("sqs", "eu-west-1", "{}")
-_FLOW_LOG, _TOPIC = ("ec2", "eu-west-1", "vpc-flow-log/{}"), ("sns", "eu-west-1", "{}")
-NAMED_BY: Mapping[str, tuple[str, str, str]] = {
-    "cloudwatch AlarmName": _ALARM,
-    "cloudwatch AlarmNames": _ALARM,
-    "cloudwatch DashboardName": _DASHBOARD,
-    "cloudwatch DashboardNames": _DASHBOARD,
-    "cloudwatch ResourceARN": _ALARM,
-    "ec2 FlowLogIds": _FLOW_LOG,
-    "ec2 ResourceIds": ("ec2", "eu-west-1", "{kind}/{}"),
-    "ec2 Resources": _FLOW_LOG,
-    "events Name": _RULE,
-    "events ResourceARN": _RULE,
-    "events Rule": _RULE,
-    "guardduty DetectorId": ("guardduty", "eu-west-1", "detector/{}"),
-    "guardduty ResourceArn": ("guardduty", "eu-west-1", "{}"),
-    "iam RoleName": ("iam", "", "role/{}"),
-    "kms AliasName": ("kms", "eu-west-1", "{}"),
-    "kms KeyId": _KEY,
-    "kms TargetKeyId": _KEY,
-    "logs logGroupName": ("logs", "eu-west-1", "log-group:{}"),
-    "logs resourceArn": ("logs", "eu-west-1", "{}"),
-    "sns Name": _TOPIC,
-    "sns ResourceArn": _TOPIC,
-    "sns SubscriptionArn": _TOPIC,
-    "sns TopicArn": _TOPIC,
-    "sqs QueueName": _QUEUE,
-    "sqs QueueUrl": _QUEUE,
+# Parameter -> the ARN of what it names, as `service:region:resource`.
+_ALARM, _DASHBOARD, _FLOW_LOG = "cloudwatch:*:alarm:{}", "cloudwatch::dashboard/{}", "ec2:*:vpc-flow-log/{}"
+_KEY, _QUEUE, _RULE, _TOPIC = "kms:*:key/{}", "sqs:*:{}", "events:*:rule/{}", "sns:*:{}"
+NAMED_BY: Mapping[str, str] = {
+    **dict.fromkeys(("cloudwatch AlarmName", "cloudwatch AlarmNames", "cloudwatch ResourceARN"), _ALARM),
+    **dict.fromkeys(("cloudwatch DashboardName", "cloudwatch DashboardNames"), _DASHBOARD),
+    **dict.fromkeys(("ec2 FlowLogIds", "ec2 Resources"), _FLOW_LOG),
+    **dict.fromkeys(("events Name", "events ResourceARN", "events Rule"), _RULE),
+    **dict.fromkeys(("kms KeyId", "kms TargetKeyId"), _KEY),
+    **dict.fromkeys(("sns Name", "sns ResourceArn", "sns SubscriptionArn", "sns TopicArn"), _TOPIC),
+    **dict.fromkeys(("sqs QueueName", "sqs QueueUrl"), _QUEUE),
+    "ec2 ResourceIds": "ec2:*:{kind}/{}",
+    "guardduty DetectorId": "guardduty:*:detector/{}",
+    "guardduty ResourceArn": "guardduty:*:{}",
+    "iam RoleName": "iam::role/{}",
+    "kms AliasName": "kms:*:{}",
+    "logs logGroupName": "logs:*:log-group:{}",
+    "logs resourceArn": "logs:*:{}",
 }
 
 
 def resources(call: Call) -> Iterator[str]:
     """ARNs of what a call is about, as IAM sees them."""
     for parameter, value in call.parameters.items():
-        place = NAMED_BY.get(f"{call.action.partition(':')[0]} {parameter}")
-        for text in (value if isinstance(value, list) else [value]) if place else []:
-            service, region, pattern = place or ("", "", "")
+        form = NAMED_BY.get(f"{call.action.partition(':')[0]} {parameter}")
+        for text in (value if isinstance(value, list) else [value]) if form else []:
             name = text.rpartition("/")[2] if text.startswith("https:") else text
-            yield (
-                name
-                if name.startswith("arn:")
-                else HOME.arn(service, pattern.format(name, kind=name.partition("-")[0]), region)
-            )
+            service, region, resource = str(form).replace("*", REGION).split(":", 2)
+            arn = HERE.arn(service, resource.format(name, kind=name.partition("-")[0]), region)
+            yield name if name.startswith("arn:") else arn
 
 
 def refused(policy: Mapping[str, Any], calls: list[Call]) -> list[str]:
@@ -266,30 +249,25 @@ def test_what_the_emulation_alone_asks_is_not_allowed(by_type: Phases) -> None:
 
 
 def test_whoever_previews_changes_nothing() -> None:
-    assert [it for it in actions(PREVIEW) if not READS.fullmatch(it.partition(":")[2])] == []
+    assert [action for action in actions(PREVIEW) if not READS.fullmatch(action.partition(":")[2])] == []
     assert actions(PREVIEW) < actions(DEPLOY)
 
 
-@pytest.mark.parametrize("action", CONTENTS)
 @pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
-def test_neither_reads_logs_messages_findings_or_secrets(policy: dict[str, Any], action: str) -> None:
-    assert action not in actions(policy)
-
-
-@pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
-def test_every_action_is_named_in_full(policy: dict[str, Any]) -> None:
-    assert [it for it in actions(policy) if "*" in it or "?" in it] == []
+def test_every_action_is_named_in_full_and_none_reads_logs_messages_findings_or_secrets(policy: dict[str, Any]) -> None:
+    assert actions(policy).isdisjoint(CONTENTS)
+    assert [action for action in actions(policy) if "*" in action or "?" in action] == []
 
 
 @pytest.mark.parametrize("policy", [PREVIEW, DEPLOY], ids=["preview", "deploy"])
-def test_a_statement_is_for_everything_only_where_iam_leaves_no_choice(policy: dict[str, Any]) -> None:
+def test_a_statement_is_for_everything_only_if_iam_leaves_no_choice(policy: dict[str, Any]) -> None:
     for statement in statements(policy):
         assert (statement["Resource"] == ["*"]) is (statement["Sid"] == "NoResourceToNarrowTo")
-        assert all(it == "*" or f":{ACCOUNT}:" in it for it in statement["Resource"])
+        assert all(arn == "*" or f":{ACCOUNT}:" in arn for arn in statement["Resource"])
 
 
 def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
-    whole = {arn.split(":", 5)[5] for it in statements(DEPLOY) for arn in it["Resource"] if arn.endswith("/*")}
+    whole = {arn.split(":", 5)[5] for one in statements(DEPLOY) for arn in one["Resource"] if arn.endswith("/*")}
     assert whole == {
         "detector/*",
         "key/*",
@@ -317,60 +295,62 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
     ],
 )
 def test_what_belongs_to_others_is_out_of_reach(action: str, service: str, resource: str) -> None:
-    assert not allows(json.dumps(DEPLOY), action, HOME.arn(service, resource, "eu-west-1"))
+    assert not allows(json.dumps(DEPLOY), action, HERE.arn(service, resource, "eu-west-1"))
 
 
-@pytest.mark.parametrize(
-    "role", [role_policies.DEPLOY_ROLE, role_policies.PREVIEW_ROLE, role_policies.STATE_WRITE_ROLE, "admin"]
-)
+@pytest.mark.parametrize("role", [role_policies.DEPLOY_ROLE, role_policies.STATE_WRITE_ROLE, "admin"])
 def test_the_roles_of_ci_are_out_of_reach_too(role: str) -> None:
-    arn = HOME.arn("iam", f"role/{role}", "")
-    assert [it for it in actions(DEPLOY) if it.startswith("iam:") and allows(json.dumps(DEPLOY), it, arn)] == []
+    arn = HERE.arn("iam", f"role/{role}", "")
+    assert [
+        action for action in actions(DEPLOY) if action.startswith("iam:") and allows(json.dumps(DEPLOY), action, arn)
+    ] == []
 
 
 def test_another_account_is_out_of_reach() -> None:
-    others = [arn.replace(ACCOUNT, "444455556666") for it in statements(DEPLOY) for arn in it["Resource"] if arn != "*"]
+    others = [
+        arn.replace(ACCOUNT, OTHER_ACCOUNT) for one in statements(DEPLOY) for arn in one["Resource"] if arn != "*"
+    ]
     narrow = actions(DEPLOY) - set(statements(DEPLOY)[0]["Action"])
-    assert [(it, arn) for it in narrow for arn in others if allows(json.dumps(DEPLOY), it, arn)] == []
+    assert [(action, arn) for action in narrow for arn in others if allows(json.dumps(DEPLOY), action, arn)] == []
 
 
-def test_a_key_is_deleted_only_with_the_projects_tag() -> None:
-    key, text = HOME.arn("kms", "key/1234abcd", "eu-west-1"), json.dumps(DEPLOY)
-    found = {
-        project: allows(text, "kms:ScheduleKeyDeletion", key, context={"aws:ResourceTag/project": project})
-        for project in ("threat-monitor", "payments")
-    }
-    assert found == {"threat-monitor": True, "payments": False}
-
-
-def test_the_role_is_passed_to_flow_logs_alone() -> None:
-    role, text = HOME.arn("iam", "role/threat-monitor-flow-logs-role-0f6ea24", ""), json.dumps(DEPLOY)
-    found = {
-        service: allows(text, "iam:PassRole", role, context={"iam:PassedToService": service})
-        for service in ("vpc-flow-logs.amazonaws.com", "ec2.amazonaws.com", "lambda.amazonaws.com")
-    }
-    assert found == {"vpc-flow-logs.amazonaws.com": True, "ec2.amazonaws.com": False, "lambda.amazonaws.com": False}
-    assert not allows(text, "iam:PassRole", role)
-
-
-def test_the_service_linked_roles_are_guarddutys_alone() -> None:
-    text = json.dumps(DEPLOY)
-
-    def made(service: str) -> bool:
-        role = HOME.arn("iam", f"role/aws-service-role/{service}/AWSServiceRoleForIt", "")
-        return allows(text, "iam:CreateServiceLinkedRole", role, context={"iam:AWSServiceName": service})
-
-    assert made("guardduty.amazonaws.com")
-    assert made("malware-protection.guardduty.amazonaws.com")
-    assert not made("spot.amazonaws.com")
+@pytest.mark.parametrize(
+    ("action", "service", "resource", "key", "allowed", "others"),
+    [
+        ("kms:ScheduleKeyDeletion", "kms", "key/1234abcd", "aws:ResourceTag/project", "threat-monitor", "payments"),
+        (
+            "iam:PassRole",
+            "iam",
+            "role/threat-monitor-flow-logs-role-0f6ea24",
+            "iam:PassedToService",
+            "vpc-flow-logs.amazonaws.com",
+            "lambda.amazonaws.com",
+        ),
+        (
+            "iam:CreateServiceLinkedRole",
+            "iam",
+            "role/aws-service-role/guardduty.amazonaws.com/AWSServiceRole",
+            "iam:AWSServiceName",
+            "guardduty.amazonaws.com",
+            "spot.amazonaws.com",
+        ),
+    ],
+)
+def test_some_rights_hang_on_what_they_are_used_for(
+    action: str, service: str, resource: str, key: str, allowed: str, others: str
+) -> None:
+    arn, text = HERE.arn(service, resource, "" if service == "iam" else REGION), json.dumps(DEPLOY)
+    assert allows(text, action, arn, context={key: allowed})
+    assert not allows(text, action, arn, context={key: others})
+    assert not allows(text, action, arn)
 
 
 def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
     text, role = (
-        json.dumps(deploy_policy(HOME, bounded=True)),
-        HOME.arn("iam", "role/threat-monitor-flow-logs-role-1", ""),
+        json.dumps(deploy_policy(HERE, bounded=True)),
+        HERE.arn("iam", "role/threat-monitor-flow-logs-role-1", ""),
     )
-    boundary = HOME.arn("iam", f"policy/{role_policies.BOUNDARY}", "")
+    boundary = HERE.arn("iam", f"policy/{role_policies.BOUNDARY}", "")
     for action in ("iam:CreateRole", "iam:PutRolePolicy"):
         assert allows(json.dumps(DEPLOY), action, role)
         assert not allows(text, action, role)
@@ -379,20 +359,22 @@ def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
             text, action, role, context={"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
         )
     assert not {"iam:DeleteRolePermissionsBoundary", "iam:AttachRolePolicy"} & actions(json.loads(text))
-    assert not [it for it in actions(json.loads(text)) if it.startswith("iam:") and allows(text, it, boundary)]
+    assert not [
+        action for action in actions(json.loads(text)) if action.startswith("iam:") and allows(text, action, boundary)
+    ]
 
 
 def test_the_boundary_allows_what_the_flow_logs_role_has_to_do(by_stack: Phases) -> None:
     [written] = {
         json.dumps(call.parameters["PolicyDocument"]) for call in by_stack.changes if call.action == "iam:PutRolePolicy"
     }
-    boundary = role_policies.boundary_policy(HOME)
+    boundary = role_policies.boundary_policy(HERE)
     role = json.loads(json.loads(written))
     assert actions(role) == actions(boundary)
     for statement in statements(role):
         for arn in statement["Resource"]:
             assert all(allows(json.dumps(boundary), action, arn) for action in statement["Action"])
-    assert not allows(json.dumps(boundary), "logs:PutLogEvents", HOME.arn("logs", "log-group:/aws/x:*", "eu-west-1"))
+    assert not allows(json.dumps(boundary), "logs:PutLogEvents", HERE.arn("logs", "log-group:/aws/x:*", "eu-west-1"))
 
 
 # -- quotas ------------------------------------------------------------------------------------------------------------
@@ -406,29 +388,32 @@ MANAGED_POLICY = 6_144
 @pytest.mark.parametrize("partition", ["aws", "aws-us-gov", "aws-cn"])
 @pytest.mark.parametrize("bounded", [False, True])
 def test_each_policy_fits_a_managed_and_an_inline_one(partition: str, bounded: bool) -> None:
-    home = Home(ACCOUNT, partition)
-    for policy in (preview_policy(home), deploy_policy(home, bounded=bounded), role_policies.boundary_policy(home)):
+    account = AwsAccount(ACCOUNT, partition)
+    for policy in (
+        preview_policy(account),
+        deploy_policy(account, bounded=bounded),
+        role_policies.boundary_policy(account),
+    ):
         assert len("".join(json.dumps(policy).split())) <= MANAGED_POLICY
         assert f"arn:{partition}:" in json.dumps(policy)
 
 
 @pytest.mark.parametrize(
-    "policy", [PREVIEW, DEPLOY, deploy_policy(HOME, bounded=True), role_policies.boundary_policy(HOME)]
+    "policy", [PREVIEW, DEPLOY, deploy_policy(HERE, bounded=True), role_policies.boundary_policy(HERE)]
 )
 def test_each_policy_is_one_that_iam_takes(policy: dict[str, Any]) -> None:
-    with EmulatedAccount(ACCOUNT, "eu-west-1") as account:
-        account.client("iam").create_policy(PolicyName="it", PolicyDocument=json.dumps(policy))
+    with EmulatedAccount(ACCOUNT, REGION) as account:
+        account.client("iam").create_policy(PolicyName="any", PolicyDocument=json.dumps(policy))
     sids = [statement["Sid"] for statement in statements(policy)]
     assert len(sids) == len(set(sids))
     assert all(sid.isalnum() for sid in sids)
 
 
 def test_the_grants_name_each_action_once_for_each_kind_of_resource() -> None:
-    for grant in grants(HOME):
-        named = [*grant.reads, *grant.writes]
-        assert sorted(named) == sorted(set(named))
-        assert list(grant.reads) == sorted(grant.reads)
-        assert list(grant.writes) == sorted(grant.writes)
+    for grant in role_policies.GRANTS:
+        reads, writes = grant.reads.split(), grant.writes.split()
+        assert [*reads, *writes] == list(dict.fromkeys(reads + writes))
+        assert (reads, writes) == (sorted(reads), sorted(writes))
 
 
 # -- who ---------------------------------------------------------------------------------------------------------------
@@ -452,45 +437,37 @@ REPOSITORIES = ["Octo-Org/octo.repo", "octo-org@123456/octo-repo@456789"]
 def test_pull_requests_and_main_preview_and_the_two_environments_deploy(repository: str) -> None:
     jobs = github(repository)
     ends = ["pull_request", "ref:refs/heads/main", "ref:refs/heads/x", "environment:canary", "environment:production"]
-    previews, deploys = trust(HOME, jobs, jobs.previews), trust(HOME, jobs, jobs.deploys)
+    previews, deploys = trust(HERE, jobs, jobs.previews), trust(HERE, jobs, jobs.deploys)
     assert [end for end in ends if assumes(previews, f"repo:{repository}:{end}")] == ends[:2]
     assert [end for end in ends if assumes(deploys, f"repo:{repository}:{end}")] == ends[3:]
-
-
-@pytest.mark.parametrize("repository", REPOSITORIES)
-def test_githubs_subjects_are_compared_exactly(repository: str) -> None:
-    jobs = github(repository)
-    for subjects in (jobs.previews, jobs.deploys):
-        [statement] = statements(trust(HOME, jobs, subjects))
-        assert statement["Condition"].keys() == {"StringEquals"}
-        assert "*" not in json.dumps(statement["Condition"])
 
 
 @pytest.mark.parametrize(
     "subject",
     [
         "repo:octo-org/octo-repo-2:pull_request",
-        "repo:octo-org2/octo-repo:pull_request",
         "repo:Octo-Org/octo-repo:pull_request",
         "repo:octo-org/octo-repo:pull_request:x",
         "repo:octo-org@1/octo-repo@2:pull_request",
     ],
 )
-def test_another_repository_gets_in_nowhere(subject: str) -> None:
+def test_githubs_subjects_are_compared_exactly(subject: str) -> None:
     jobs = github("octo-org/octo-repo")
-    assert not assumes(trust(HOME, jobs, [*jobs.previews, *jobs.deploys]), subject)
+    document = trust(HERE, jobs, [*jobs.previews, *jobs.deploys])
+    assert not assumes(document, subject)
+    [statement] = statements(document)
+    assert statement["Condition"].keys() == {"StringEquals"}
+    assert "*" not in json.dumps(statement["Condition"])
 
 
 def test_a_token_that_is_not_meant_for_aws_gets_in_nowhere() -> None:
     jobs = github("octo-org/octo-repo")
-    document = trust(HOME, jobs, jobs.previews)
+    document = trust(HERE, jobs, jobs.previews)
     assert assumes(document, "repo:octo-org/octo-repo:pull_request")
     assert not assumes(document, "repo:octo-org/octo-repo:pull_request", audience="https://github.com/octo-org")
 
 
-@pytest.mark.parametrize(
-    "repository", ["", "octo-repo", "*/*", "octo-org/*", "octo-org/a:ref", "a/b/c", "o@1/r", "o/r@2"]
-)
+@pytest.mark.parametrize("repository", ["", "octo-repo", "octo-org/*", "octo-org/a:ref", "a/b/c", "o@1/r", "o/r@2"])
 def test_what_is_no_repository_is_refused(repository: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f'repository: "{repository}" is neither OWNER/NAME nor')):
         github(repository)
@@ -518,7 +495,7 @@ def test_no_gitlab_project_brings_a_wildcard_of_its_own(project: str, host: str)
 
 def test_a_branch_of_the_gitlab_project_previews_and_main_deploys() -> None:
     jobs = gitlab("group/sub/project", "gitlab.example.com")
-    previews, deploys = trust(HOME, jobs, jobs.previews), trust(HOME, jobs, jobs.deploys)
+    previews, deploys = trust(HERE, jobs, jobs.previews), trust(HERE, jobs, jobs.deploys)
 
     def may(document: dict[str, Any], subject: str) -> bool:
         return assumes(document, f"project_path:{subject}", "https://gitlab.example.com", "gitlab.example.com")
@@ -537,15 +514,15 @@ def test_a_branch_of_the_gitlab_project_previews_and_main_deploys() -> None:
 
 def test_a_preview_reads_the_state_and_cannot_change_it() -> None:
     key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
-    assert actions(state_policy(HOME, "state", key)) == {"s3:ListBucket", "s3:GetObject", "kms:Decrypt", "kms:Encrypt"}
-    assert actions(state_policy(HOME, "state")) == {"s3:ListBucket", "s3:GetObject"}
-    added = actions(state_policy(HOME, "state", key, write=True)) - actions(state_policy(HOME, "state", key))
+    assert actions(state_policy(HERE, "state", key)) == {"s3:ListBucket", "s3:GetObject", "kms:Decrypt", "kms:Encrypt"}
+    assert actions(state_policy(HERE, "state")) == {"s3:ListBucket", "s3:GetObject"}
+    added = actions(state_policy(HERE, "state", key, write=True)) - actions(state_policy(HERE, "state", key))
     assert added == {"s3:DeleteObject", "s3:PutObject"}
 
 
 def test_the_state_is_one_bucket_and_one_key() -> None:
     key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
-    text = json.dumps(state_policy(Home(ACCOUNT, "aws-cn"), "state", key, write=True))
+    text = json.dumps(state_policy(AwsAccount(ACCOUNT, "aws-cn"), "state", key, write=True))
     assert allows(text, "s3:PutObject", "arn:aws-cn:s3:::state/.pulumi/stacks/threat-monitor/prod.json")
     assert not allows(text, "s3:PutObject", "arn:aws-cn:s3:::state2/.pulumi/stacks/threat-monitor/prod.json")
     assert not allows(text, "s3:PutObject", "arn:aws-cn:s3:::state/other")

@@ -205,7 +205,7 @@ def incident(built: Incident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Incid
 
 @pytest.fixture
 def command(threatmon: RunCommand) -> RunCommand:
-    return lambda *arguments, stdin="": threatmon("investigate", *arguments, stdin=stdin)
+    return lambda *arguments, **given: threatmon("investigate", *arguments, **given)
 
 
 def document(command: RunCommand, *arguments: str) -> Json:

@@ -33,7 +33,7 @@ class _Forwarding(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving_aws() -> Generator[str]:
-    """Serve the accounts that are emulated in this process while the context is open; the URL for AWS_ENDPOINT_URL."""
+    """Serve the accounts that are emulated in this process while the context is open; yield the URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Forwarding)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()

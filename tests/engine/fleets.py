@@ -3,9 +3,6 @@
 The engine starts a plugin for each stack; the one here is a script that names the port of the stack's provider.
 """
 
-import itertools
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -15,14 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
+from engine.checkout import copy_project, inventory, new_account, write_config
 from engine.endpoint import serving_aws
 from engine.provider import EmulatedProvider, serving
-from engine.stacks import CONFIG, PROGRAM, REGION, ROOT, inventory
 
 from threatmon.emulator.account import EmulatedAccount
 
-_ACCOUNTS = itertools.count(222233334444)  # what several fleets make at a time must not meet
 # Waits for its end, so that the engine does not take the provider for dead.
 PLUGIN = """#!/bin/sh
 stack=$(ps -ww -o args= -p $PPID | sed -n 's/.*--stack[ =]\\([^ ]*\\).*/\\1/p')
@@ -47,24 +42,15 @@ class Fleet:
         return [stack for stack in self.accounts if (self.folder / f"Pulumi.{stack}.yaml").exists()]
 
     def configure(self, stack: str, **changes: Any) -> None:
-        """Write a stack's file: the usual config with these keys changed, those that are None left out."""
-        config = {
-            **CONFIG,
-            "aws:allowedAccountIds": [self.accounts[stack].account_id],
-            "threat-monitor:subnetIds": list(self.subnets[stack]),
-            **{key if ":" in key else f"threat-monitor:{key}": it for key, it in changes.items()},
-        }
-        file = self.folder / f"Pulumi.{stack}.yaml"
-        kept = yaml.safe_load(file.read_text()) if file.exists() else {}
-        kept["config"] = {key: value for key, value in config.items() if value is not None}
-        file.write_text(yaml.safe_dump(kept))
+        """Write a stack's file; see :func:`write_config`."""
+        write_config(self.folder, stack, self.accounts[stack].account_id, self.subnets[stack], changes)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line that runs `threatmon fleet` on these stacks, in :attr:`folder` and :attr:`environment`."""
+        """Return the command line that runs `threatmon fleet`, in :attr:`folder` and :attr:`environment`."""
         return [sys.executable, "-c", "from threatmon.cli import main; main()", "fleet", *arguments]
 
     def run(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `threatmon fleet` with these arguments; fails the test where it does not end as ``ok`` says."""
+        """Run `threatmon fleet` with these arguments; fail the test unless it ends as ``ok`` says."""
         done = self._run(self.command(*arguments))
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
@@ -80,50 +66,38 @@ class Fleet:
         )
 
     def deployed(self) -> list[str]:
-        """The stacks that have flow logs in their accounts."""
+        """Return the stacks that have flow logs in their accounts."""
         return [stack for stack, account in self.accounts.items() if "flow logs" in inventory(account)]
 
     def locks(self) -> list[Path]:
-        """The lock files of the state backend."""
+        """Return the lock files of the state backend."""
         return list((self.folder / "state" / ".pulumi" / "locks").rglob("*.json"))
 
 
 @contextmanager
 def new_fleet(folder: Path, stacks: Sequence[str]) -> Generator[Fleet]:
-    """Stacks that are configured but do not exist yet, each in an account of its own that has its subnets."""
-    (folder / "state").mkdir()
+    """Make stacks that are configured but do not exist yet, each in an account of its own that has its subnets."""
+    environment = copy_project(folder)
     ports = folder / "ports"
     ports.mkdir()
-    for name in PROGRAM:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
     plugin = folder / "home" / "plugins" / f"resource-aws-v{metadata.version('pulumi_aws')}" / "pulumi-resource-aws"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(PLUGIN.format(ports=ports))
     plugin.chmod(0o755)
+    subnets = {stack: [f"subnet-{number:016x}{subnet}" for subnet in (1, 2)] for number, stack in enumerate(stacks)}
     accounts: dict[str, EmulatedAccount] = {}
     providers: dict[str, EmulatedProvider] = {}
-    subnets: dict[str, list[str]] = {}
-    with ExitStack() as open_:
-        for number, stack in enumerate(stacks):
-            account = accounts[stack] = open_.enter_context(EmulatedAccount(str(next(_ACCOUNTS)), REGION))
-            subnets[stack] = [f"subnet-{number:016x}{subnet}" for subnet in (1, 2)]
+    with ExitStack() as contexts:
+        for stack in stacks:
+            account = accounts[stack] = contexts.enter_context(new_account())
             for subnet in subnets[stack]:
                 account.seed_subnet(subnet)
-            providers[stack] = EmulatedProvider(account)
-            (ports / stack).write_text(f"{open_.enter_context(serving(providers[stack]))}\n")
-        environment = {
-            **{name: it for name, it in os.environ.items() if not name.startswith(("PULUMI_", "AWS_", "MOTO_"))},
+            providers[stack], port = contexts.enter_context(serving(EmulatedProvider(account)))
+            (ports / stack).write_text(f"{port}\n")
+        environment |= {
             "AWS_ACCESS_KEY_ID": "emulated",
             "AWS_SECRET_ACCESS_KEY": "emulated",
-            "AWS_ENDPOINT_URL": open_.enter_context(serving_aws()),
-            "COLUMNS": "120",
-            "NO_COLOR": "1",
-            "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE": "test",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "PULUMI_HOME": str(folder / "home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "AWS_ENDPOINT_URL": contexts.enter_context(serving_aws()),
         }
         fleet = Fleet(folder, environment, accounts, providers, subnets)
         for stack in stacks:

@@ -35,10 +35,11 @@ from threatmon.emulator.resources import UnknownResourceTypeError, emulated
 # The inputs a provider filled in itself; it keeps them from one deployment to the next.
 _DEFAULTS = "__defaults"
 _Answer = TypeVar("_Answer")
+_Provider = TypeVar("_Provider", bound="EmulatedProvider")
 
 
 class RefusedError(Exception):
-    """The provider's own refusal."""
+    """Refuses in the provider's own name."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,21 @@ class _Fault:
 
 
 @contextmanager
-def serving(provider: "EmulatedProvider") -> Generator[int]:
-    """Serve a provider on a free loopback port while the context is open; the port."""
+def serving(provider: _Provider) -> Generator[tuple[_Provider, int]]:
+    """Serve a provider on a free loopback port while the context is open; yield both."""
     # One worker: the resources of an emulated account are made one after the other.
     server = grpc.server(ThreadPoolExecutor(max_workers=1))
     add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield port
+        yield provider, port
     finally:
         server.stop(grace=None).wait()
 
 
 def _rpc(method: Callable[..., _Answer]) -> Callable[..., _Answer]:
-    """An RPC whose expected errors reach the engine as their message alone."""
+    """Return an RPC whose expected errors reach the engine as their message alone."""
 
     @functools.wraps(method)
     def answering(self: "EmulatedProvider", request: Any, context: grpc.ServicerContext) -> _Answer:
@@ -86,7 +87,7 @@ class EmulatedProvider(ResourceProviderServicer):
         self._faults: list[_Fault] = []
 
     def fail_next(self, type_: str, message: str, *, name: str | None = None) -> None:
-        """Let the next creation of this type, and logical name where given, fail once with this message."""
+        """Let the next creation of this type, and logical name if given, fail once with this message."""
         self._faults.append(_Fault(type_, name, message))
 
     # The plugin
@@ -147,12 +148,12 @@ class EmulatedProvider(ResourceProviderServicer):
     @_rpc
     def Diff(self, request: rpc.DiffRequest, context: grpc.ServicerContext) -> rpc.DiffResponse:
         entry = emulated(_type(request))
-        olds, news, state = (_properties(it) for it in (request.old_inputs, request.news, request.olds))
+        olds, news, state = (_properties(struct) for struct in (request.old_inputs, request.news, request.olds))
         # Like AWS's provider, a value that is what the state has, or that nobody touched, is no change.
         changed = sorted(
             name
             for name in (olds.keys() | news.keys()) - {_DEFAULTS}
-            if not any(same(it.get(name), news.get(name, entry.defaults.get(name))) for it in (state, olds))
+            if not any(same(known.get(name), news.get(name, entry.defaults.get(name))) for known in (state, olds))
         )
         replaces = [name for name in changed if name in entry.replaced_by]
         return rpc.DiffResponse(
@@ -212,7 +213,7 @@ class EmulatedProvider(ResourceProviderServicer):
 
 
 def _properties(struct: Struct) -> Properties:
-    """Properties off the wire; an unknown one holds pulumi's sentinel text."""
+    """Return properties off the wire; an unknown one holds pulumi's sentinel text."""
     return {name: value for name, value in MessageToDict(struct).items() if value is not None}
 
 
@@ -221,12 +222,12 @@ def _struct(properties: Mapping[str, Any]) -> Struct:
 
 
 def _type(request: Any) -> str:
-    """The resource's type; older engines send the URN alone (urn:pulumi:stack::project::parent$type::name)."""
+    """Return the resource's type; older engines send the URN alone (urn:pulumi:stack::project::parent$type::name)."""
     return request.type or request.urn.split("::")[2].rpartition("$")[2]
 
 
 def _config(struct: Struct) -> Properties:
-    """The provider's configuration: nested values arrive as JSON texts."""
+    """Return the provider's configuration: nested values arrive as JSON texts."""
     return {
         name: json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
         for name, value in _properties(struct).items()
@@ -234,7 +235,7 @@ def _config(struct: Struct) -> Properties:
 
 
 def _config_faults(account: EmulatedAccount, config: Properties) -> Sequence[str]:
-    """What the provider refuses, in its words: https://github.com/pulumi/pulumi-aws"""
+    """Return what the provider refuses, in its words: https://github.com/pulumi/pulumi-aws"""
     region, allowed = config.get("region"), config.get("allowedAccountIds", [])
     if not region:
         return [
@@ -249,14 +250,14 @@ def _config_faults(account: EmulatedAccount, config: Properties) -> Sequence[str
 
 
 def _automatic_name(entry: Emulated, request: rpc.CheckRequest) -> str:
-    """https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming"""
+    """Return a name as https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming says."""
     if request.HasField("autonaming") and request.autonaming.proposed_name:
         return entry.automatic_name(request.autonaming.proposed_name)
     return entry.automatic_name(f"{request.name}-{hashlib.sha256(request.randomSeed).hexdigest()[:7]}")
 
 
 def _keeps_its_name(entry: Emulated, olds: Properties, news: Properties) -> bool:
-    """Whether old and new would share a name the program gave, so that they cannot stand side by side."""
+    """Say whether old and new would share a name that the program gave, so that they cannot exist at a time."""
     name = entry.named
     return name is not None and name not in news.get(_DEFAULTS, ()) and same(olds.get(name), news.get(name))
 
@@ -269,7 +270,7 @@ def _property_diff(name: str, olds: Properties, news: Properties, replaces: Sequ
 
 
 def _inputs_read(entry: Emulated, known: Properties, found: Properties) -> Properties:
-    """The inputs of a resource as the account has it: those known, brought up to date, or for an import all of them."""
+    """Return the inputs of a resource as the account has it: those known, or for an import all of them."""
     if not known:
         return {
             name: value

@@ -2,7 +2,8 @@
 
 import json
 
-from engine.stacks import SUBNETS, Stack, inventory
+from engine.checkout import inventory
+from engine.stacks import SUBNETS, Stack
 
 
 def test_a_preview_announces_what_the_deployment_then_makes(stack: Stack) -> None:
@@ -62,7 +63,7 @@ def test_a_destroyed_stack_leaves_nothing_behind(stack: Stack) -> None:
     assert stack.resources() == {}
 
 
-def test_a_stack_told_so_leaves_the_evidence_and_its_key(stack: Stack) -> None:
+def test_keep_on_destroy_leaves_the_evidence_and_its_key(stack: Stack) -> None:
     stack.configure(flowLogs={"keepOnDestroy": True})
     stack.up().succeeded()
     key = stack.resources()["Key encryption-key"]["outputs"]["arn"]

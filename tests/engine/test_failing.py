@@ -1,20 +1,15 @@
 """Deployments that cannot succeed: what is said, what is left, and how the next one repairs it."""
 
-import dataclasses
 import re
 import shlex
 import subprocess
 from typing import Any
 
 import pytest
-from engine.stacks import SUBNETS, Stack, inventory
-
-from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import Emulated, Properties
-from threatmon.emulator.resources import emulated
+from engine.checkout import FLOW_LOG, inventory, when_made
+from engine.stacks import SUBNETS, Stack
 
 DETECTOR_ID = "0123456789abcdef0123456789abcdef"
-FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 
 
 def test_the_next_deployment_repairs_a_failed_one_without_duplicates(stack: Stack) -> None:
@@ -119,41 +114,28 @@ def test_a_kept_log_group_is_adopted_by_the_command_that_the_next_deployment_pri
     assert stack.preview() == {}
 
 
-def _killed_while_it_makes_a_flow_log(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deploys, and kills the engine when the second flow log is made but not yet reported."""
-    arguments = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
-    with subprocess.Popen(arguments, cwd=stack.folder, env=stack.environment, stdout=subprocess.DEVNULL) as engine:
-
-        def stopping(type_: str) -> Emulated:
-            entry = emulated(type_)
-
-            def make(account: EmulatedAccount, inputs: Properties) -> str:
-                made = entry.make(account, inputs)
-                if inputs.get("subnetId") == SUBNETS[1]:
-                    engine.kill()
-                    engine.wait()
-                return made
-
-            return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
-
-        monkeypatch.setattr("engine.provider.emulated", stopping)
-        engine.wait()
-    monkeypatch.undo()
-
-
 def test_a_killed_deployment_is_completed_by_what_the_next_one_says(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _killed_while_it_makes_a_flow_log(stack, monkeypatch)
+    arguments = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
+    with subprocess.Popen(arguments, cwd=stack.folder, env=stack.environment, stdout=subprocess.DEVNULL) as engine:
+
+        def kill() -> None:
+            engine.kill()
+            engine.wait()
+
+        when_made(monkeypatch, SUBNETS[1], kill)
+        engine.wait()
+    monkeypatch.undo()
     stack.run("cancel", "--yes").succeeded()  # the lock that a killed engine leaves
-    made = {it["ResourceId"]: it["FlowLogId"] for it in stack.account.client("ec2").describe_flow_logs()["FlowLogs"]}
+    made = {log["ResourceId"]: log["FlowLogId"] for log in stack.account.client("ec2").describe_flow_logs()["FlowLogs"]}
     assert SUBNETS[1] in made
     run = stack.up()
     assert not run.ok
-    # What else was under way may not be recorded either; Pulumi names it anew, all but the flow logs.
+    # What else was under way may not be recorded either; Pulumi gives it a new name, all but the flow logs.
     for _ in SUBNETS:
         for command in set(re.findall(r"^ +pulumi (import .*<id>.*)$", run.output, re.MULTILINE)):
-            subnet = next(it for it in SUBNETS if it in command)
+            subnet = next(subnet for subnet in SUBNETS if subnet in command)
             stack.run(*shlex.split(command.replace("<id>", made[subnet]))).succeeded()
         run = stack.up()
     run.succeeded()

@@ -1,24 +1,18 @@
 """A rollout over many stacks on the real engine: waves, what stops them, and how the next run goes on."""
 
-import dataclasses
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from engine.checkout import FLOW_LOG, inventory, when_made
 from engine.fleets import Fleet, new_fleet
-from engine.stacks import inventory
 
-from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import Emulated, Properties
-from threatmon.emulator.resources import emulated
-
-FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 RULE = "aws:cloudwatch/eventRule:EventRule"
 
 
@@ -26,13 +20,6 @@ RULE = "aws:cloudwatch/eventRule:EventRule"
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Four stacks that do not exist yet: a canary, and waves of two and one."""
     with new_fleet(tmp_path, [f"s{number}" for number in range(4)]) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def eight(tmp_path: Path) -> Iterator[Fleet]:
-    """Eight stacks that do not exist yet: a canary, and waves of two, four and one."""
-    with new_fleet(tmp_path, [f"s{number}" for number in range(8)]) as fleet:
         yield fleet
 
 
@@ -58,21 +45,21 @@ def unchanged(deployed: Fleet) -> Iterator[Fleet]:
 
 
 def up(fleet: Fleet, *arguments: str, ok: bool) -> list[dict[str, Any]]:
-    """What a rollout tells, one thing after the other."""
-    return [json.loads(line) for line in fleet.run("up", "--yes", "--json", *arguments, ok=ok).stdout.splitlines()]
+    """The events of a rollout, in their order."""
+    return [json.loads(line) for line in fleet.run("up", "--yes", "-o", "json", *arguments, ok=ok).stdout.splitlines()]
 
 
-def states(told: list[dict[str, Any]]) -> dict[str, str]:
+def states(events: list[dict[str, Any]]) -> dict[str, str]:
     """What became of each stack that was to be updated."""
-    return {it["stack"]: it["state"] for it in told if it["event"] == "ended"}
+    return {event["stack"]: event["state"] for event in events if event["event"] == "ended"}
 
 
 def complete(fleet: Fleet) -> bool:
     """Whether every account has all it should have, and once."""
     found = {stack: inventory(fleet.accounts[stack]) for stack in fleet.stacks}
     return all(
-        it.get("flow logs") == list(fleet.subnets[stack]) and len(it["detectors"]) == len(it["log groups"]) == 1
-        for stack, it in found.items()
+        made.get("flow logs") == list(fleet.subnets[stack]) and len(made["detectors"]) == len(made["log groups"]) == 1
+        for stack, made in found.items()
     )
 
 
@@ -83,9 +70,9 @@ def test_twenty_stacks_are_deployed_and_then_there_is_nothing_left_to_do(deploye
     assert deployed.deployed() == deployed.stacks
     assert complete(deployed)
     assert deployed.locks() == []
-    told = up(deployed, ok=True)
-    assert [it for it in told if it["event"] in ("started", "ended")] == []
-    assert told[-1] | {"time": ""} == {
+    events = up(deployed, ok=True)
+    assert [event for event in events if event["event"] in ("started", "ended")] == []
+    assert events[-1] | {"time": ""} == {
         "time": "",
         "event": "finished",
         "updated": 0,
@@ -93,17 +80,6 @@ def test_twenty_stacks_are_deployed_and_then_there_is_nothing_left_to_do(deploye
         "failed": 0,
         "not_started": 0,
     }
-
-
-def test_the_canary_goes_first_and_each_wave_waits_for_the_one_before(eight: Fleet) -> None:
-    told = up(eight, "--canary", "s5", ok=True)
-    [planned] = [it["waves"] for it in told if it["event"] == "planned"]
-    assert planned == [["s5"], ["s0", "s1"], ["s2", "s3", "s4", "s6"], ["s7"]]
-    wave_of = {stack: number for number, wave in enumerate(planned) for stack in wave}
-    began = [wave_of[it["stack"]] for it in told if it["event"] == "started"]
-    assert began == sorted(began)
-    assert states(told) == dict.fromkeys(wave_of, "updated")
-    assert complete(eight)
 
 
 def test_comments_in_stack_files_outlive_the_creation_of_the_stacks(fleet: Fleet) -> None:
@@ -136,7 +112,7 @@ def test_what_all_stacks_share_is_written_once(fleet: Fleet) -> None:
     for stack in fleet.stacks:
         fleet.configure(stack, alertEmails=None, findingTypes=None)
     assert fleet.run("list").stdout.count("soc@example.com") == len(fleet.stacks)
-    [first, *_] = json.loads(fleet.run("preview", "--format", "json", "--stacks", "s0").stdout)["stacks"]
+    [first, *_] = json.loads(fleet.run("preview", "-o", "json", "--stacks", "s0").stdout)["stacks"]
     made = {(change["type"], change["name"]): change["new"] for change in first["changes"]}
     subscription = made["aws:sns/topicSubscription:TopicSubscription", "threat-monitor-alerts-soc@example.com"]
     assert subscription["endpoint"] == "soc@example.com"
@@ -149,9 +125,9 @@ def test_what_all_stacks_share_is_written_once(fleet: Fleet) -> None:
 
 def test_a_failing_canary_stops_everything_and_the_next_run_completes(fleet: Fleet) -> None:
     fleet.providers["s0"].fail_next(FLOW_LOG, "RequestLimitExceeded: try again")
-    told = up(fleet, ok=False)
-    assert states(told) == {"s0": "failed"} | {f"s{number}": "not started" for number in range(1, 4)}
-    [error] = [it["error"] for it in told if it["event"] == "ended" and it["error"]]
+    events = up(fleet, ok=False)
+    assert states(events) == {"s0": "failed"} | {f"s{number}": "not started" for number in range(1, 4)}
+    [error] = [event["error"] for event in events if event["event"] == "ended" and event["error"]]
     assert "RequestLimitExceeded: try again" in error
     assert [stack for stack, account in fleet.accounts.items() if inventory(account)] == ["s0"]
 
@@ -159,30 +135,15 @@ def test_a_failing_canary_stops_everything_and_the_next_run_completes(fleet: Fle
     assert complete(fleet)
 
 
-def test_a_failure_in_wave_2_leaves_wave_3_untouched_and_the_next_run_completes(eight: Fleet) -> None:
-    eight.providers["s4"].fail_next(RULE, "LimitExceededException: too many rules")
-    told = up(eight, "--parallel", "4", ok=False)
-    assert [it["waves"] for it in told if it["event"] == "planned"] == [
-        [["s0"], ["s1", "s2"], ["s3", "s4", "s5", "s6"], ["s7"]]
-    ]
-    assert states(told)["s4"] == "failed"
-    assert states(told)["s7"] == "not started"
-    assert inventory(eight.accounts["s7"]) == {}
-
-    told = up(eight, ok=True)
-    assert {"s4", "s7"} <= states(told).keys()
-    assert not {"s0", "s1", "s2"} & states(told).keys()  # they are up to date
-    assert set(states(told).values()) == {"updated"}
-    assert complete(eight)
-
-
 def test_the_wrong_account_is_refused_before_any_change(fleet: Fleet) -> None:
     fleet.configure("s3", **{"aws:allowedAccountIds": ["999999999999"]})
-    told = up(fleet, ok=False)
-    assert [it["reason"] for it in told if it["event"] == "stopped"] == ["Nothing was changed: 1 of 4 previews failed."]
-    [error] = [it["error"] for it in told if it["event"] == "previewed" and it["error"]]
+    events = up(fleet, ok=False)
+    assert [event["reason"] for event in events if event["event"] == "stopped"] == [
+        "Nothing was changed: 1 of 4 previews failed."
+    ]
+    [error] = [event["error"] for event in events if event["event"] == "previewed" and event["error"]]
     assert fleet.accounts["s3"].account_id in error
-    assert states(told) == {}
+    assert states(events) == {}
     assert [inventory(account) for account in fleet.accounts.values()] == [{}] * 4
 
 
@@ -192,11 +153,11 @@ def test_a_dangerous_change_stops_the_rollout_before_it_begins_unless_it_is_allo
     run = unchanged.run("up", "--yes", ok=False)
     assert "Nothing was changed: dangerous changes. To let them through: --allow retention-shortened" in run.stderr
     accounts = [unchanged.accounts[stack] for stack in unchanged.stacks]
-    groups = [it.client("logs").describe_log_groups()["logGroups"] for it in accounts]
+    groups = [account.client("logs").describe_log_groups()["logGroups"] for account in accounts]
     assert {group["retentionInDays"] for [group] in groups} == {365}
 
-    told = up(unchanged, "--stacks", "s03", "--allow", "retention-shortened", ok=True)
-    assert states(told) == {"s03": "updated"}
+    events = up(unchanged, "--stacks", "s03", "--allow", "retention-shortened", ok=True)
+    assert states(events) == {"s03": "updated"}
     [group] = unchanged.accounts["s03"].client("logs").describe_log_groups()["logGroups"]
     assert group["retentionInDays"] == 30
     unchanged.configure("s03")
@@ -204,23 +165,6 @@ def test_a_dangerous_change_stops_the_rollout_before_it_begins_unless_it_is_allo
 
 
 # -- interruptions ----------------------------------------------------------------------------------------------------
-
-
-def when_made(monkeypatch: pytest.MonkeyPatch, subnet: str, action: Callable[[], object]) -> None:
-    """Does something when the flow log of this subnet is made, and not yet reported to the engine."""
-
-    def with_action(type_: str) -> Emulated:
-        entry = emulated(type_)
-
-        def make(account: EmulatedAccount, inputs: Properties) -> str:
-            made = entry.make(account, inputs)
-            if inputs.get("subnetId") == subnet:
-                action()
-            return made
-
-        return dataclasses.replace(entry, make=make) if type_ == FLOW_LOG else entry
-
-    monkeypatch.setattr("engine.provider.emulated", with_action)
 
 
 def engines_of(pid: int) -> list[int]:
@@ -255,15 +199,15 @@ def test_a_killed_rollout_with_all_its_engines_is_completed_by_the_next_one(
         running.wait()
     monkeypatch.undo()
     assert fleet.locks() != []
-    made = {it["ResourceId"] for it in fleet.accounts["s2"].client("ec2").describe_flow_logs()["FlowLogs"]}
+    made = {log["ResourceId"] for log in fleet.accounts["s2"].client("ec2").describe_flow_logs()["FlowLogs"]}
     assert fleet.subnets["s2"][1] in made
 
-    told = up(fleet, "--role", "deployer", ok=True)
-    assert set(states(told).values()) <= {"updated", "unchanged"}  # the other one may have been complete, but locked
-    assert states(told)["s2"] == "updated"
-    [notes] = [it["notes"] for it in told if it["event"] == "ended" and it["stack"] == "s2"]
+    events = up(fleet, "--role", "deployer", ok=True)
+    assert set(states(events).values()) <= {"updated", "unchanged"}  # the other one may have been complete, but locked
+    assert states(events)["s2"] == "updated"
+    [notes] = [event["notes"] for event in events if event["event"] == "ended" and event["stack"] == "s2"]
     assert any(note.startswith("cleared the lock of a run that is gone: ") for note in notes)
-    assert any("interrupted while creating FlowLog" in note and "took in fl-" in note for note in notes)
+    assert any("interrupted while creating FlowLog" in note and "took over fl-" in note for note in notes)
     assert complete(fleet)
     assert fleet.locks() == []
     assert states(up(fleet, ok=True)) == {}
@@ -276,8 +220,8 @@ def test_a_killed_rollout_leaves_its_engines_time_to_save_and_the_next_one_goes_
         when_made(monkeypatch, fleet.subnets["s1"][0], running.kill)
         running.wait()
     monkeypatch.undo()
-    told = up(fleet, ok=True)
-    assert set(states(told).values()) == {"updated"}
+    events = up(fleet, ok=True)
+    assert set(states(events).values()) == {"updated"}
     assert complete(fleet)
     assert fleet.locks() == []
 
@@ -333,7 +277,7 @@ def test_attributes_that_a_killed_engine_left_empty_hinder_nothing(fleet: Fleet)
 
 
 def comment(fleet: Fleet, *arguments: str, ok: bool = True) -> str:
-    shown = fleet.run("preview", "--format", "markdown", *arguments, ok=ok).stdout
+    shown = fleet.run("preview", "-o", "markdown", *arguments, ok=ok).stdout
     assert shown.startswith("<!-- threatmon fleet preview -->\n")
     return shown
 

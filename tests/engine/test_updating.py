@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from engine.stacks import SUBNETS, VPC, Stack, inventory
+from engine.checkout import inventory
+from engine.stacks import SUBNETS, Stack
+from examples import VPC
 
 from threatmon.emulator.emulated import Properties
 
@@ -149,7 +151,7 @@ def test_a_raw_subscriber_gets_a_topic_and_targets_of_its_own(deployed: Stack) -
 
 
 def _flow_logs(stack: Stack) -> dict[str, Properties]:
-    return {it["ResourceId"]: it for it in stack.account.client("ec2").describe_flow_logs()["FlowLogs"]}
+    return {log["ResourceId"]: log for log in stack.account.client("ec2").describe_flow_logs()["FlowLogs"]}
 
 
 def test_replaced_flow_logs_record_on_into_the_same_group(stack: Stack) -> None:
@@ -161,8 +163,8 @@ def test_replaced_flow_logs_record_on_into_the_same_group(stack: Stack) -> None:
     after = _flow_logs(stack)
     assert after.keys() == before.keys() == set(SUBNETS)
     assert all(after[subnet]["FlowLogId"] != before[subnet]["FlowLogId"] for subnet in SUBNETS)
-    assert {it["MaxAggregationInterval"] for it in after.values()} == {600}
-    assert {it["LogDestination"] for it in after.values()} == {it["LogDestination"] for it in before.values()}
+    assert {log["MaxAggregationInterval"] for log in after.values()} == {600}
+    assert {log["LogDestination"] for log in after.values()} == {log["LogDestination"] for log in before.values()}
     assert inventory(stack.account)["log groups"] == ["/threat-monitor/dev/flow-logs"]
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for the engine: it answers commands as scripted, tells events as the engine does, and records everything.
+"""A stand-in for the engine: it answers as scripted, reports events as the engine does, and records the commands.
 
 https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 """
@@ -14,18 +14,16 @@ from typing import Any, NamedTuple
 import grpc
 import pulumi
 import pytest
-import typer
 import yaml
 from pulumi.automation import CommandResult, OnOutput
 from pulumi.automation.errors import create_command_error
 from pulumi.runtime.proto.events_pb2 import EventRequest
 from pulumi.runtime.proto.events_pb2_grpc import EventsStub
 from semver import VersionInfo
-from typer.testing import CliRunner
 
 from threatmon.cli.fleet import previews
-from threatmon.fleet.automation import Fleet
 from threatmon.fleet.engine import Engine
+from threatmon.fleet.workspaces import Workspaces
 from threatmon.stacks.engine import ENGINE_VERSION
 
 Event = Mapping[str, Any]
@@ -36,7 +34,7 @@ TOPIC = "aws:sns/topic:Topic"
 
 
 class Asked(NamedTuple):
-    """A command as the engine got it; ``environment`` is what was given besides this process's own."""
+    """A command as the engine got it; ``environment`` is what was given in addition to this process's own."""
 
     arguments: tuple[str, ...]
     folder: Path
@@ -58,7 +56,7 @@ class Asked(NamedTuple):
 
 
 class FakeEngine(Engine):
-    """Stacks that exist, what a preview of each tells (an update does it), and what is refused."""
+    """Stacks that exist, what a preview of each reports (an update does it), and what is refused."""
 
     def __init__(self, *stacks: str) -> None:  # pyright: ignore[reportMissingSuperCall] - there is no executable
         self.command = "pulumi"
@@ -74,11 +72,11 @@ class FakeEngine(Engine):
         self._recording = Lock()
 
     def would(self, stack: str, *events: Event) -> None:
-        """Let a preview of the stack tell these events."""
+        """Let a preview of the stack report these events."""
         self._events[stack] = list(events)
 
     def fails(self, verb: str, stack: str = "", stderr: str = "error: it fails", *events: Event) -> None:
-        """Let the command fail the next time, after telling these events."""
+        """Let the command fail the next time, after reporting these events."""
         self._failures[verb, stack].append((stderr, events))
 
     def when(self, verb: str, action: Callable[[Asked], object]) -> None:
@@ -87,11 +85,11 @@ class FakeEngine(Engine):
 
     def named(self, verb: str) -> list[Asked]:
         """The commands of one kind, in their order."""
-        return [it for it in self.asked if it.verb == verb]
+        return [asked for asked in self.asked if asked.verb == verb]
 
     def touched(self) -> list[str]:
         """The stacks that were updated, or tried to be, in that order."""
-        return [it.stack for it in self.named("up")]
+        return [asked.stack for asked in self.named("up")]
 
     def run(
         self,
@@ -111,7 +109,7 @@ class FakeEngine(Engine):
             listener(asked)
         stderr, events = failure or ("", self._answer(asked))
         if "--event-log" in args:
-            tell(args[args.index("--event-log") + 1], events)
+            report(args[args.index("--event-log") + 1], events)
         result = CommandResult(self._stdout(asked), stderr, 255 if failure else 0)
         if failure:
             raise create_command_error(result)
@@ -124,19 +122,21 @@ class FakeEngine(Engine):
         if asked.verb == "stack init" and "PULUMI_BACKEND_URL" not in asked.environment:
             self.stacks.append(asked.stack)
         events = list(self._events[asked.stack]) if asked.verb in ("preview", "up", "refresh") else []
-        steps = [it["resourcePreEvent"]["metadata"] for it in events if "resourcePreEvent" in it]
+        steps = [event["resourcePreEvent"]["metadata"] for event in events if "resourcePreEvent" in event]
         if asked.verb == "up":
             self._events[asked.stack] = [
-                pre("same", it["type"], it["urn"].split("::")[3], it["new"]["inputs"], it["new"]["inputs"])
-                for it in steps
-                if it["new"]
+                pre("same", step["type"], step["urn"].split("::")[3], step["new"]["inputs"], step["new"]["inputs"])
+                for step in steps
+                if step["new"]
             ]
-        ops = [it["op"] for it in steps]
+        ops = [step["op"] for step in steps]
         return [*events, {"summaryEvent": {"resourceChanges": {op: ops.count(op) for op in sorted(set(ops))}}}]
 
     def _stdout(self, asked: Asked) -> str:
         if asked.verb == "stack ls":
-            return json.dumps([{"name": f"organization/threat-monitor/{it}", "current": False} for it in self.stacks])
+            return json.dumps(
+                [{"name": f"organization/threat-monitor/{name}", "current": False} for name in self.stacks]
+            )
         if asked.verb == "stack export":
             pending = self.pending.get(asked.stack, [])
             return json.dumps({"version": 3, "deployment": {"pending_operations": pending}})
@@ -147,12 +147,12 @@ class FakeEngine(Engine):
         return "{}"
 
 
-def tell(log: str, events: Sequence[Event]) -> None:
+def report(log: str, events: Sequence[Event]) -> None:
     """Send events to whoever listens at an address of the form `tcp://127.0.0.1:1234`; they are heard on return."""
     with grpc.insecure_channel(log.removeprefix("tcp://")) as channel:
         numbered = enumerate([*events, {"cancelEvent": {}}])
         messages = (json.dumps({"sequence": number, "timestamp": 1, **event}) for number, event in numbered)
-        EventsStub(channel).StreamEvents(EventRequest(event=it) for it in messages)
+        EventsStub(channel).StreamEvents(EventRequest(event=message) for message in messages)
 
 
 def pre(op: str, type_: str, name: str, old: Any = None, new: Any = None, **more: Any) -> Event:
@@ -183,7 +183,7 @@ def says(severity: str, message: str) -> Event:
 
 
 def write_stack(folder: Path, stack: str, number: int, further: Mapping[str, Any] | None = None, **config: Any) -> None:
-    """A stack file without faults, of an account of its own; ``config`` changes keys, ``further`` is besides it."""
+    """A stack file without faults, of an account of its own; ``config`` changes keys, ``further`` stands next to it."""
     content: dict[str, Any] = {
         "config": {
             "aws:allowedAccountIds": [str(100000000000 + number)],
@@ -210,35 +210,12 @@ def project(parent: Path, stacks: Sequence[str]) -> Path:
 def prepared(
     folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: Sequence[str], events: Sequence[Event]
 ) -> FakeEngine:
-    """An engine that the commands run, with these stacks, of which each preview tells these events."""
+    """An engine that the commands run on the stacks of this folder; a preview of each reports these events."""
     engine = FakeEngine(*stacks)
-    injected(engine, folder, monkeypatch)
+    monkeypatch.setattr("threatmon.project.ROOT", folder)
+    monkeypatch.setattr(previews, "Engine", lambda: engine)
+    monkeypatch.setattr(previews, "Workspaces", partial(Workspaces, program=lambda: None))
+    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process
     for stack in stacks:
         engine.would(stack, *events)
     return engine
-
-
-def injected(engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the commands run this engine, on the stacks of this folder."""
-    monkeypatch.setattr("threatmon.project.ROOT", folder)
-    monkeypatch.setattr(previews, "Engine", lambda: engine)
-    monkeypatch.setattr(previews, "Fleet", partial(Fleet, folder=folder, program=lambda: None))
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process
-
-
-class Ran(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-def ran(command: Callable[..., None], *arguments: str, input: str | None = None) -> Ran:  # noqa: A002 - as CliRunner has it
-    """Run a command as the command line does. Raises what a user can mend, which `main` makes a message of."""
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, arguments, input=input, env={"COLUMNS": "200"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)

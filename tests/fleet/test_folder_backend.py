@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from threatmon.fleet.folder_backend import mend
+from threatmon.fleet.folder_backend import remove_empty_attributes
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def left(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("query", ["", "?no_tmp_dir=true"])
 def test_only_empty_attributes_are_removed(folder: Path, query: str) -> None:
-    assert mend(folder.parents[2].as_uri() + query) == [folder / "a.json.attrs"]
+    assert remove_empty_attributes(folder.parents[2].as_uri() + query) == [folder / "a.json.attrs"]
     assert left(folder) == ["a.json", "b.json", "b.json.attrs"]
 
 
 def test_a_folder_in_the_home_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parents[3]))
-    assert mend("file://~/my%20state") == [folder / "a.json.attrs"]
+    assert remove_empty_attributes("file://~/my%20state") == [folder / "a.json.attrs"]
 
 
 @pytest.mark.parametrize("url", ["s3://state", "https://app.pulumi.com/acme", "", "file:///no/such/folder"])
 def test_any_other_backend_is_left_alone(folder: Path, url: str) -> None:
-    assert mend(url) == []
+    assert remove_empty_attributes(url) == []
     assert len(left(folder)) == 4

@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
-from engine.stacks import CONFIG, SUBNETS
+from engine.checkout import CONFIG
+from engine.stacks import SUBNETS
 from engine.test_updating import CHANGES
 from fleet.program_changes import changes_between
 
 from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
-BASE = {key.removeprefix("threat-monitor:"): value for key, value in CONFIG.items()}
+BASE = {key.removeprefix("threat-monitor:"): value for key, value in CONFIG.items()} | {"subnetIds": list(SUBNETS)}
 
 
 def _planned(changes: list[ResourceChange]) -> dict[str, str]:

@@ -1,36 +1,36 @@
 """On an emulated account, as an interrupted creation leaves it."""
 
-from collections.abc import Iterator
+import json
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
+from examples import DETECTOR_ID, SUBNET, VPC
+from scripted_account import ScriptedAccount
 
+from threatmon.aws.errors import AwsError
+from threatmon.aws.reader import Aws
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.fleet import recovery
 from threatmon.fleet.interruptions import Interrupted
+from threatmon.fleet.recovery import Discovery, look_up, repair
 from threatmon.model import names
-from threatmon.stacks.old_aws import Aws
 
 STACK = "prod"
-SUBNET, VPC = "subnet-0123456789abcdef0", "vpc-0123456789abcdef0"
-DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
 PREFIX = "urn:pulumi:prod::threat-monitor::threat-monitor:index:ThreatMonitor"
 
 
 @pytest.fixture
-def account() -> Iterator[EmulatedAccount]:
-    with EmulatedAccount("111122223333", "eu-west-1") as account:
-        account.seed_subnet(SUBNET, VPC)
-        yield account
+def account(scripted: ScriptedAccount) -> EmulatedAccount:
+    scripted.account.seed_subnet(SUBNET, VPC)
+    return scripted.account
 
 
 def creating(type_: str, name: str = "threat-monitor") -> Interrupted:
     return Interrupted(f"{PREFIX}$aws:{type_}::{name}", "creating")
 
 
-def found(account: EmulatedAccount, it: Interrupted, stack: str = STACK) -> str | None:
-    return recovery.find(lambda: Aws(account.boto3_session(), account.account_id), stack, it)
+def found(account: EmulatedAccount, operation: Interrupted) -> str | None:
+    return recovery.find(lambda: Aws(account.boto3_session()), STACK, operation)
 
 
 def flow_log(account: EmulatedAccount, kind: str, resource_id: str, stack: str = STACK) -> str:
@@ -62,14 +62,14 @@ def test_a_log_group_whose_name_only_begins_like_it_is_another(account: Emulated
     assert found(account, LOG_GROUP) is None
 
 
-@pytest.mark.parametrize(("kind", "it"), [("Subnet", SUBNET_LOG), ("VPC", VPC_LOG)])
-def test_a_flow_log_is_found_by_what_it_records(account: EmulatedAccount, kind: str, it: Interrupted) -> None:
+@pytest.mark.parametrize(("kind", "operation"), [("Subnet", SUBNET_LOG), ("VPC", VPC_LOG)])
+def test_a_flow_log_is_found_by_what_it_records(account: EmulatedAccount, kind: str, operation: Interrupted) -> None:
     account.client("logs").create_log_group(logGroupName=names.log_group(STACK))
     other = flow_log(account, *(("VPC", VPC) if kind == "Subnet" else ("Subnet", SUBNET)))
-    assert found(account, it) is None
+    assert found(account, operation) is None
     made = flow_log(account, kind, SUBNET if kind == "Subnet" else VPC)
     assert made != other
-    assert found(account, it) == made
+    assert found(account, operation) == made
 
 
 def test_a_flow_log_of_somebody_else_on_the_same_subnet_is_not_taken(account: EmulatedAccount) -> None:
@@ -79,45 +79,80 @@ def test_a_flow_log_of_somebody_else_on_the_same_subnet_is_not_taken(account: Em
 
 
 def test_a_detector_made_just_now_is_taken(account: EmulatedAccount) -> None:
-    account.seed_detector(DETECTOR)
-    assert found(account, DETECTORS) == DETECTOR
+    account.seed_detector(DETECTOR_ID)
+    assert found(account, DETECTORS) == DETECTOR_ID
 
 
 @pytest.mark.parametrize(("hours", "taken"), [(23, True), (25, False)])
 def test_a_detector_that_was_there_long_before_is_not_taken(account: EmulatedAccount, hours: int, taken: bool) -> None:
-    account.seed_detector(DETECTOR)
-    detector = account.backend("guardduty").detectors[DETECTOR]
+    account.seed_detector(DETECTOR_ID)
+    detector = account.backend("guardduty").detectors[DETECTOR_ID]
     detector.created_at = datetime.fromisoformat(f"{detector.created_at}+00:00") - timedelta(hours=hours)
-    assert found(account, DETECTORS) == (DETECTOR if taken else None)
+    assert found(account, DETECTORS) == (DETECTOR_ID if taken else None)
 
 
-@pytest.mark.parametrize("it", [LOG_GROUP, SUBNET_LOG, VPC_LOG, DETECTORS])
-def test_in_an_empty_account_nothing_is_found(account: EmulatedAccount, it: Interrupted) -> None:
-    assert found(account, it) is None
+@pytest.mark.parametrize("operation", [LOG_GROUP, SUBNET_LOG, VPC_LOG, DETECTORS])
+def test_in_an_empty_account_nothing_is_found(account: EmulatedAccount, operation: Interrupted) -> None:
+    assert found(account, operation) is None
 
 
-def calls(account: EmulatedAccount, *searched: Interrupted) -> set[str]:
-    """The IAM actions of the calls that the searches make."""
-    called: set[str] = set()
-
-    def note(model: Any, **_: object) -> None:
-        called.add(f"{model.service_model.signing_name}:{model.name}")
-
-    session = account.boto3_session()
-    session.events.register("before-call", note)
-    for it in searched:
-        recovery.find(lambda: Aws(session, account.account_id), STACK, it)
-    return called
+def test_what_may_exist_twice_is_not_looked_for() -> None:
+    operation = creating("sns/topic:Topic", "threat-monitor-topic")
+    assert recovery.find(lambda: pytest.fail("the account is asked"), STACK, operation) is None
 
 
-def test_what_may_exist_twice_is_not_looked_for(account: EmulatedAccount) -> None:
-    made = account.client("sns").create_topic(Name="threat-monitor-topic-1234567")
-    assert made["TopicArn"]
-    it = creating("sns/topic:Topic", "threat-monitor-topic")
-    assert recovery.find(lambda: pytest.fail("the account is asked"), STACK, it) is None
-
-
-def test_the_permissions_are_those_of_the_calls(account: EmulatedAccount) -> None:
-    account.seed_detector(DETECTOR)
-    assert calls(account, LOG_GROUP, SUBNET_LOG, DETECTORS) == set(recovery.PERMISSIONS)
+def test_the_permissions_are_those_of_the_calls(scripted: ScriptedAccount) -> None:
+    scripted.account.seed_detector(DETECTOR_ID)
+    for operation in (LOG_GROUP, SUBNET_LOG, DETECTORS):
+        recovery.find(lambda: scripted.aws, STACK, operation)
+    assert set(scripted.calls) == set(recovery.PERMISSIONS)
     assert list(recovery.PERMISSIONS) == sorted(recovery.PERMISSIONS)
+
+
+# -- looking up and repairing -----------------------------------------------------------------------------------------
+
+TOPIC = creating("sns/topic:Topic")
+
+
+def test_what_was_made_is_named_and_what_cannot_be_found_is_made_again() -> None:
+    updating = Interrupted(DETECTORS.urn, "updating")
+    found = look_up([LOG_GROUP, TOPIC, updating], {LOG_GROUP: "/logs"}.get)
+    assert found == {
+        LOG_GROUP: Discovery("took over /logs", "/logs"),
+        TOPIC: Discovery("what it made, if anything, is made again"),
+        updating: Discovery("nothing to do"),
+    }
+
+
+def test_an_account_that_cannot_be_asked_is_asked_once() -> None:
+    asked: list[Interrupted] = []
+
+    def refused(operation: Interrupted) -> str | None:
+        asked.append(operation)
+        raise AwsError("Permission {action} is missing: no", "logs:DescribeLogGroups", "AccessDenied", "no")
+
+    summary = "what it made, if anything, cannot be looked up: Permission logs:DescribeLogGroups is missing: no"
+    assert look_up([LOG_GROUP, SUBNET_LOG], refused) == {
+        LOG_GROUP: Discovery(summary, looked=False),
+        SUBNET_LOG: Discovery(summary, looked=False),
+    }
+    assert asked == [LOG_GROUP]
+
+
+@pytest.mark.parametrize("pending", [[LOG_GROUP.urn], []])
+def test_what_the_state_has_under_way_is_imported_under_its_parent(pending: list[str]) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(*arguments: str) -> str:
+        ran.append(arguments)
+        operations = [{"resource": {"urn": urn, "parent": f"{urn}-parent"}} for urn in pending]
+        return json.dumps({"deployment": {"pending_operations": operations} if pending else None})
+
+    repair(run, {LOG_GROUP: "/logs"})
+    options = ("import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false")
+    # https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/
+    assert ran == [
+        ("stack", "export"),
+        ("refresh", "--yes", "--skip-preview", "--clear-pending-creates"),
+        *((*options, LOG_GROUP.type, "threat-monitor", "/logs", "--parent", f"parent={urn}-parent") for urn in pending),
+    ]

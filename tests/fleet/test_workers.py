@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from threatmon.fleet.workers import interruptible, side_by_side
+from threatmon.fleet.workers import in_parallel, interruptible
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 30  # seconds; only a failing test takes as long
@@ -13,9 +13,9 @@ PATIENCE = 30  # seconds; only a failing test takes as long
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     """Fails the test that leaves a handler behind, and puts it right for the others."""
-    before = [signal.getsignal(it) for it in SIGNALS]
+    before = [signal.getsignal(number) for number in SIGNALS]
     yield
-    left = [signal.getsignal(it) for it in SIGNALS]
+    left = [signal.getsignal(number) for number in SIGNALS]
     for number, handler in zip(SIGNALS, before, strict=True):
         signal.signal(number, handler)
     assert left == before
@@ -36,7 +36,7 @@ def test_each_result_comes_when_it_is_there() -> None:
         assert item == "quick" or first_was_seen.wait(PATIENCE)
         return item.upper()
 
-    results = side_by_side(work, ["slow", "quick"], 2, never)
+    results = in_parallel(work, ["slow", "quick"], 2, never)
     assert next(results) == "QUICK"
     first_was_seen.set()
     assert list(results) == ["SLOW"]
@@ -51,7 +51,7 @@ def test_as_many_as_allowed_are_under_way_at_a_time_and_no_more() -> None:
         together.wait(PATIENCE)
         return item
 
-    assert sorted(side_by_side(work, range(6), 3, never)) == list(range(6))
+    assert sorted(in_parallel(work, range(6), 3, never)) == list(range(6))
     assert len(threads) == 3
 
 
@@ -65,12 +65,12 @@ def test_what_is_not_begun_when_it_stops_is_left_out() -> None:
             stopping.set()
         return item
 
-    assert list(side_by_side(work, range(5), 1, stopping.is_set)) == [0, 1]
+    assert list(in_parallel(work, range(5), 1, stopping.is_set)) == [0, 1]
     assert begun == [0, 1]
 
 
 def test_of_nothing_there_are_no_results() -> None:
-    assert list(side_by_side(str, list[int](), 4, never)) == []
+    assert list(in_parallel(str, list[int](), 4, never)) == []
 
 
 def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "join", noticed)
     with pytest.raises(ValueError, match="broken"):
-        list(side_by_side(work, range(50), 2, never))
+        list(in_parallel(work, range(50), 2, never))
     assert set(begun) <= {0, 1, 2}  # the thread of the broken one may take one more before the error is heard of
 
 
@@ -127,13 +127,13 @@ def test_afterwards_ctrl_c_means_what_it_meant_before() -> None:
 
 
 def test_after_an_error_too() -> None:
-    before = [signal.getsignal(it) for it in SIGNALS]
+    before = [signal.getsignal(number) for number in SIGNALS]
 
     def fail() -> None:
         with interruptible(threading.Event(), print, nothing):
-            assert [signal.getsignal(it) for it in SIGNALS] != before
+            assert [signal.getsignal(number) for number in SIGNALS] != before
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
         fail()
-    assert [signal.getsignal(it) for it in SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before

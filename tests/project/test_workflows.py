@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ ACTION = PROJECT_ROOT / ".github/actions/threatmon/action.yml"
 GUIDE = (PROJECT_ROOT / "docs/ci.md").read_text(encoding="utf-8")
 EVERYTHING = [*WORKFLOWS, ACTION]
 MARKER, ISSUE = PREVIEW.marker, DRIFT.marker
+RUN = "https://example.com/run"
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 every_file = pytest.mark.parametrize("path", EVERYTHING, ids=lambda path: path.name)
 
@@ -44,6 +45,9 @@ class Job(NamedTuple):
     def script(self) -> str:
         return "\n".join(step["run"] for step in self.body["steps"] if "run" in step)
 
+    def steps_with(self, key: str, name: str) -> list[Any]:
+        return [step[key][name] for step in self.body["steps"] if name in step.get(key, {})]
+
 
 def read(path: Path) -> dict[str, Any]:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -60,18 +64,11 @@ def the_job(workflow: str, name: str) -> Job:
 
 def steps(path: Path) -> list[dict[str, Any]]:
     document = read(path)
-    return (
-        document["runs"]["steps"]
-        if "runs" in document
-        else [step for job in document["jobs"].values() for step in job["steps"]]
-    )
+    jobs = [document["runs"]] if "runs" in document else document["jobs"].values()
+    return [step for job in jobs for step in job["steps"]]
 
 
 # -- what holds for all ------------------------------------------------------------------------------------------------
-
-
-def test_there_are_four_workflows() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["check", "deploy", "drift", "preview"]
 
 
 @every_file
@@ -79,20 +76,23 @@ def test_every_action_of_others_is_pinned_by_its_commit_and_names_its_version(pa
     used = re.findall(r"^ *(?:- )?uses: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert used
     for line in used:
-        assert line == "./.github/actions/threatmon" or re.fullmatch(
-            r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line
-        )
+        pinned = re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+        assert pinned or line == "./.github/actions/threatmon"
 
 
 def test_an_action_is_pinned_to_the_same_commit_everywhere() -> None:
     used = {step["uses"] for path in EVERYTHING for step in steps(path) if "uses" in step}
-    names = [it.partition("@")[0] for it in used]
+    names = [action.partition("@")[0] for action in used]
     assert sorted(names) == sorted(set(names))
 
 
 @every_workflow
-def test_a_workflow_gives_nothing_to_its_jobs_by_itself(path: Path) -> None:
+def test_a_workflow_gives_nothing_to_its_jobs_and_holds_no_secret(path: Path) -> None:
     assert read(path)["permissions"] == {}
+    assert "secrets." not in path.read_text(encoding="utf-8")
+    # `bash` named, GitHub adds -eo pipefail:
+    # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell
+    assert read(path)["defaults"] == {"run": {"shell": "bash"}}
 
 
 @every_job
@@ -103,40 +103,20 @@ def test_a_job_says_what_it_may_and_how_long_it_may_take(job: Job) -> None:
 
 
 @every_job
-def test_no_job_has_both_an_identity_and_a_pen(job: Job) -> None:
+def test_a_job_with_an_identity_writes_nothing_and_one_that_writes_runs_no_code_of_the_repository(job: Job) -> None:
     writes = {scope for scope, access in job.permissions.items() if access == "write"}
     assert writes in (set(), {"id-token"}, {"pull-requests"}, {"issues"})
-
-
-@every_job
-def test_a_job_that_may_write_runs_no_code_of_the_repository(job: Job) -> None:
-    if {"pull-requests", "issues"} & job.permissions.keys():
+    if writes - {"id-token"}:
         assert "contents" not in job.permissions
         assert not [step for step in job.body["steps"] if step.get("uses", "").startswith((".", "actions/checkout"))]
         assert ".venv" not in job.script
 
 
 @every_file
-def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
+def test_no_checkout_leaves_its_token_and_no_script_holds_an_expression(path: Path) -> None:
     checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
-
-
-@every_file
-def test_scripts_get_what_varies_by_their_environment_alone(path: Path) -> None:
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
-
-
-@every_workflow
-def test_scripts_stop_at_the_first_failure_also_in_a_pipe(path: Path) -> None:
-    # `bash` named, GitHub adds -eo pipefail:
-    # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell
-    assert read(path)["defaults"] == {"run": {"shell": "bash"}}
-
-
-@every_workflow
-def test_no_workflow_holds_a_secret(path: Path) -> None:
-    assert "secrets." not in path.read_text(encoding="utf-8")
 
 
 def test_the_guide_names_every_variable_to_set() -> None:
@@ -146,8 +126,7 @@ def test_the_guide_names_every_variable_to_set() -> None:
 
 
 def test_nothing_runs_with_the_rights_of_main_for_a_pull_request() -> None:
-    triggers = {path.stem: set(read(path)["on"]) for path in WORKFLOWS}
-    assert triggers == {
+    assert {path.stem: set(read(path)["on"]) for path in WORKFLOWS} == {
         "check": {"pull_request", "push"},
         "deploy": {"push", "workflow_dispatch"},
         "drift": {"schedule", "workflow_dispatch"},
@@ -158,13 +137,8 @@ def test_nothing_runs_with_the_rights_of_main_for_a_pull_request() -> None:
 def test_zizmor_finds_nothing() -> None:
     zizmor = shutil.which("zizmor", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert zizmor, "run `make install`"
-    done = subprocess.run(
-        [zizmor, "--offline", "--pedantic", "--no-progress", ".github"],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [zizmor, "--offline", "--pedantic", "--no-progress", ".github"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -184,42 +158,33 @@ def test_a_fork_gets_no_identity_and_no_comment() -> None:
         assert f"needs.{needed}.result != 'skipped'" in the_job("preview", name).body["if"]
 
 
-def test_a_new_push_ends_the_preview_of_the_last_one() -> None:
-    concurrency = read(PROJECT_ROOT / ".github/workflows/preview.yml")["concurrency"]
-    assert concurrency == {"group": "preview-${{ github.event.pull_request.number }}", "cancel-in-progress": True}
-
-
-def test_deployments_wait_for_each_other_and_none_is_stopped() -> None:
-    concurrency = read(PROJECT_ROOT / ".github/workflows/deploy.yml")["concurrency"]
-    assert concurrency == {"group": "deploy", "cancel-in-progress": False}
+@pytest.mark.parametrize(
+    ("workflow", "group", "ends"),
+    [("preview", "preview-${{ github.event.pull_request.number }}", True), ("deploy", "deploy", False)],
+)
+def test_a_new_push_ends_the_last_preview_and_no_deployment(workflow: str, group: str, ends: bool) -> None:
+    concurrency = read(PROJECT_ROOT / f".github/workflows/{workflow}.yml")["concurrency"]
+    assert concurrency == {"group": group, "cancel-in-progress": ends}
 
 
 def test_the_rest_is_deployed_after_the_canary_each_in_the_environment_that_its_role_trusts() -> None:
-    jobs = [job for job in JOBS if job.workflow == "deploy"]
-    assert tuple(job.body["environment"] for job in jobs) == ENVIRONMENTS
-    assert [job.body.get("needs") for job in jobs] == [None, "canary"]
-    assert jobs[0].body["if"] == "github.ref == 'refs/heads/main'"
+    canary, production = (job.body for job in JOBS if job.workflow == "deploy")
+    assert (canary["environment"], production["environment"]) == ENVIRONMENTS
+    assert (canary.get("needs"), production["needs"]) == (None, "canary")
+    assert canary["if"] == "github.ref == 'refs/heads/main'"
 
 
 def test_the_dangers_one_can_allow_are_those_there_are() -> None:
     allow = read(PROJECT_ROOT / ".github/workflows/deploy.yml")["on"]["workflow_dispatch"]["inputs"]["allow"]
-    assert allow["type"] == "choice"
-    assert allow["default"] == "none"
-    assert allow["options"] == ["none", *KINDS]
+    assert (allow["type"], allow["default"], allow["options"]) == ("choice", "none", ["none", *KINDS])
 
 
-def test_only_deployments_use_the_role_that_writes() -> None:
+def test_only_deployments_use_the_roles_that_write() -> None:
     using = {
         role: {job.workflow for job in JOBS if f"--role {role} " in job.script} for role in (PREVIEW_ROLE, DEPLOY_ROLE)
     }
     assert using == {PREVIEW_ROLE: {"preview", "drift"}, DEPLOY_ROLE: {"deploy"}}
-    states = {
-        (job.workflow, step["with"]["state-role"])
-        for job in JOBS
-        for step in job.body["steps"]
-        if "state-role" in step.get("with", {})
-    }
-    assert states == {
+    assert {(job.workflow, role) for job in JOBS for role in job.steps_with("with", "state-role")} == {
         ("preview", "${{ vars.STATE_READ_ROLE }}"),
         ("drift", "${{ vars.STATE_READ_ROLE }}"),
         ("deploy", "${{ vars.STATE_WRITE_ROLE }}"),
@@ -233,7 +198,7 @@ def test_the_engine_is_the_one_the_project_is_tested_with() -> None:
 
 @every_job
 def test_the_state_stays_open_as_long_as_the_job_may_take(job: Job) -> None:
-    default = int(read(ACTION)["inputs"]["seconds"]["default"])
+    default = read(ACTION)["inputs"]["seconds"]["default"]
     for step in job.body["steps"]:
         if "state-role" in step.get("with", {}):
             assert int(step["with"].get("seconds", default)) == 60 * job.body["timeout-minutes"] <= LONGEST_SESSION
@@ -264,34 +229,31 @@ def commands(text: str) -> Iterator[list[str]]:
         yield shlex.split(command)
 
 
-CALLS = [call for text in [*SCRIPTS, *FENCED, *INLINE] for call in commands(text)]
-
-
 def test_the_commands_are_found() -> None:
     called = {tuple(call[:2]) for text in SCRIPTS for call in commands(text)}
-    assert called == {("fleet", it) for it in ("matrix", "preview", "up", "drift")}
-    assert {("fleet", it) for it in ("preview", "up", "drift")} <= {
+    assert called == {("fleet", name) for name in ("matrix", "preview", "up", "drift")}
+    assert {("fleet", name) for name in ("preview", "up", "drift")} <= {
         tuple(call[:2]) for text in FENCED for call in commands(text)
     }
 
 
-@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+@pytest.mark.parametrize(
+    "call", [call for text in [*SCRIPTS, *FENCED, *INLINE] for call in commands(text)], ids=" ".join
+)
 def test_every_command_exists_with_these_options(call: list[str]) -> None:
     command: Any = typer.main.get_command(app)
-    names, rest = ["threatmon"], list(call)
-    while hasattr(command, "commands"):
-        assert rest, f"{call}: no command"
-        assert rest[0] in command.commands, f"{rest[0]}: no command of {' '.join(names)}"
-        command = command.commands[rest[0]]
-        names.append(rest.pop(0))
-    command.make_context(" ".join(names), rest)  # raises what a user would be told
+    context: Any = typer.Context(command)
+    rest = call
+    while hasattr(command, "resolve_command"):
+        _, command, rest = command.resolve_command(context, rest)
+    command.make_context("threatmon", list(rest))  # raises what a user would be shown
 
 
 def test_every_make_target_exists() -> None:
     makefile = (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
-    called = {it for text in [*SCRIPTS, *FENCED, *INLINE] for it in re.findall(r"(?:^|\s)make ([a-z-]+)", text)}
+    called = {name for text in [*SCRIPTS, *FENCED, *INLINE] for name in re.findall(r"(?:^|\s)make ([a-z-]+)", text)}
     assert called >= {"install", "test"}
-    assert [it for it in called if f"\n{it}:" not in makefile] == []
+    assert [name for name in called if f"\n{name}:" not in makefile] == []
 
 
 # -- scripts -----------------------------------------------------------------------------------------------------------
@@ -305,8 +267,8 @@ arguments = sys.argv[1:]
 def option(name):
     return arguments[arguments.index(name) + 1] if name in arguments else None
 if "--method" in arguments:
-    path = next(it for it in arguments if it.startswith("repos/"))
-    fields = [arguments[at + 1].split("=", 1) for at, it in enumerate(arguments) if it == "--field"]
+    path = next(text for text in arguments if text.startswith("repos/"))
+    fields = [arguments[at + 1].split("=", 1) for at, text in enumerate(arguments) if text == "--field"]
     sent = {key: pathlib.Path(text[1:]).read_text() if text.startswith("@") else text for key, text in fields}
     pathlib.Path("sent.json").write_text(json.dumps([option("--method"), path, sent]))
 else:
@@ -314,205 +276,212 @@ else:
     for page in pages if "--paginate" in arguments else pages[:1]:
         subprocess.run(["jq", "-r", option("--jq")], input=json.dumps(page), text=True, check=True)
 """
+# curl, as far as GitLab's script uses it.
+CURL = """
+import json, pathlib, sys
+arguments = sys.argv[1:]
+def option(name):
+    return arguments[arguments.index(name) + 1] if name in arguments else None
+url = arguments[-1]
+assert option("--header") and "--fail" in arguments
+if option("--request"):
+    sent = json.loads(pathlib.Path(option("--data")[1:]).read_text())
+    pathlib.Path("sent.json").write_text(json.dumps([option("--request"), url, sent]))
+elif url.endswith("/user"):
+    print('{"id": 9}')
+else:
+    pages = json.loads(pathlib.Path("pages.json").read_text())
+    page = int(url.rpartition("=")[2])
+    pathlib.Path(option("--output")).write_text(json.dumps(pages[page - 1]))
+    print(page + 1 if page < len(pages) else "", end="")
+"""
+Pages = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def run_step(job: Job, folder: Path, environment: Mapping[str, str], programs: Mapping[str, str]) -> int:
-    """Runs the last script of a job that is longer than a line, as GitHub does; ``programs`` are written in Python."""
+def run_script(
+    script: str, folder: Path, environment: Mapping[str, str], programs: Mapping[str, str], **files: Any
+) -> int:
+    """Run a script as GitHub does; ``programs`` are Python, ``files`` are written before (pages_json as pages.json)."""
     for path, text in programs.items():
         program = folder / path
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!{sys.executable}\n{text}", encoding="utf-8")
         program.chmod(0o755)
-    script = [step["run"] for step in job.body["steps"] if "\n" in step.get("run", "")][-1]
-    done = subprocess.run(
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],  # noqa: S607 - whichever is there
         cwd=folder,
         env={
             **os.environ,
             "GITHUB_OUTPUT": "output",
             "GITHUB_STEP_SUMMARY": "summary",
+            "REPOSITORY": "o/r",
+            "RUN": RUN,
             **environment,
             "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
         },
         capture_output=True,
-        text=True,
         check=False,
+    ).returncode
+
+
+def last_script(workflow: str, job: str) -> str:
+    """The last script of a job that is longer than a line."""
+    return [step["run"] for step in the_job(workflow, job).body["steps"] if "\n" in step.get("run", "")][-1]
+
+
+def sent(folder: Path) -> Any:
+    """What a script sent: method, path, fields; None for nothing."""
+    file = folder / "sent.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def test_the_workflows_look_for_what_the_reports_begin_with() -> None:
+    markers = {(job.workflow, marker) for job in JOBS for marker in job.steps_with("env", "MARKER")}
+    assert markers == {("preview", MARKER), ("drift", ISSUE)}
+
+
+def comment(folder: Path, pages: Pages, **files: str) -> Any:
+    environment = {"MARKER": MARKER, "NUMBER": "7"}
+    assert (
+        run_script(last_script("preview", "comment"), folder, environment, {"gh": GH}, pages_json=pages, **files) == 0
     )
-    return done.returncode
-
-
-def comment(folder: Path, pages: list[list[dict[str, Any]]], report: str | None) -> Any:
-    """What is sent to GitHub where the pull request has these comments: method, path, fields."""
-    (folder / "pages.json").write_text(json.dumps(pages), encoding="utf-8")
-    if report is not None:
-        (folder / "comment.md").write_text(report, encoding="utf-8")
-    environment = {"MARKER": MARKER, "NUMBER": "7", "REPOSITORY": "o/r", "RUN": "https://example.com/run"}
-    assert run_step(the_job("preview", "comment"), folder, environment, {"gh": GH}) == 0
-    return json.loads((folder / "sent.json").read_text(encoding="utf-8"))
+    return sent(folder)
 
 
 def a_comment(number: int, body: str, login: str = "github-actions[bot]") -> dict[str, Any]:
     return {"id": number, "body": body, "user": {"login": login}}
 
 
-def test_the_workflows_look_for_what_the_reports_begin_with() -> None:
-    found = {
-        job.workflow: step["env"]["MARKER"]
-        for job in JOBS
-        for step in job.body["steps"]
-        if "MARKER" in step.get("env", {})
-    }
-    assert found == {"preview": MARKER, "drift": ISSUE}
-
-
 @needs_jq
-def test_the_first_preview_makes_a_comment(tmp_path: Path) -> None:
+def test_the_first_preview_makes_a_comment_and_the_next_one_updates_it_on_whichever_page_it_is(tmp_path: Path) -> None:
     report = f"{MARKER}\nall is well\n"
     others = [a_comment(1, report, login="mallory"), a_comment(2, "built")]
-    assert comment(tmp_path, [others], report) == ["POST", "repos/o/r/issues/7/comments", {"body": report}]
+    posted = ["POST", "repos/o/r/issues/7/comments", {"body": report}]
+    assert comment(tmp_path, [others], comment_md=report) == posted
+    pages = [others, [a_comment(41, f"{MARKER}\nold"), a_comment(42, f"{MARKER}\nolder")]]
+    patched = ["PATCH", "repos/o/r/issues/comments/41", {"body": report}]
+    assert comment(tmp_path, pages, comment_md=report) == patched
+
+
+NO_END = f"The preview did not come to an end: [what it printed]({RUN}).\n"
 
 
 @needs_jq
-def test_the_next_one_updates_it_on_whichever_page_it_is(tmp_path: Path) -> None:
-    pages = [[a_comment(1, "built")], [a_comment(41, f"{MARKER}\nold"), a_comment(42, f"{MARKER}\nolder")]]
-    report = f"{MARKER}\nnew\n"
-    assert comment(tmp_path, pages, report) == ["PATCH", "repos/o/r/issues/comments/41", {"body": report}]
-
-
-@needs_jq
-def test_a_report_without_the_marker_gets_it(tmp_path: Path) -> None:
-    assert comment(tmp_path, [[]], "all is well\n")[2] == {"body": f"{MARKER}\nall is well\n"}
-
-
-@needs_jq
-def test_where_there_is_no_report_the_comment_points_at_the_run(tmp_path: Path) -> None:
-    sent = comment(tmp_path, [[]], None)[2]["body"]
-    assert sent == f"{MARKER}\nThe preview did not come to an end: [what it printed](https://example.com/run).\n"
+@pytest.mark.parametrize(
+    ("files", "body"),
+    [
+        ({"comment_md": "all is well\n"}, f"{MARKER}\nall is well\n"),
+        ({}, f"{MARKER}\n{NO_END}"),
+    ],
+)
+def test_the_comment_always_has_the_marker_and_a_text(tmp_path: Path, files: dict[str, str], body: str) -> None:
+    assert comment(tmp_path, [[]], **files)[2] == {"body": body}
 
 
 @needs_jq
 def test_a_report_that_github_would_not_take_is_cut_and_says_so(tmp_path: Path) -> None:
-    sent = comment(tmp_path, [[]], f"{MARKER}\n{'x' * 70_000}")[2]["body"]
-    assert len(sent) <= 65_536
-    assert sent.endswith("... cut here; [the run](https://example.com/run) has the whole report.\n")
+    body = comment(tmp_path, [[]], comment_md=f"{MARKER}\n{'x' * 70_000}")[2]["body"]
+    assert len(body) <= 65_536
+    assert body.endswith(f"... cut here; [the run]({RUN}) has the whole report.\n")
 
 
-FOLDS = 'import sys; print("folded", *sys.argv[1:])'
-
-
-def report(folder: Path, files: Mapping[str, str], outcome: str, program: str = FOLDS) -> tuple[int, str]:
+def report(
+    folder: Path, files: Mapping[str, str], outcome: str, program: str = 'import sys; print("grouped", *sys.argv[1:])'
+) -> tuple[int, str]:
     for name, text in files.items():
         (folder / "previews" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "previews" / name).write_text(text, encoding="utf-8")
-    status = run_step(
-        the_job("preview", "report"),
-        folder,
-        {"OUTCOME": outcome, "RUN": "https://example.com/run"},
-        {".venv/bin/threatmon": program},
-    )
+    programs = {".venv/bin/threatmon": program}
+    status = run_script(last_script("preview", "report"), folder, {"OUTCOME": outcome}, programs)
     written = folder / "comment.md"
     return status, written.read_text(encoding="utf-8") if written.exists() else ""
 
 
-def test_a_change_that_affects_no_stack_is_reported_as_such(tmp_path: Path) -> None:
-    assert report(tmp_path, {}, "skipped") == (0, "No stack is affected by this change.\n")
+GROUPED = "grouped fleet preview --from=previews/preview-0/preview.json{} -o markdown --pointer " + RUN + "\n"
+FAILED = "\n**Stacks could not be previewed:**\n\n"
+FAULT = "Pulumi.dev.yaml has 1 fault:\n  threat-monitor:protect: ...\n"
 
 
-def test_the_previews_of_all_shards_are_put_together(tmp_path: Path) -> None:
-    files = {f"preview-{it}/preview.json": "{}" for it in (0, 1)} | {"preview-0/error.txt": "progress\n"}
-    text = "folded fleet preview --from=previews/preview-0/preview.json --from=previews/preview-1/preview.json"
-    assert report(tmp_path, files, "success") == (0, f"{text} --format markdown --pointer https://example.com/run\n")
-
-
-def test_a_shard_that_printed_no_preview_is_reported_by_its_error(tmp_path: Path) -> None:
-    files = {
-        "preview-0/preview.json": "{}",
-        "preview-1/preview.json": "",
-        "preview-1/error.txt": "no credentials\n<b>```\n",
-    }
-    status, text = report(tmp_path, files, "failure")
-    assert status == 0
-    assert text.startswith(
-        "folded fleet preview --from=previews/preview-0/preview.json --format markdown --pointer https://example.com/run\n"
-    )
-    assert text.endswith("\n**Stacks could not be previewed:**\n\n    no credentials\n    <b>```\n")
-
-
-def test_faults_in_stack_files_are_reported(tmp_path: Path) -> None:
-    files = {"preview-plan/error.txt": "Pulumi.dev.yaml has 1 fault:\n  threat-monitor:protect: ...\n"}
-    _, text = report(tmp_path, files, "skipped")
-    assert "    Pulumi.dev.yaml has 1 fault:\n      threat-monitor:protect: ...\n" in text
-    assert "No stack is affected" not in text
-
-
-def test_a_preview_that_was_killed_is_not_reported_as_no_stack(tmp_path: Path) -> None:
-    assert report(tmp_path, {}, "failure") == (0, "")
+@pytest.mark.parametrize(
+    ("files", "outcome", "text"),
+    [
+        ({}, "skipped", "No stack is affected by this change.\n"),
+        ({}, "failure", ""),  # a preview that was killed
+        (
+            {f"preview-{shard}/preview.json": "{}" for shard in (0, 1)} | {"preview-0/error.txt": "progress\n"},
+            "success",
+            GROUPED.format(" --from=previews/preview-1/preview.json"),
+        ),
+        (
+            {"preview-0/preview.json": "{}", "preview-1/preview.json": "", "preview-1/error.txt": "no\n<b>```\n"},
+            "failure",
+            f"{GROUPED.format('')}{FAILED}    no\n    <b>```\n",
+        ),
+        (
+            {"preview-plan/error.txt": FAULT},
+            "skipped",
+            f"{FAILED}    Pulumi.dev.yaml has 1 fault:\n      threat-monitor:protect: ...\n",
+        ),
+    ],
+)
+def test_the_report_puts_shards_together_and_says_which_failed(
+    tmp_path: Path, files: Mapping[str, str], outcome: str, text: str
+) -> None:
+    assert report(tmp_path, files, outcome) == (0, text)
 
 
 def test_a_report_that_fails_turns_the_job_red(tmp_path: Path) -> None:
-    files = {"preview-0/preview.json": "{}"}
-    assert report(tmp_path, files, "success", "import sys; print('so far'); sys.exit(1)") == (1, "so far\n")
+    program = "import sys; print('so far'); sys.exit(1)"
+    assert report(tmp_path, {"preview-0/preview.json": "{}"}, "success", program) == (1, "so far\n")
 
 
-def issue(folder: Path, pages: list[list[dict[str, Any]]], outcome: str) -> Any:
-    """What is sent to GitHub where the repository has these open issues; None for nothing."""
-    (folder / "pages.json").write_text(json.dumps(pages), encoding="utf-8")
-    (folder / "drift.md").write_text("a topic is gone\n", encoding="utf-8")
-    environment = {"MARKER": ISSUE, "OUTCOME": outcome, "REPOSITORY": "o/r", "RUN": "https://example.com/run"}
-    assert run_step(the_job("drift", "issue"), folder, environment, {"gh": GH}) == 0
-    sent = folder / "sent.json"
-    return json.loads(sent.read_text(encoding="utf-8")) if sent.exists() else None
-
-
-def an_issue(number: int, body: str | None) -> dict[str, Any]:
-    return {"number": number, "body": body, "user": {"login": "github-actions[bot]"}}
+BODY = f"{ISSUE}\n[The run]({RUN})\n\na topic is gone\n"
+TITLE = "The accounts differ from the stacks"
 
 
 @needs_jq
-def test_drift_opens_an_issue(tmp_path: Path) -> None:
-    body = f"{ISSUE}\n[The run](https://example.com/run)\n\na topic is gone\n"
-    title = "The accounts differ from the stacks"
-    assert issue(tmp_path, [[an_issue(1, None)]], "failure") == [
-        "POST",
-        "repos/o/r/issues",
-        {"title": title, "body": body},
-    ]
+@pytest.mark.parametrize(
+    ("body", "outcome", "expected"),
+    [
+        (None, "failure", ["POST", "repos/o/r/issues", {"title": TITLE, "body": BODY}]),
+        (f"{ISSUE}\nold", "failure", ["PATCH", "repos/o/r/issues/5", {"body": BODY}]),
+        (ISSUE, "success", ["PATCH", "repos/o/r/issues/5", {"state": "closed"}]),
+        (None, "success", None),
+    ],
+)
+def test_drift_opens_updates_and_closes_one_issue(
+    tmp_path: Path, body: str | None, outcome: str, expected: list[Any] | None
+) -> None:
+    pages = [[], [{"number": 5, "body": body, "user": {"login": "github-actions[bot]"}}]]
+    environment = {"MARKER": ISSUE, "OUTCOME": outcome}
+    files = {"pages_json": pages, "drift_md": "a topic is gone\n"}
+    assert run_script(last_script("drift", "issue"), tmp_path, environment, {"gh": GH}, **files) == 0
+    assert sent(tmp_path) == expected
 
 
-@needs_jq
-def test_the_next_drift_updates_the_issue(tmp_path: Path) -> None:
-    method, path, fields = issue(tmp_path, [[], [an_issue(5, f"{ISSUE}\nold")]], "failure")
-    assert (method, path) == ("PATCH", "repos/o/r/issues/5")
-    assert "a topic is gone" in fields["body"]
-
-
-@needs_jq
-def test_the_issue_is_closed_once_nothing_differs(tmp_path: Path) -> None:
-    assert issue(tmp_path, [[an_issue(5, ISSUE)]], "success") == ["PATCH", "repos/o/r/issues/5", {"state": "closed"}]
-
-
-@needs_jq
-def test_without_drift_and_issue_nothing_is_said(tmp_path: Path) -> None:
-    assert issue(tmp_path, [[]], "success") is None
-
-
-def test_a_look_for_drift_that_fails_says_why_in_the_summary(tmp_path: Path) -> None:
-    fails = "import sys; print('no state', file=sys.stderr); sys.exit(1)"
-    assert run_step(the_job("drift", "drift"), tmp_path, {}, {".venv/bin/threatmon": fails}) == 1
-    assert (tmp_path / "summary").read_text(encoding="utf-8") == "The look for drift failed:\n\n    no state\n"
-
-
-def test_drift_is_in_the_summary_and_turns_the_job_red(tmp_path: Path) -> None:
-    finds = "import sys; print('a topic is gone'); sys.exit(1)"
-    assert run_step(the_job("drift", "drift"), tmp_path, {}, {".venv/bin/threatmon": finds}) == 1
-    assert (tmp_path / "summary").read_text(encoding="utf-8") == "a topic is gone\n"
+@pytest.mark.parametrize(
+    ("printed", "summary"),
+    [
+        ("'no state', file=sys.stderr", "The look for drift failed:\n\n    no state\n"),
+        ("'a topic is gone'", "a topic is gone\n"),
+    ],
+)
+def test_drift_and_a_look_for_it_that_fails_are_in_the_summary_and_turn_the_job_red(
+    tmp_path: Path, printed: str, summary: str
+) -> None:
+    program = f"import sys; print({printed}); sys.exit(1)"
+    assert run_script(last_script("drift", "drift"), tmp_path, {}, {".venv/bin/threatmon": program}) == 1
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == summary
 
 
 def test_the_plan_hands_the_matrix_on(tmp_path: Path) -> None:
     matrix = '{"include":[{"shard":"1/1","stacks":"a,b"}]}'
-    plans = f"print({matrix!r})"
     environment = {"BASE": "main", "SHARDS": "1", "RUNNER_TEMP": str(tmp_path)}
-    assert run_step(the_job("preview", "plan"), tmp_path, environment, {".venv/bin/threatmon": plans}) == 0
+    programs = {".venv/bin/threatmon": f"print({matrix!r})"}
+    assert run_script(last_script("preview", "plan"), tmp_path, environment, programs) == 0
     assert (tmp_path / "output").read_text(encoding="utf-8") == f"matrix={matrix}\n"
 
 
@@ -532,56 +501,30 @@ def test_the_gitlab_pipeline_has_the_same_guards() -> None:
     identified = {
         name for name, body in jobs.items() if "id_tokens" in {**body, **pipeline.get(body.get("extends"), {})}
     }
+    # What holds the token that comments, `note`, runs no code of the merge request.
     assert identified == {"preview", "canary", "production", "drift"}
-    # What holds the token that comments runs no code of the merge request.
-    assert not identified & {"note"}
     assert "before_script" not in jobs["note"]
-    assert {jobs[it]["resource_group"] for it in ENVIRONMENTS} == {"deploy"}
-    assert all(jobs[it].get("interruptible") is False for it in ENVIRONMENTS)
+    for name in ENVIRONMENTS:
+        assert (jobs[name]["environment"], jobs[name]["resource_group"]) == (name, "deploy")
+        assert jobs[name].get("interruptible") is False
     assert jobs["production"]["rules"][0]["when"] == "manual"
-    assert [jobs[it]["environment"] for it in ENVIRONMENTS] == list(ENVIRONMENTS)
-
-
-# curl, as far as the script uses it.
-CURL = """
-import json, pathlib, sys
-arguments = sys.argv[1:]
-def option(name):
-    return arguments[arguments.index(name) + 1] if name in arguments else None
-url = arguments[-1]
-assert option("--header") and "--fail" in arguments
-if option("--request"):
-    sent = json.loads(pathlib.Path(option("--data")[1:]).read_text())
-    pathlib.Path("sent.json").write_text(json.dumps([option("--request"), url, sent]))
-elif url.endswith("/user"):
-    print('{"id": 9}')
-else:
-    pages = json.loads(pathlib.Path("pages.json").read_text())
-    page = int(url.rpartition("=")[2])
-    pathlib.Path(option("--output")).write_text(json.dumps(pages[page - 1]))
-    print(page + 1 if page < len(pages) else "", end="")
-"""
 
 
 @needs_jq
 @pytest.mark.parametrize(
-    ("pages", "sent"),
+    ("pages", "method", "path"),
     [
-        ([[]], ["POST", ""]),
-        ([[{"id": 1, "body": f"{MARKER}\nold", "author": {"id": 8}}]], ["POST", ""]),
+        ([[]], "POST", ""),
+        ([[{"id": 1, "body": f"{MARKER}\nold", "author": {"id": 8}}]], "POST", ""),
         (
             [[{"id": 1, "body": "hello", "author": {"id": 9}}], [{"id": 2, "body": MARKER, "author": {"id": 9}}]],
-            ["PUT", "/2"],
+            "PUT",
+            "/2",
         ),
     ],
 )
-def test_the_gitlab_note_is_made_once_and_then_updated(
-    tmp_path: Path, pages: list[list[dict[str, Any]]], sent: list[str]
-) -> None:
-    (tmp_path / "pages.json").write_text(json.dumps(pages), encoding="utf-8")
-    (tmp_path / "comment.md").write_text(f"{MARKER}\nnew", encoding="utf-8")
+def test_the_gitlab_note_is_made_once_and_then_updated(tmp_path: Path, pages: Pages, method: str, path: str) -> None:
     note = gitlab()["note"]
-    job = Job("gitlab", "note", {"steps": [{"run": "\n".join(note["script"])}]})
     environment = {
         "MARKER": note["variables"]["MARKER"],
         "NOTE_TOKEN": "t",
@@ -589,7 +532,7 @@ def test_the_gitlab_note_is_made_once_and_then_updated(
         "CI_PROJECT_ID": "3",
         "CI_MERGE_REQUEST_IID": "4",
     }
-    assert run_step(job, tmp_path, environment, {"curl": CURL, "apk": ""}) == 0
-    method, url, body = json.loads((tmp_path / "sent.json").read_text(encoding="utf-8"))
-    assert [method, url.removeprefix("https://gitlab.com/api/v4/projects/3/merge_requests/4/notes")] == sent
-    assert body == {"body": f"{MARKER}\nnew"}
+    files = {"pages_json": pages, "comment_md": f"{MARKER}\nnew"}
+    assert run_script("\n".join(note["script"]), tmp_path, environment, {"curl": CURL, "apk": ""}, **files) == 0
+    url = f"https://gitlab.com/api/v4/projects/3/merge_requests/4/notes{path}"
+    assert sent(tmp_path) == [method, url, {"body": f"{MARKER}\nnew"}]

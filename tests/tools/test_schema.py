@@ -62,7 +62,7 @@ def test_an_encrypted_stack_file_is_valid() -> None:
         ("protect", "yes", False),
     ],
 )
-def test_an_editor_tells_right_from_wrong(key: str, value: object, valid: bool) -> None:
+def test_an_editor_marks_what_is_wrong(key: str, value: object, valid: bool) -> None:
     assert is_valid(**{f"threat-monitor__{key}": value}) is valid
 
 

@@ -18,8 +18,9 @@ from threatmon.stacks.engine import ENGINE_VERSION, find_engine
 
 
 class Engine(PulumiCommand):
-    """The engine's executable. Its processes do not hear the terminal's Ctrl-C: what is under way is finished, or asked
-    to stop by :meth:`interrupt`, and then leaves a complete state and no lock behind.
+    """Runs the engine out of reach of the terminal's Ctrl-C.
+
+    What is under way is finished, or asked to stop by :meth:`interrupt`, and leaves a complete state and no lock.
     """
 
     def __init__(self, executable: Path | None = None) -> None:
@@ -32,7 +33,7 @@ class Engine(PulumiCommand):
         except (OSError, subprocess.CalledProcessError) as error:
             raise UsageError(f"The Pulumi engine does not run: {error}") from None
         version = done.stdout.strip().removeprefix("v")
-        # An engine that somebody built has none; it is taken for the one this project is tested with.
+        # An engine built from source has none; it is taken for the one this project is tested with.
         self.version = VersionInfo.parse(version if VersionInfo.is_valid(version) else ENGINE_VERSION)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = Lock()
@@ -45,7 +46,7 @@ class Engine(PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run a command to its end. Raises :class:`pulumi.automation.CommandError` where it fails."""
+        """Run a command to its end. Raises :class:`pulumi.automation.CommandError` if it fails."""
         environment = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
         command = [self.command, "--non-interactive", *args]
         # Files, not pipes: if this process were killed, a broken pipe would kill the engine, which leaves a lock.

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 
-def mend(url: str) -> list[Path]:
-    """Removes the empty files of attributes below the backend at ``url``, and returns them; none of another backend."""
+def remove_empty_attributes(url: str) -> list[Path]:
+    """Remove the empty files of attributes from a backend at a ``file://`` URL, and return them; none elsewhere."""
     if not url.startswith("file://"):
         return []
     folder = Path(unquote(urlsplit(url.replace("file://~", f"file://{Path.home()}", 1)).path)) / ".pulumi"

@@ -1,4 +1,4 @@
-"""Operations that a killed engine had begun and could not record, and how the next run takes up what they made.
+"""Operations that a killed engine had begun and could not record.
 
 https://www.pulumi.com/docs/support/troubleshooting/common-issues/pending-operations/
 """
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 
 class Interrupted(NamedTuple):
-    """An operation of which nobody knows how it ended."""
+    """An operation whose end nobody has seen."""
 
     urn: str
     doing: Literal["creating", "updating", "deleting", "reading", "importing"]
@@ -24,7 +24,7 @@ class Interrupted(NamedTuple):
         return self.urn.split("::", 3)[3]
 
     def __str__(self) -> str:
-        """The operation as a part of a sentence."""
+        """Return the operation as a part of a sentence."""
         return f"{self.doing} {self.type.rpartition(':')[2]} {self.name}"
 
 
@@ -35,7 +35,7 @@ _INTERRUPTED = re.compile(
 
 
 def interrupted(warning: str) -> list[Interrupted]:
-    """The operations that the engine's warning names; none where it is another one."""
+    """Return the operations that the engine's warning names; none if it is another one."""
     if "pending operations from previous deployment" not in warning:
         return []
     return [Interrupted(urn, doing) for urn, doing in _INTERRUPTED.findall(warning)]

@@ -1,13 +1,26 @@
-"""The locks that a killed run leaves in a state backend of one's own, and whether one may be cleared.
+"""The locks that a killed run leaves in a state backend of one's own, and when one may be cleared.
 
 Pulumi Cloud's locks end by themselves; those of a bucket or folder stay until somebody clears them:
 https://www.pulumi.com/docs/iac/cli/commands/pulumi_cancel/
 """
 
 import re
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pulumi.automation.errors import ConcurrentUpdateError
+
+from threatmon.errors import UsageError
+from threatmon.stacks.engine import reason
+
+_Result = TypeVar("_Result")
+_POLL_SECONDS = 2.0
+_PATIENCE = timedelta(minutes=10)  # longer than any update of these resources takes
 
 
 class Lock(NamedTuple):
@@ -19,7 +32,7 @@ class Lock(NamedTuple):
     since: datetime
 
     def __str__(self) -> str:
-        """The lock as a part of a sentence."""
+        """Return the lock as a part of a sentence."""
         return f"{self.user}@{self.host} (process {self.pid}) since {self.since:%Y-%m-%d %H:%M:%S %Z}"
 
 
@@ -28,7 +41,7 @@ _LOCK = re.compile(r"created by (\S*)@(\S*) \(pid (\d+)\) at (\S+)")
 
 
 def locks(message: str) -> list[Lock]:
-    """The locks that the engine's refusal names; none where it is another message."""
+    """Return the locks that the engine's refusal names; none if it is another message."""
     return [
         Lock(user, host, int(pid), datetime.fromisoformat(since)) for user, host, pid, since in _LOCK.findall(message)
     ]
@@ -37,10 +50,49 @@ def locks(message: str) -> list[Lock]:
 def may_clear(
     found: Sequence[Lock], host: str, is_running: Callable[[int], bool], now: datetime, stale_after: timedelta
 ) -> bool:
-    """Whether every lock belongs to a process that is gone.
+    """Say whether every lock belongs to a process that is gone.
 
-    On this ``host`` that is known; of another machine it is taken for granted after ``stale_after``.
+    On this ``host`` that is known; of another machine it is assumed after ``stale_after``.
     """
     return bool(found) and all(
         not is_running(lock.pid) if lock.host == host else now - lock.since > stale_after for lock in found
     )
+
+
+def when_unlocked(
+    action: Callable[[], _Result], clear: Callable[[], object], stale_after: timedelta, notes: list[str]
+) -> _Result:
+    """Return what the action gives once the stack is not locked any more.
+
+    A lock that nobody holds is cleared, and noted. Raises :class:`UsageError` if another machine holds one, or this one
+    for longer than any update takes.
+    """
+    give_up = time.monotonic() + _PATIENCE.total_seconds()
+    host = socket.gethostname()
+    while True:
+        try:
+            return action()
+        except ConcurrentUpdateError as refusal:
+            held = locks(str(refusal))
+            holders = ", ".join(map(str, held)) or engine_message(refusal)
+            if may_clear(held, host, _is_engine, datetime.now(UTC), stale_after):
+                clear()
+                notes.append(f"cleared the lock of a run that is gone: {holders}")
+            elif any(lock.host != host for lock in held) or time.monotonic() > give_up:
+                raise UsageError(f"somebody else is updating the stack: {holders}") from None
+            else:
+                time.sleep(_POLL_SECONDS)
+
+
+def engine_message(failure: Exception) -> str:
+    """Return what the engine itself says of a failure, without what the Automation API puts around it."""
+    return reason(str(failure).partition("stderr:")[2].strip() or str(failure))
+
+
+def _is_engine(pid: int) -> bool:
+    """Say whether this process runs, and is no other one that has got the number since."""
+    if Path("/proc/self").exists():  # containers often have no ps
+        name = Path(f"/proc/{pid}/comm")
+        return name.exists() and "pulumi" in name.read_text(encoding="utf-8")
+    shown = subprocess.run(["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a number
+    return "pulumi" in shown.stdout

@@ -1,14 +1,17 @@
-"""What an interrupted creation has made: found in the account, by what there can be only one of.
+"""How the next run takes over what an interrupted one has made.
 
-What AWS allows twice is simply made again; its names are made up anew each time.
+What AWS has is found by what there can be only one of; what AWS allows twice is simply made again, by another name.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
+from threatmon.aws.reader import Aws
+from threatmon.errors import ThreatmonError
 from threatmon.fleet.interruptions import Interrupted
 from threatmon.model import names
-from threatmon.stacks.old_aws import Aws
 
 PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListDetectors", "logs:DescribeLogGroups")
 
@@ -16,31 +19,36 @@ PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListD
 _RECENT = timedelta(days=1)
 
 
+class Discovery(NamedTuple):
+    """What an interrupted operation came to, in words; the id of what it made, and whether AWS could be asked."""
+
+    summary: str
+    made: str | None = None
+    looked: bool = True
+
+
+# -- what an interrupted creation made --------------------------------------------------------------------------------
+
+
 def _log_group(aws: Aws, stack: str, _: Interrupted) -> str | None:
     name = names.log_group(stack)
-    found = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return name if any(group["logGroupName"] == name for group in found) else None
+    groups = aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=name)
+    return name if any(group["logGroupName"] == name for group in groups) else None
 
 
 def _flow_log(aws: Aws, stack: str, interrupted: Interrupted) -> str | None:
-    watched = [
-        {"Name": "resource-id", "Values": [_resource_id(interrupted.name)]},
-        {"Name": "log-group-name", "Values": [names.log_group(stack)]},
-    ]
-    found = aws.client("ec2").describe_flow_logs(Filters=watched)["FlowLogs"]
+    resource_id = "-".join(interrupted.name.rsplit("-", 2)[1:])  # `subnet-1` of `threat-monitor-flow-logs-subnet-1`
+    filters = {"resource-id": resource_id, "log-group-name": names.log_group(stack)}
+    found = aws.read_all(
+        "ec2", "describe_flow_logs", Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
+    )
     return found[0]["FlowLogId"] if found else None
 
 
-def _resource_id(name: str) -> str:
-    """`subnet-1` of `threat-monitor-flow-logs-subnet-1`: children for each subnet are named by its id."""
-    return "-".join(name.rsplit("-", 2)[1:])
-
-
 def _detector(aws: Aws, _: str, __: Interrupted) -> str | None:
-    guardduty = aws.client("guardduty")
-    for detector_id in guardduty.list_detectors()["DetectorIds"]:
-        created = datetime.fromisoformat(guardduty.get_detector(DetectorId=detector_id)["CreatedAt"])
-        if datetime.now(UTC) - created < _RECENT:
+    for detector_id in aws.read_all("guardduty", "list_detectors"):
+        created = aws.read("guardduty", "get_detector", DetectorId=detector_id)["CreatedAt"]
+        if datetime.now(UTC) - datetime.fromisoformat(created) < _RECENT:
             return detector_id
     return None
 
@@ -53,7 +61,51 @@ _FINDERS = {
 
 
 def find(connect: Callable[[], Aws], stack: str, interrupted: Interrupted) -> str | None:
-    """The physical id of what the creation made; None where it made nothing, or something that may exist twice, for
-    which AWS is not asked."""
+    """Return the physical id of what the creation made; None if it made nothing, or something that may exist twice.
+
+    In the latter case AWS is not asked, nor connected to.
+    """
     finder = _FINDERS.get(interrupted.type)
     return finder(connect(), stack, interrupted) if finder else None
+
+
+def look_up(
+    operations: Sequence[Interrupted], made_by: Callable[[Interrupted], str | None]
+) -> dict[Interrupted, Discovery]:
+    """Return what interrupted operations came to. An account that cannot be asked is asked once."""
+    found: dict[Interrupted, Discovery] = {}
+    refusal = ""
+    for operation in operations:
+        if operation.doing != "creating":
+            found[operation] = Discovery("nothing to do")
+            continue
+        try:
+            made = None if refusal else made_by(operation)
+        except ThreatmonError as error:
+            made, refusal = None, str(error)
+        if refusal:
+            summary = f"what it made, if anything, cannot be looked up: {refusal}"
+        else:
+            summary = f"took over {made}" if made else "what it made, if anything, is made again"
+        found[operation] = Discovery(summary, made, looked=not refusal)
+    return found
+
+
+# -- the state --------------------------------------------------------------------------------------------------------
+
+
+def repair(run: Callable[..., str], made: Mapping[Interrupted, str]) -> None:
+    """Record in a stack's state what was made, and that nothing is under way any more.
+
+    ``run`` runs a command of the engine on the stack and returns what it prints.
+    """
+    # Not the Automation API's export, which decrypts secrets.
+    state = json.loads(run("stack", "export"))["deployment"] or {}
+    pending = [operation["resource"] for operation in state.get("pending_operations") or []]
+    parents = {resource["urn"]: resource.get("parent") for resource in pending}
+    # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
+    run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+    for operation, id_ in made.items():
+        if parent := parents.get(operation.urn):
+            options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
+            run("import", *options, operation.type, operation.name, id_, "--parent", f"parent={parent}")

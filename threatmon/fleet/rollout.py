@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-State = Literal["updated", "unchanged", "failed", "not started"]
+from threatmon.fleet.changes import StackPreview
+from threatmon.fleet.dangers import dangers
+
+UpdateState = Literal["updated", "unchanged", "failed", "not started"]
 
 
-class Outcome(NamedTuple):
+class StackUpdate(NamedTuple):
     """What became of one stack in a rollout."""
 
     stack: str
-    state: State
+    state: UpdateState
     wave: int = 0
     """the canaries are wave 0"""
     seconds: float = 0.0
@@ -21,20 +24,13 @@ class Outcome(NamedTuple):
     """what an interrupted run had left, and what was done about it"""
 
 
-Waves = Sequence[Sequence[str]]
-
-
 def waves(stacks: Iterable[str], canaries: Sequence[str] = (), growth: int = 2) -> list[tuple[str, ...]]:
-    """The stacks by wave: the canaries (the first by name unless given), then ``growth`` times as many in each wave.
+    """Return the stacks by wave: the canaries (the first by name unless given), then ``growth`` times as many a wave.
 
-    A rollout that goes on begins with a canary again: what it stopped for is not known to be mended.
-    Raises :class:`ValueError` for a canary that is not among the stacks, and for a growth below 1.
+    A rollout that goes on begins with a canary again: what it stopped for may not be fixed. ``canaries`` are among the
+    stacks; ``growth`` is at least 1.
     """
-    if growth < 1:
-        raise ValueError(f"a growth of {growth} never ends; it is at least 1")
     remaining = sorted(set(stacks))
-    if unknown := sorted(set(canaries) - set(remaining)):
-        raise ValueError(f"{', '.join(unknown)}: not among the stacks to update ({', '.join(remaining) or 'none'})")
     first = tuple(dict.fromkeys(canaries)) or tuple(remaining[:1])
     remaining = [stack for stack in remaining if stack not in first]
     planned = [first] if first else []
@@ -46,8 +42,10 @@ def waves(stacks: Iterable[str], canaries: Sequence[str] = (), growth: int = 2) 
     return planned
 
 
-def roll_out(planned: Waves, deploy: Callable[[Sequence[str]], Iterable[Outcome]]) -> Iterator[Outcome]:
-    """Deploys wave after wave, and yields what became of each stack, of every stack once.
+def roll_out(
+    planned: Sequence[Sequence[str]], deploy: Callable[[Sequence[str]], Iterable[StackUpdate]]
+) -> Iterator[StackUpdate]:
+    """Deploy wave after wave, and yield what became of each stack, of every stack once.
 
     ``deploy`` gets the stacks of one wave, and may leave out what it did not start. After a wave in which not every
     stack was updated nothing more is started.
@@ -55,10 +53,23 @@ def roll_out(planned: Waves, deploy: Callable[[Sequence[str]], Iterable[Outcome]
     stopped = False
     for number, wave in enumerate(planned):
         done: set[str] = set()
-        for outcome in () if stopped else deploy(wave):
-            done.add(outcome.stack)
-            stopped |= outcome.state == "failed"
-            yield outcome._replace(wave=number)
+        for update in () if stopped else deploy(wave):
+            done.add(update.stack)
+            stopped |= update.state == "failed"
+            yield update._replace(wave=number)
         missing = [stack for stack in wave if stack not in done]
-        yield from (Outcome(stack, "not started", number) for stack in missing)
+        yield from (StackUpdate(stack, "not started", number) for stack in missing)
         stopped |= bool(missing)
+
+
+def has_stopped(updates: Iterable[StackUpdate]) -> bool:
+    """Say whether not every stack is up to date."""
+    return any(update.state in ("failed", "not started") for update in updates)
+
+
+def blockers(previews: Sequence[StackPreview], allowed: Iterable[str]) -> list[str]:
+    """Return why stacks may not be updated: previews that failed, and dangers that are not allowed by their kind."""
+    failed = sum(preview.error is not None for preview in previews)
+    found = sorted({danger.kind for preview in previews for danger in dangers(preview.changes)} - set(allowed))
+    reasons = [f"{failed} of {len(previews)} previews failed."] if failed else []
+    return reasons + ([f"dangerous changes. To let them through: --allow {' --allow '.join(found)}"] if found else [])

@@ -1,4 +1,4 @@
-"""Work on many stacks side by side that can be interrupted without tearing anything apart."""
+"""Work on many stacks in parallel, interrupted without breaking any."""
 
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -12,11 +12,13 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def side_by_side(
+def in_parallel(
     work: Callable[[_Item], _Result], items: Sequence[_Item], parallel: int, is_stopping: Callable[[], bool]
 ) -> Iterator[_Result]:
-    """The result of each item as it comes; items not begun when it ``is_stopping`` are left out. What ``work`` raises
-    is raised here, and nothing more is begun."""
+    """Yield the result of each item as it comes; items not begun when it ``is_stopping`` are left out.
+
+    What ``work`` raises is raised here, and nothing more is begun.
+    """
 
     def unless_stopping(item: _Item) -> list[_Result]:
         return [] if is_stopping() else [work(item)]
@@ -31,8 +33,7 @@ def side_by_side(
 
 @contextmanager
 def interruptible(stopping: Event, say: Callable[[str], None], interrupt: Callable[[], None]) -> Generator[None]:
-    """While open, a first Ctrl-C (or SIGTERM) lets what is under way end and starts nothing more; a further one
-    interrupts what is under way."""
+    """While open, have a first Ctrl-C (or SIGTERM) set ``stopping``, and each further one ``interrupt`` the rest."""
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stopping.is_set():

@@ -1,4 +1,4 @@
-"""Dead letters: what EventBridge could not deliver, and the plain message that cannot fail in the same way.
+"""What EventBridge could not deliver, and the plain text that cannot fail in the same way.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
@@ -17,18 +17,18 @@ _TEXT_BYTES = MESSAGE_QUOTA - 1024  # leaves room for the subject
 _FIELD_LENGTH = 1000  # of one value in the readable part; the event below it is whole
 
 
-class Message(NamedTuple):
-    """What is published: ``subject`` is None where EventBridge would not set one either."""
+class Publication(NamedTuple):
+    """What SNS gets: ``subject`` is None if EventBridge would not set one either."""
 
     subject: str | None
     body: str
 
 
 class DeadLetter(NamedTuple):
-    """A message of the dead-letter queue. What it does not say is empty."""
+    """The content of a message in the dead-letter queue. What it does not say is empty."""
 
     body: str
-    """the event as EventBridge had it; after a stranger's write to the queue, any text"""
+    """the event as EventBridge had it; if a stranger wrote to the queue, any text"""
     detail: Mapping[str, Any]
     """the finding in it"""
     target_arn: str
@@ -37,7 +37,7 @@ class DeadLetter(NamedTuple):
     """why, as ``CODE: message`` in one harmless line"""
 
     def field(self, name: str) -> str:
-        """A scalar of the finding (``type``, ``severity``, ``accountId``...), as harmless text."""
+        """Return a scalar of the finding (``type``, ``severity``, ``accountId``...) as harmless text."""
         value = self.detail.get(name)
         return harmless(str(value))[:_FIELD_LENGTH] if isinstance(value, str | int | float) else ""
 
@@ -48,7 +48,7 @@ class DeadLetter(NamedTuple):
 
 
 def read(body: str, attributes: Mapping[str, str]) -> DeadLetter:
-    """A message of the queue: its body, and its message attributes by name."""
+    """Read a message of the queue: its body, and its message attributes by name."""
     error = ": ".join(attributes[name] for name in ("ERROR_CODE", "ERROR_MESSAGE") if attributes.get(name))
     return DeadLetter(body, _finding(body), attributes.get("TARGET_ARN", ""), harmless(error)[:_FIELD_LENGTH])
 
@@ -63,53 +63,53 @@ def _finding(body: str) -> Mapping[str, Any]:
 
 
 def harmless(text: str) -> str:
-    """The text on one line: control characters, line breaks, writing directions and half characters are escaped."""
+    """Escape control characters, line breaks, writing directions and unpaired surrogates: the result is one line."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def plain_text(
-    letter: DeadLetter,
+    dead_letter: DeadLetter,
     partition: str,
     account_alias: str | None = None,
     log_group_name: str | None = None,
     dashboard_name: str | None = None,
-) -> Message:
-    """The mail of the letter's finding as text without a template, and below it the whole event, cut to what SNS takes.
+) -> Publication:
+    """Return the finding's mail as plain text, and the whole event below it, cut to what SNS takes.
 
-    Possible for any body; one that holds no finding is sent as it is, its control characters escaped.
+    Any body will do; one without a finding is sent as it is, its control characters escaped.
     """
     lines = [
-        f"This could not be delivered ({letter.error or 'no reason given'}). It is sent again as plain text.",
+        f"This could not be delivered ({dead_letter.error or 'no reason given'}). It is sent again as plain text.",
         "",
-        *_mail_lines(letter, partition, account_alias, log_group_name, dashboard_name),
+        *_mail_lines(dead_letter, partition, account_alias, log_group_name, dashboard_name),
         "What could not be delivered:",
-        harmless(letter.body),
+        harmless(dead_letter.body),
     ]
-    return Message(_subject(letter), _cut("\n".join(lines)))
+    return Publication(_subject(dead_letter), _cut("\n".join(lines)))
 
 
-def raw_event(letter: DeadLetter) -> Message | None:
-    """The untouched event, for subscribers that read it; None where SNS would not take it because it is too long."""
-    # Half of a surrogate pair cannot be sent; escaped, it is the same JSON.
-    body = letter.body.encode("utf-8", "backslashreplace")
-    return Message(None, body.decode()) if len(body) <= MESSAGE_QUOTA else None
+def raw_event(dead_letter: DeadLetter) -> Publication | None:
+    """Return the untouched event, for subscribers that read it; None if it is too long for SNS."""
+    # SNS takes no unpaired surrogate; escaped, it is the same JSON.
+    body = dead_letter.body.encode("utf-8", "backslashreplace")
+    return Publication(None, body.decode()) if len(body) <= MESSAGE_QUOTA else None
 
 
-def _subject(letter: DeadLetter) -> str:
-    severity = letter.band.name.upper() if letter.band else ""
-    place = ", ".join(filter(None, [letter.field("accountId"), letter.field("region")]))
-    parts = ["Sent again:", severity, letter.field("type") or "an alert", f"({place})" if place else ""]
+def _subject(dead_letter: DeadLetter) -> str:
+    severity = dead_letter.band.name.upper() if dead_letter.band else ""
+    place = ", ".join(filter(None, [dead_letter.field("accountId"), dead_letter.field("region")]))
+    parts = ["Sent again:", severity, dead_letter.field("type") or "an alert", f"({place})" if place else ""]
     ascii_only = " ".join(filter(None, parts)).encode("ascii", "replace").decode()
     return ascii_only[:SUBJECT_LENGTH].rstrip()
 
 
-def _mail_lines(letter: DeadLetter, *mail_args: Any) -> list[str]:
-    """The lines of the usual mail, without its quotes; a line that the finding breaks is left out."""
-    if letter.band is None:
+def _mail_lines(dead_letter: DeadLetter, *mail_args: Any) -> list[str]:
+    """Return the lines of the usual mail without its quotes, except those that the finding breaks."""
+    if dead_letter.band is None:
         return []
-    paths, template = mail(letter.band, *mail_args)
+    paths, template = mail(dead_letter.band, *mail_args)
     try:
-        event = {"detail": _escaped(letter.detail)}
+        event = {"detail": _escaped(dead_letter.detail)}
         lines = [_rendered(Transformer(paths, line), event) for line in template.split("\n")]
     except RecursionError:
         return []
@@ -124,7 +124,7 @@ def _rendered(line: Transformer, event: Mapping[str, Any]) -> str | None:
 
 
 def _escaped(value: Any) -> Any:
-    """A JSON value whose texts can stand within quotes as they are."""
+    """Return a JSON value whose texts can stand within quotes as they are."""
     if isinstance(value, str):
         return json.dumps(harmless(value[:_FIELD_LENGTH]), ensure_ascii=False)[1:-1]
     if isinstance(value, dict):

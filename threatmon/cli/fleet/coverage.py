@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from threatmon.aws.reader import Aws
+from threatmon.cli.fleet.options import Stacks, selected
 from threatmon.cli.fleet.previews import Role
-from threatmon.cli.fleet.selection import Stacks, selected
 from threatmon.cli.output import OutputOption, show
 from threatmon.cli.progress import bar
 from threatmon.errors import CHECK_FAILED, UsageError
@@ -16,8 +15,7 @@ from threatmon.fleet import roles
 from threatmon.fleet.coverage import StackCoverage
 from threatmon.fleet.coverage_report import report
 from threatmon.fleet.targets import Target
-from threatmon.fleet.workers import side_by_side
-from threatmon.stacks.connect import connect
+from threatmon.fleet.workers import in_parallel
 from threatmon.verify import stack_checks
 
 PERMISSIONS = stack_checks.PERMISSIONS
@@ -41,15 +39,12 @@ def coverage(
         raise UsageError("There is no stack file, so no account was asked.")
     now = datetime.now(UTC)
 
-    def connected(target: Target) -> Aws:
-        return connect(target.file, roles.session(target, role) if role else None)
-
     def cover(target: Target) -> StackCoverage:
-        return fleet_coverage.cover(target, lambda: connected(target), now)
+        return fleet_coverage.cover(target, lambda: roles.connected(target, role), now)
 
     found: list[StackCoverage] = []
     with bar("Asked", len(targets)) as count:
-        for stack in side_by_side(cover, targets, parallel, lambda: False):
+        for stack in in_parallel(cover, targets, parallel, lambda: False):
             found.append(stack)
             count(stack.target.stack)
     whole = fleet_coverage.coverage(found, now)

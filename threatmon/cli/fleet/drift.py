@@ -2,8 +2,8 @@
 
 import typer
 
+from threatmon.cli.fleet.options import Stacks, selected
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
-from threatmon.cli.fleet.selection import Stacks, selected
 from threatmon.cli.output import OutputOption, show
 from threatmon.errors import CHECK_FAILED
 from threatmon.fleet.changes import StackPreview

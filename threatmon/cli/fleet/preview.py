@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from threatmon.cli.fleet.options import ChangedSince, Stacks, selected
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
-from threatmon.cli.fleet.selection import ChangedSince, Stacks, selected
 from threatmon.cli.output import OutputOption, show
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet.changes import StackPreview

@@ -1,0 +1,78 @@
+"""A dead-letter queue, read without losing anything of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from threatmon.aws.reader import Aws
+from threatmon.redrive import dead_letters
+from threatmon.redrive.dead_letters import DeadLetter
+
+_LISTING_SECONDS = 30  # hides what is listed from others until the list is complete, and at most for so long
+_BATCH = 10  # the most SQS hands out at once
+
+
+class Message(NamedTuple):
+    """A message as the queue handed it out; ``queued_at`` is in seconds since 1970."""
+
+    id: str
+    receipt: str
+    queued_at: float
+    dead_letter: DeadLetter
+
+
+class Queue(NamedTuple):
+    """A dead-letter queue. Every method raises :class:`threatmon.aws.errors.AwsError`."""
+
+    aws: Aws
+    url: str
+
+    def hidden_count(self) -> int:
+        """Return about how many messages somebody else has in hand, or had when interrupted."""
+        name = "ApproximateNumberOfMessagesNotVisible"
+        return int(self._call("get_queue_attributes", AttributeNames=[name])["Attributes"][name])
+
+    def peek(self) -> list[Message]:
+        """Return every message; it stays in the queue, and others can see it again at once."""
+        messages: dict[str, Message] = {}
+        try:
+            while new := [one for one in self.receive(_BATCH, _LISTING_SECONDS) if one.id not in messages]:
+                messages |= {message.id: message for message in new}
+        finally:
+            receipts = [message.receipt for message in messages.values()]
+            for start in range(0, len(receipts), _BATCH):
+                entries = [
+                    {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                    for index, receipt in enumerate(receipts[start : start + _BATCH])
+                ]
+                self._call("change_message_visibility_batch", Entries=entries)
+        return list(messages.values())
+
+    def receive(self, count: int, hide_for: int) -> list[Message]:
+        """Return up to ``count`` messages, hidden from others for ``hide_for`` seconds; none if there is none."""
+        answer = self._call(
+            "receive_message",
+            MaxNumberOfMessages=count,
+            VisibilityTimeout=hide_for,
+            # Without a wait SQS asks only some of its servers, and may say "none" when there are some:
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        return [_message(received) for received in answer.get("Messages", [])]
+
+    def delete(self, message: Message) -> None:
+        """Take a message out of the queue for good."""
+        self._call("delete_message", ReceiptHandle=message.receipt)
+
+    def _call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        return self.aws.call("sqs", operation, QueueUrl=self.url, **parameters)
+
+
+def _message(received: Mapping[str, Any]) -> Message:
+    attributes = received.get("MessageAttributes", {})
+    texts = {name: attribute.get("StringValue", "") for name, attribute in attributes.items()}
+    queued_at = int(received["Attributes"]["SentTimestamp"]) / 1000
+    return Message(
+        received["MessageId"], received["ReceiptHandle"], queued_at, dead_letters.read(received["Body"], texts)
+    )
