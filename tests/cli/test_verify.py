@@ -16,7 +16,7 @@ from stack_in_account import CHANNELS, HEALTH, StackInAccount, show_commands, st
 from threatmon.cli.verify import PERMISSIONS
 from threatmon.errors import UsageError
 from threatmon.evaluation.explain import rules_of
-from threatmon.stacks.facts import settings_of
+from threatmon.stacks.files import settings_of
 from threatmon.verify import delivery_test, stack_checks
 
 Deploy = Callable[..., StackInAccount]

@@ -1,4 +1,5 @@
 import re
+import string
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from threatmon.model.settings import Settings, parse
+from threatmon.model.names import is_stack_name
+from threatmon.model.settings import FlowLogSettings, Settings, parse
 from threatmon.stacks import yaml
 from threatmon.stacks.choice import Choice
 from threatmon.stacks.detector_choice import DetectorChoice
@@ -48,7 +50,7 @@ DETECTORS = st.one_of(
 ).map(detector_with)
 CHOICES = st.builds(
     Choice,
-    stack=st.from_regex(r"\A(?!-)[A-Za-z0-9_.-]{1,100}\Z"),
+    stack=st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=100).filter(is_stack_name),
     account_id=st.text("0123456789", min_size=12, max_size=12),
     region=st.sampled_from([REGION, "us-gov-east-1"]),
     networks=st.lists(NETWORKS | VPCS, min_size=1, max_size=4, unique_by=lambda network: network.id),
@@ -129,9 +131,11 @@ def test_the_file_is_laid_out_for_people() -> None:
     written = text(choice(detector=DetectorChoice("lookup", ("A policy manages it.",), DETECTOR_ID)))
     assert f'  aws:allowedAccountIds: ["{ACCOUNT}"]\n' in written
     assert f"    - {SUBNET} # app, 10.0.1.0/24, in {VPC}, eu-west-1a, 251 addresses, public\n" in written
-    assert "  # how the stack comes to its detector\n  # A policy manages it.\n  threat-monitor:detector:\n" in written
-    assert "\n\n  # the alerts\n  #threat-monitor:alerts:\n  #  # sample findings alert" in written
-    assert "    # `pulumi destroy` leaves the log group and its key\n    keepOnDestroy: true\n" in written
+    described = {field.alias: field.description for field in Settings.model_fields.values()}
+    kept = FlowLogSettings.model_fields["keep_on_destroy"].description
+    assert f"\n\n  # {described['detector']}\n  # A policy manages it.\n  threat-monitor:detector:\n" in written
+    assert f"\n\n  # {described['alerts']}\n  #threat-monitor:alerts:\n  #  # " in written
+    assert f"\n    # {kept}\n    keepOnDestroy: true\n" in written
     assert max(map(len, written.split("\n"))) <= 120
 
 

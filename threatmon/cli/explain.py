@@ -12,8 +12,8 @@ from threatmon.errors import CHECK_FAILED
 from threatmon.evaluation.explain import explain as explained
 from threatmon.evaluation.explain import report
 from threatmon.model import names
-from threatmon.stacks.facts import place_of, settings_of
-from threatmon.stacks.files import load
+from threatmon.stacks.files import load, settings_of
+from threatmon.stacks.location import location_of
 
 PERMISSIONS: tuple[str, ...] = ()
 
@@ -36,7 +36,7 @@ def explain(
     Example: aws guardduty get-findings --detector-id ID --finding-ids ID | threatmon explain - --stack dev
     """
     stack_file = load(project.ROOT, stack)
-    settings, location = settings_of(stack_file), place_of(stack_file)
+    settings, location = settings_of(stack_file), location_of(stack_file)
     links = names.log_group(stack), names.dashboard(stack)
     explanations = explained(read_events(event), settings, location.partition, *links)
     show(report(stack, location.region, explanations), output)

@@ -19,8 +19,7 @@ from threatmon.investigate.traffic import BYTES_PER_GB
 from threatmon.model import names
 from threatmon.reports import one_line
 from threatmon.stacks.connect import connect
-from threatmon.stacks.facts import settings_of
-from threatmon.stacks.files import load
+from threatmon.stacks.files import load, settings_of
 
 PERMISSIONS = investigation.PERMISSIONS
 

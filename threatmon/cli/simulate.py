@@ -14,8 +14,8 @@ from threatmon.model import finding_types
 from threatmon.model.settings import Settings
 from threatmon.reports import Facts, Report, Section, Status, counted, first_few, verbatim
 from threatmon.stacks.connect import connect
-from threatmon.stacks.facts import place_of, settings_of
-from threatmon.stacks.files import StackFile, load
+from threatmon.stacks.files import StackFile, load, settings_of
+from threatmon.stacks.location import location_of
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import port_scan_plan
 from threatmon.verify.deployed_stack import names_by_rule
@@ -144,7 +144,7 @@ def _warnings(settings: Settings, deployed: Sequence[str]) -> list[str]:
 
 
 def _plan_report(stack: StackFile, settings: Settings) -> Report:
-    values = port_scan_plan.values_of(stack.name, settings, place_of(stack), stack.config.get("aws:profile"))
+    values = port_scan_plan.values_of(stack.name, settings, location_of(stack), stack.config.get("aws:profile"))
     text = port_scan_plan.text(values)
     data: dict[str, Any] = {"stack": stack.name, "region": stack.region, "values": values, "text": text}
     title = f"Port scan to test stack {stack.name}"

@@ -12,8 +12,7 @@ from threatmon.cli.progress import status
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.reports import STATES, Check, Checks, Report, Section, counted
 from threatmon.stacks.connect import connect
-from threatmon.stacks.facts import settings_of
-from threatmon.stacks.files import load
+from threatmon.stacks.files import load, settings_of
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import delivery_test, stack_checks
 from threatmon.verify.delivery_test import SampleDelivery

@@ -11,8 +11,8 @@ from threatmon.emulator.program import ProgramRun, run_project
 from threatmon.model import names
 from threatmon.model.policies import key_policy
 from threatmon.model.settings import Settings
-from threatmon.stacks.facts import place_of, settings_of
-from threatmon.stacks.files import StackFile
+from threatmon.stacks.files import StackFile, settings_of
+from threatmon.stacks.location import location_of
 
 _ANY_ACCOUNT = "111122223333"
 _ANY_DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
@@ -38,7 +38,7 @@ def deployed(stack: StackFile) -> Generator[Deployment]:
     no Region of AWS, and :class:`threatmon.emulator.constraints.ConstraintError` if AWS would refuse what the program
     registers.
     """
-    settings, region = settings_of(stack), place_of(stack).region
+    settings, region = settings_of(stack), location_of(stack).region
     tags = (stack.config.get("aws:defaultTags") or {}).get("tags") or {}
     account_id = next(iter(stack.account_ids), _ANY_ACCOUNT)
     with EmulatedAccount(account_id, region, tags) as account:

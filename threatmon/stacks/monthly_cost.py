@@ -11,6 +11,7 @@ from threatmon.aws import prices
 from threatmon.aws.reader import Aws
 from threatmon.errors import UsageError
 from threatmon.model import alarms, names
+from threatmon.model.channels import Channel, by_channel
 from threatmon.model.event_patterns import alert_rules
 from threatmon.model.settings import Settings
 from threatmon.reports import Report, Section, Table
@@ -21,7 +22,6 @@ COMPRESSION = 0.15  # stored size of a record: the assumption of https://calcula
 ALERTS = 1_000  # a month, each to every subscriber
 SCANNED_DAYS = 20  # days' records that queries and the dashboard's widgets read in a month
 MEASURED_DAYS = 7
-SCAN = prices.LOGS_INSIGHTS_SCAN  # former name, for modules that still import it
 _NOTES = [
     f"Assumed: a month has {DAYS:.1f} days.",
     f"Assumed: records are stored at {COMPRESSION:.0%} of their size, and the retention time has been reached.",
@@ -65,10 +65,10 @@ def counts(settings: Settings) -> Counter[str]:
     subscribers, floor, health = settings.alerts.subscribers, settings.severity_floor, settings.health.enabled
     samples, archived = settings.alerts.include_samples, settings.alerts.include_archived
     rules = alert_rules(settings.finding_types, floor, include_samples=samples, include_archived=archived)
-    topics = {("text", floor), *((each.format, each.minimum_severity or floor) for each in subscribers)}
+    topics = {Channel("text", floor), *by_channel(subscribers, floor)}
     watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
     watches += [alarms.UNDELIVERED] * len(rules) + [alarms.UNDELIVERABLE] * len(topics)
-    found = Counter[str](each.protocol for each in subscribers)
+    found = Counter[str](subscriber.protocol for subscriber in subscribers)
     found["email"] += len(settings.alert_emails) + len(settings.health_emails)
     found["keys"] = (settings.alerts.kms_key_arn is None) + health
     found["metrics"] = sum(len(alarm.metrics) for alarm in watches) if health else 0
