@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from examples import ACCOUNT
+from examples import ACCOUNT, REGION
 from hypothesis import given
 from hypothesis import strategies as st
 
