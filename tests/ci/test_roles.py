@@ -63,6 +63,9 @@ PROVIDER_ASKS = {
     "iam:UpdateRoleDescription": "the provider changes a description by it (the same)",
     "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role)",
     "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
+    "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
+    "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
+    "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns)",
 }
 
 

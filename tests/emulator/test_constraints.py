@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from examples import ACCOUNT
 
 from threatmon.emulator import constraints
 from threatmon.emulator.constraints import ConstraintError, PolicyKind
 
-ACCOUNT = "111122223333"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 GROUP = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/threat-monitor/dev/flow-logs"
 RULE = f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/high"
@@ -19,57 +19,29 @@ EVENTS = {"Service": "events.amazonaws.com"}
 
 
 def _policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **it} for it in statements]})
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
+    )
 
 
 def _pattern(**detail: Any) -> str:
     return json.dumps({"source": ["aws.guardduty"], "detail": detail})
 
 
-# Detector
-
-
-def test_the_first_detector_is_accepted() -> None:
-    constraints.first_detector([])
-
-
-def test_a_second_detector_is_refused_in_the_words_of_guardduty() -> None:
-    with pytest.raises(ConstraintError) as refused:
-        constraints.first_detector(["0123456789abcdef0123456789abcdef"])
-    assert str(refused.value) == (
-        "BadRequestException: The request is rejected because a detector already exists for the current account."
-    )
-
-
 # Event pattern
 
 GOOD_PATTERNS = {
-    "exact": _pattern(type=["Recon:EC2/Portscan", 5, True, None]),
-    "prefix": _pattern(type=[{"prefix": "Recon:"}]),
-    "suffix": _pattern(type=[{"suffix": "Portscan"}]),
-    "ignoring case": _pattern(type=[{"equals-ignore-case": "recon"}]),
-    "anything but": _pattern(type=[{"anything-but": {"prefix": "Recon:"}}]),
-    "numeric": _pattern(severity=[{"numeric": [">=", 4, "<", 7]}]),
-    "cidr": _pattern(address=[{"cidr": "10.0.0.0/8"}]),
-    "exists": _pattern(service={"additionalInfo": {"sample": [{"exists": False}]}}),
-    "wildcard": _pattern(type=[{"wildcard": "Recon:*"}]),
-    "either": json.dumps({"$or": [{"source": ["a"]}, {"detail": {"b": [{"exists": True}]}}]}),
+    "of every operator": _pattern(
+        type=["a", {"prefix": "a"}], severity=[{"numeric": [">=", 4]}], id=[{"exists": True}]
+    ),
     "at the quota": json.dumps({"source": ["a" * (2048 - len('{"source": [""]}'))]}),
 }
 BAD_PATTERNS = {
     "longer than the quota": (json.dumps({"source": ["a" * 2048]}), "2,064 characters, the quota is 2,048"),
-    "no json": ("{source:", "Invalid JSON"),
-    "no object": ('["aws.guardduty"]', "Invalid JSON"),
-    "empty": ("{}", "Empty objects are not allowed"),
-    "empty inside": ('{"detail":{}}', "Empty objects are not allowed"),
-    "an empty array": (_pattern(type=[]), "Empty arrays are not allowed"),
-    "a bare value": (_pattern(type="Recon:EC2/Portscan"), '"type" must be an object or an array'),
-    "a misspelt operator": (_pattern(type=[{"prefx": "Recon:"}]), "Unrecognized match type prefx"),
-    "a misspelt operator in an alternative": ('{"$or":[{"a":[{"exits":true}]}]}', "Unrecognized match type exits"),
-    "two operators": (_pattern(type=[{"prefix": "a", "suffix": "b"}]), "Only one key allowed"),
-    "a list in a list": (_pattern(type=[["Recon:EC2/Portscan"]]), "Nested arrays are not allowed"),
-    "half a comparison": (_pattern(severity=[{"numeric": [">="]}]), "Value of numeric"),
-    "a comparison of no number": (_pattern(severity=[{"numeric": [">=", "4"]}]), "Value of numeric"),
+    "no json": ("{source:", "InvalidEventPatternException: .*Expecting property name"),
+    "no object": ('["aws.guardduty"]', "the pattern: has no condition"),
+    "empty": ("{}", "the pattern: has no condition"),
+    "a misspelt operator": (_pattern(type=[{"prefx": "Recon:"}]), 'unknown operator: prefx "Recon:"'),
 }
 
 
@@ -90,11 +62,7 @@ PATHS = {"type": "$.detail.type", "eni": "$.detail.resource.instanceDetails.netw
 GOOD_TRANSFORMERS = {
     "one line": (PATHS, '"<type> at <eni>"'),
     "lines": (PATHS, '"<type>"\n"at <eni>"\n\n"end"'),
-    "a quote inside": (PATHS, '"say \\"<type>\\""'),
     "an object": (PATHS, '{"type": "<type>", "eni": <eni>}'),
-    "a reserved variable": ({}, '{"rule": "<aws.events.rule-name>", "event": <aws.events.event.json>}'),
-    "the whole event": ({"all": "$"}, '{"all": <all>}'),
-    "a dash in a key": ({"kind": "$.detail-type"}, '"<kind>"'),
     "at both quotas": ({f"p{n}": "$.id" for n in range(100)}, '"' + "a" * 8190 + '"'),
 }
 BAD_TRANSFORMERS = {
@@ -102,13 +70,9 @@ BAD_TRANSFORMERS = {
     "empty": ({}, "", "0 characters, allowed are 1 to 8,192"),
     "too many paths": ({f"p{n}": "$.id" for n in range(101)}, '"text"', "101 entries, allowed are 100"),
     "a key of AWS": ({"AWSType": "$.detail.type"}, '"<AWSType>"', "keys may not start with AWS"),
-    "brackets for a key": ({"type": "$['detail']"}, '"<type>"', r"dot notation: \$\['detail'\]"),
     "no root": ({"type": "detail.type"}, '"<type>"', "dot notation: detail.type"),
-    "a filter": ({"type": "$.detail[?(@.a)]"}, '"<type>"', "dot notation"),
     "no path": (PATHS, '"<typ>"', "target mail contains invalid placeholder typ."),
-    "no quotes": (PATHS, "The type is <type>", "not a JSON string: The type is 0"),
     "a line without quotes": (PATHS, '"<type>"\nat <eni>', "not a JSON string: at 0"),
-    "a quote left open": (PATHS, '"<type>', "not a JSON string"),
     "an unescaped quote": (PATHS, '"say "<type>""', "not a JSON string"),
 }
 
@@ -149,23 +113,13 @@ def _logs_statement(service: str = "logs.eu-west-1.amazonaws.com", **condition: 
 
 GOOD_LOG_KEYS = {
     "exactly this group": (_policy(_logs_statement()), "amazonaws.com"),
-    "any group": (
-        _policy(_logs_statement(ArnLike={"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:eu-west-1:{ACCOUNT}:*"})),
-        "amazonaws.com",
-    ),
     "another suffix": (_policy(_logs_statement("logs.eu-west-1.amazonaws.com.cn")), "amazonaws.com.cn"),
 }
 BAD_LOG_KEYS = {
     "no key": None,
     "its owner alone": _policy({"Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}),
     "another group": _policy(_logs_statement(ArnEquals={"kms:EncryptionContext:aws:logs:arn": f"{GROUP}-2"})),
-    "the streams of the group": _policy(
-        _logs_statement(ArnEquals={"kms:EncryptionContext:aws:logs:arn": f"{GROUP}:*"})
-    ),
-    "another region": _policy(_logs_statement("logs.eu-central-1.amazonaws.com")),
     "another suffix": _policy(_logs_statement("logs.eu-west-1.amazonaws.com.cn")),
-    "no data key": _policy({**_logs_statement(), "Action": ["kms:Encrypt", "kms:Decrypt", "kms:Describe*"]}),
-    "a source the service does not send": _policy(_logs_statement(StringEquals={"aws:SourceAccount": ACCOUNT})),
     "denied elsewhere": _policy(
         _logs_statement(), {"Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*"}
     ),
@@ -186,27 +140,6 @@ def test_a_key_of_a_log_group_is_refused(policy: str | None) -> None:
 # Flow log
 
 
-@pytest.mark.parametrize("traffic", ["ACCEPT", "REJECT", "ALL"])
-@pytest.mark.parametrize("seconds", [60, 600])
-def test_a_flow_log_is_accepted(traffic: str, seconds: int) -> None:
-    constraints.flow_log(traffic, seconds, ["subnet-1"])
-
-
-@pytest.mark.parametrize(
-    ("traffic", "seconds", "resources", "reason"),
-    [
-        ("EVERYTHING", 60, ["subnet-1"], "EVERYTHING is not a traffic type"),
-        (None, 60, ["subnet-1"], "None is not a traffic type"),
-        ("ALL", 300, ["subnet-1"], "must be 60 or 600 seconds, not 300"),
-        ("ALL", 60, [], "must be specified, not none"),
-        ("ALL", 60, ["subnet-1", "vpc-1"], "must be specified, not subnet-1 and vpc-1"),
-    ],
-)
-def test_a_flow_log_is_refused(traffic: str | None, seconds: int, resources: list[str], reason: str) -> None:
-    with pytest.raises(ConstraintError, match=reason):
-        constraints.flow_log(traffic, seconds, resources)
-
-
 def test_a_flow_log_that_differs_in_anything_is_new() -> None:
     constraints.flow_log_is_new({"TrafficType": "ALL", "LogFormat": "a"}, [{"TrafficType": "ALL", "LogFormat": "b"}])
 
@@ -221,7 +154,6 @@ def _trust(service: str = "vpc-flow-logs.amazonaws.com", **condition: Any) -> st
 
 
 GOOD_TRUSTS = {
-    "open": _trust(),
     "this account": _trust(StringEquals={"aws:SourceAccount": ACCOUNT}),
     "its flow logs": _trust(
         StringEquals={"aws:SourceAccount": [ACCOUNT, "444455556666"]},
@@ -231,9 +163,7 @@ GOOD_TRUSTS = {
 BAD_TRUSTS = {
     "no role": None,
     "another service": _trust("ec2.amazonaws.com"),
-    "another account": _trust(StringEquals={"aws:SourceAccount": "444455556666"}),
     "another region": _trust(ArnLike={"aws:SourceArn": f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc-flow-log/*"}),
-    "an unknown condition key": _trust(StringEquals={"aws:SourceAcount": ACCOUNT}),
     "another action": _policy({"Principal": {"Service": "vpc-flow-logs.amazonaws.com"}, "Action": "sts:TagSession"}),
 }
 
@@ -257,66 +187,40 @@ def _publish(**statement: Any) -> str:
 
 
 GOOD_DOCUMENTS: dict[str, tuple[PolicyKind, str]] = {
-    "identity": ("identity", _policy({"Action": "logs:PutLogEvents", "Resource": "*"})),
     "trust": ("trust", _trust()),
     "key": ("key", _policy({"Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"})),
     "topic": ("topic", _publish()),
     "queue": ("queue", _policy({"Principal": EVENTS, "Action": "sqs:SendMessage", "Resource": QUEUE})),
     "an account id": ("topic", _publish(Principal={"AWS": ACCOUNT})),
     "everyone": ("topic", _publish(Principal="*")),
-    "a single statement": (
-        "topic",
-        json.dumps({"Version": "2012-10-17", "Statement": json.loads(_publish())["Statement"][0]}),
-    ),
     "a service in China": ("trust", _trust("logs.cn-north-1.amazonaws.com.cn")),
-    "a numeric condition": ("topic", _publish(Condition={"NumericLessThanEquals": {"aws:MultiFactorAuthAge": 3600}})),
-    "a condition for all values": ("topic", _publish(Condition={"ForAllValues:StringLike": {"aws:TagKeys": "a*"}})),
 }
 BAD_DOCUMENTS: dict[str, tuple[PolicyKind, str, str]] = {
-    "no json": ("identity", "{", "MalformedPolicyDocument: .*not a JSON object"),
-    "no version": ("identity", '{"Statement":[]}', "Version is None"),
-    "an invented version": ("key", '{"Version":"2024-01-01","Statement":[]}', "Version is 2024-01-01"),
-    "no statement": ("topic", '{"Version":"2012-10-17"}', "no Statement"),
-    "an effect of its own": ("topic", _publish(Effect="allow"), "Effect is allow"),
-    "no action": ("identity", _policy({"Resource": "*"}), "no Action"),
-    "an action without a service": (
-        "identity",
-        _policy({"Action": "PutLogEvents", "Resource": "*"}),
-        "PutLogEvents is not an action",
+    "no json": ("trust", "{", "MalformedPolicyDocument: .*Syntax errors in policy"),
+    "an invented version": ("key", '{"Version":"2024-01-01","Statement":[]}', "MalformedPolicyDocumentException: "),
+    "no action": ("topic", _policy({"Principal": "*", "Resource": "*"}), "Policy statement must contain actions"),
+    "an unknown condition operator": (
+        "topic",
+        _publish(Condition={"ArnEqual": {"aws:SourceArn": RULE}}),
+        "Invalid parameter: Policy Error: null .Syntax errors in policy",
     ),
     "an action of another service": (
         "topic",
         _publish(Action="sqs:SendMessage"),
         "sqs:SendMessage is not an action of sns",
     ),
-    "no resource": ("identity", _policy({"Action": "logs:PutLogEvents"}), "no Resource"),
-    "a principal in an identity policy": (
-        "identity",
-        _policy({"Principal": "*", "Action": "logs:*", "Resource": "*"}),
-        "an identity policy has no Principal",
-    ),
-    "no principal in a topic policy": ("topic", _policy({"Action": "sns:Publish", "Resource": "*"}), "no Principal"),
-    "no principal in a trust policy": ("trust", _policy({"Action": "sts:AssumeRole"}), "no Principal"),
-    "a service that is none": ("topic", _publish(Principal={"Service": "events"}), "Service events is not a principal"),
-    "a service with a wrong suffix": (
+    "no resource": (
         "queue",
-        _policy({"Principal": {"Service": "events.aws.com"}, "Action": "sqs:*", "Resource": "*"}),
-        "InvalidAttributeValue: .*Service events.aws.com",
+        _policy({"Principal": "*", "Action": "sqs:*"}),
+        "InvalidAttributeValue: .*Policy statement must contain resources",
     ),
-    "an account that is none": (
-        "key",
-        _policy({"Principal": {"AWS": "1234"}, "Action": "kms:*", "Resource": "*"}),
-        "MalformedPolicyDocumentException: .*AWS 1234 is not a principal",
-    ),
+    "no principal": ("trust", _policy({"Action": "sts:AssumeRole"}), "no Principal"),
+    "a service that is none": ("topic", _publish(Principal={"Service": "events"}), "Service events is not a principal"),
+    "an account that is none": ("topic", _publish(Principal={"AWS": "1234"}), "AWS 1234 is not a principal"),
     "an unresolved output": (
         "topic",
         _publish(Principal={"AWS": "arn:aws:iam::None:root"}),
         "arn:aws:iam::None:root is not a principal",
-    ),
-    "an unknown condition operator": (
-        "topic",
-        _publish(Condition={"ArnEqual": {"aws:SourceArn": RULE}}),
-        "ArnEqual is not a known condition operator",
     ),
 }
 

@@ -1,12 +1,10 @@
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import deliver
-from threatmon.model.location import Location
 from threatmon.model.policies import key_policy, queue_policy, topic_policy
 
 EVENT: dict[str, Any] = {
@@ -14,17 +12,18 @@ EVENT: dict[str, Any] = {
     "detail-type": "GuardDuty Finding",
     "detail": {"type": "Recon:EC2/Portscan", "title": "A scan", "severity": 5},
 }
-PLACE = Location("111122223333", "eu-west-1", "aws", "amazonaws.com")
 
 
-class Path:
+class Bus:
     """A rule, a topic with a subscriber, a dead-letter queue; every permission can be taken away."""
 
     def __init__(self, account: EmulatedAccount) -> None:
         self.account = account
         self.events, self.sns, self.sqs = (account.client(service) for service in ("events", "sns", "sqs"))
         self.rule = self.events.put_rule(Name="rule", EventPattern='{"source":["aws.guardduty"]}')["RuleArn"]
-        key = account.client("kms").create_key(Policy=json.dumps(key_policy(PLACE, "/group")))["KeyMetadata"]["Arn"]
+        key = account.client("kms").create_key(Policy=json.dumps(key_policy(account.location, "/group")))[
+            "KeyMetadata"
+        ]["Arn"]
         self.key = key
         self.topic = self.sns.create_topic(Name="topic", Attributes={"KmsMasterKeyId": key})["TopicArn"]
         self.queue_url = self.sqs.create_queue(QueueName="queue", Attributes={"KmsMasterKeyId": key})["QueueUrl"]
@@ -38,7 +37,7 @@ class Path:
         account.confirm_subscription(arn)
 
     def allow_topic(self, rules: list[str]) -> None:
-        policy = json.dumps(topic_policy(self.topic, PLACE.root, rules))
+        policy = json.dumps(topic_policy(self.topic, self.account.location.root, rules))
         self.sns.set_topic_attributes(TopicArn=self.topic, AttributeName="Policy", AttributeValue=policy)
 
     def allow_queue(self, rules: list[str]) -> None:
@@ -63,84 +62,85 @@ class Path:
 
 
 @pytest.fixture
-def path() -> Iterator[Path]:
-    with EmulatedAccount("111122223333", "eu-west-1") as account:
-        yield Path(account)
+def bus(account: EmulatedAccount) -> Bus:
+    return Bus(account)
 
 
-def test_a_matching_event_reaches_the_subscriber_as_the_template_says(path: Path) -> None:
-    journey = deliver(path.account, EVENT)
-    assert [(n.endpoint, n.body) for n in journey.notifications] == [("a@example.com", '"Recon:EC2/Portscan: A scan"')]
-    assert journey.notifications[0].subject == "AWS Notification Message"
-    assert journey.dead_letters == journey.lost == path.dead_letters() == []
+def test_a_matching_event_reaches_the_subscriber_as_the_template_says(bus: Bus) -> None:
+    delivery = deliver(bus.account, EVENT)
+    assert [(sent.endpoint, sent.body) for sent in delivery.notifications] == [
+        ("a@example.com", '"Recon:EC2/Portscan: A scan"')
+    ]
+    assert delivery.notifications[0].subject == "AWS Notification Message"
+    assert delivery.dead_letters == delivery.lost == bus.dead_letters() == []
 
 
-def test_an_event_that_matches_nothing_is_neither_sent_nor_queued(path: Path) -> None:
-    journey = deliver(path.account, EVENT | {"source": "aws.ec2"})
-    assert [v.reason for v in journey.verdicts] == ['source: "aws.ec2" is not "aws.guardduty"']
-    assert journey.deliveries == path.dead_letters() == []
+def test_an_event_that_matches_nothing_is_neither_sent_nor_queued(bus: Bus) -> None:
+    delivery = deliver(bus.account, EVENT | {"source": "aws.ec2"})
+    assert [match.stopped_by for match in delivery.rules] == ['source: "aws.ec2" is not "aws.guardduty"']
+    assert delivery.attempts == bus.dead_letters() == []
 
 
-def test_a_disabled_rule_lets_nothing_through(path: Path) -> None:
-    path.events.disable_rule(Name="rule")
-    journey = deliver(path.account, EVENT)
-    assert [v.reason for v in journey.verdicts] == ["the rule is disabled"]
-    assert journey.notifications == []
+def test_a_disabled_rule_lets_nothing_through(bus: Bus) -> None:
+    bus.events.disable_rule(Name="rule")
+    delivery = deliver(bus.account, EVENT)
+    assert [match.stopped_by for match in delivery.rules] == ["the rule is disabled"]
+    assert delivery.notifications == []
 
 
-def test_whoever_has_not_confirmed_gets_nothing(path: Path) -> None:
-    path.sns.subscribe(TopicArn=path.topic, Protocol="email", Endpoint="late@example.com")
-    assert [n.endpoint for n in deliver(path.account, EVENT).notifications] == ["a@example.com"]
+def test_whoever_has_not_confirmed_gets_nothing(bus: Bus) -> None:
+    bus.sns.subscribe(TopicArn=bus.topic, Protocol="email", Endpoint="late@example.com")
+    assert [sent.endpoint for sent in deliver(bus.account, EVENT).notifications] == ["a@example.com"]
 
 
-def test_without_a_transformer_the_event_itself_is_delivered(path: Path) -> None:
-    path.events.put_targets(Rule="rule", Targets=[{"Id": "t", "Arn": path.topic}])
-    [notification] = deliver(path.account, EVENT).notifications
+def test_without_a_transformer_the_event_itself_is_delivered(bus: Bus) -> None:
+    bus.events.put_targets(Rule="rule", Targets=[{"Id": "t", "Arn": bus.topic}])
+    [notification] = deliver(bus.account, EVENT).notifications
     assert json.loads(notification.body) == EVENT
 
 
-def test_a_target_without_permission_ends_in_the_dead_letter_queue(path: Path) -> None:
-    path.allow_topic([path.account.arn("events", "rule/another")])
-    journey = deliver(path.account, EVENT)
-    assert [d.error_code for d in journey.dead_letters] == ["NO_PERMISSIONS"]
-    assert journey.notifications == []
-    [letter] = path.dead_letters()
+def test_a_target_without_permission_ends_in_the_dead_letter_queue(bus: Bus) -> None:
+    bus.allow_topic([bus.account.arn("events", "rule/another")])
+    delivery = deliver(bus.account, EVENT)
+    assert [letter.error_code for letter in delivery.dead_letters] == ["NO_PERMISSIONS"]
+    assert delivery.notifications == []
+    [letter] = bus.dead_letters()
     assert json.loads(letter["Body"]) == EVENT
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
-    assert attributes == {"ERROR_CODE": "NO_PERMISSIONS", "RULE_ARN": path.rule, "TARGET_ARN": path.topic}
+    assert attributes == {"ERROR_CODE": "NO_PERMISSIONS", "RULE_ARN": bus.rule, "TARGET_ARN": bus.topic}
 
 
-def test_a_text_that_breaks_the_template_ends_in_the_dead_letter_queue(path: Path) -> None:
+def test_a_text_that_breaks_the_template_ends_in_the_dead_letter_queue(bus: Bus) -> None:
     event = EVENT | {"detail": EVENT["detail"] | {"title": 'say "hi"'}}
-    journey = deliver(path.account, event)
-    assert [d.error_code for d in journey.dead_letters] == ["INVALID_JSON"]
-    assert json.loads(path.dead_letters()[0]["Body"]) == event
+    delivery = deliver(bus.account, event)
+    assert [letter.error_code for letter in delivery.dead_letters] == ["INVALID_JSON"]
+    assert json.loads(bus.dead_letters()[0]["Body"]) == event
 
 
-def test_a_key_that_shuts_eventbridge_out_loses_mail_and_dead_letter(path: Path) -> None:
-    closed = key_policy(PLACE, "/group")
-    closed["Statement"] = [s for s in closed["Statement"] if s["Sid"] != "EventBridgePublishes"]
-    path.account.client("kms").put_key_policy(KeyId=path.key, PolicyName="default", Policy=json.dumps(closed))
-    journey = deliver(path.account, EVENT)
-    assert [d.error_code for d in journey.lost] == ["NO_PERMISSIONS"]
-    assert journey.notifications == journey.dead_letters == path.dead_letters() == []
+def test_a_key_that_shuts_eventbridge_out_loses_mail_and_dead_letter(bus: Bus) -> None:
+    closed = key_policy(bus.account.location, "/group")
+    closed["Statement"] = [statement for statement in closed["Statement"] if statement["Sid"] != "EventBridgePublishes"]
+    bus.account.client("kms").put_key_policy(KeyId=bus.key, PolicyName="default", Policy=json.dumps(closed))
+    delivery = deliver(bus.account, EVENT)
+    assert [attempt.error_code for attempt in delivery.lost] == ["NO_PERMISSIONS"]
+    assert delivery.notifications == delivery.dead_letters == bus.dead_letters() == []
 
 
-def test_a_queue_that_shuts_the_rule_out_loses_the_event(path: Path) -> None:
-    path.allow_topic([])
-    path.allow_queue([])
-    journey = deliver(path.account, EVENT)
-    assert len(journey.lost) == 1
-    assert path.dead_letters() == []
+def test_a_queue_that_shuts_the_rule_out_loses_the_event(bus: Bus) -> None:
+    bus.allow_topic([])
+    bus.allow_queue([])
+    delivery = deliver(bus.account, EVENT)
+    assert len(delivery.lost) == 1
+    assert bus.dead_letters() == []
 
 
-def test_nothing_is_posted_to_an_endpoint_outside(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_posted_to_an_endpoint_outside(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a request left the process")
 
     monkeypatch.setattr("requests.post", refuse)
-    arn = path.sns.subscribe(
-        TopicArn=path.topic, Protocol="https", Endpoint="https://example.com/hook", ReturnSubscriptionArn=True
+    arn = bus.sns.subscribe(
+        TopicArn=bus.topic, Protocol="https", Endpoint="https://example.com/hook", ReturnSubscriptionArn=True
     )["SubscriptionArn"]
-    path.account.confirm_subscription(arn)
-    assert {n.protocol for n in deliver(path.account, EVENT).notifications} == {"email", "https"}
+    bus.account.confirm_subscription(arn)
+    assert {sent.protocol for sent in deliver(bus.account, EVENT).notifications} == {"email", "https"}

@@ -1,23 +1,21 @@
-"""A thousand findings made to break the mail, on their way through a deployed stack: each is mailed, if need be by
-`threatmon redrive` from the dead-letter queue.
-"""
+"""A thousand findings made to break the mail: each is mailed, if need be from the dead-letter queue by a redrive."""
 
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import boto3
 import pytest
 from findings import RECORDED, Event, recorded
+from redrive.dead_letter_stack import answer_at_once
+from scripted_account import ScriptedAccount
 
-from threatmon.aws.reader import Aws
-from threatmon.emulator.delivery import Journey, deliver
+from threatmon.emulator.delivery import EventDelivery, deliver, deliver_all
 from threatmon.emulator.deployment import Deployment, deployed
-from threatmon.evaluation.explain import verdicts
+from threatmon.evaluation.explain import explain
 from threatmon.model import names
 from threatmon.model.alarms import DEAD_LETTERS, OLD_DEAD_LETTERS
 from threatmon.model.email import mail
@@ -27,7 +25,7 @@ from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.redrive.dead_letters import harmless
 from threatmon.redrive.publisher import publisher_of
 from threatmon.redrive.queue import Queue
-from threatmon.redrive.redrive import RedriveStatus, send_again
+from threatmon.redrive.redrive import RESENT, RedriveStatus, send_again
 from threatmon.stacks.files import StackFile, load
 
 SEED = 20260914
@@ -51,12 +49,6 @@ READ = [
 def stack(**changes: object) -> StackFile:
     config = load(PROJECT_ROOT, "dev").config
     return StackFile("dev", {**config, **{f"{NAMESPACE}:{key}": value for key, value in (CONFIG | changes).items()}})
-
-
-def confirmed(deployment: Deployment) -> Deployment:
-    for arn in deployment.account.backend("sns").subscriptions:
-        deployment.account.confirm_subscription(arn)
-    return deployment
 
 
 # -- the findings -----------------------------------------------------------------------------------------------------
@@ -94,7 +86,7 @@ def text(rng: random.Random) -> str:
 
 
 def parent(detail: Event, path: list[Any]) -> Any:
-    """What holds the end of a path, made where it is missing; None where another kind of value is in the way."""
+    """Return what holds the end of a path, made if it is missing; None if another kind of value is in the way."""
     node: Any = detail
     for step, following in pairwise(path):
         empty: Any = [{}] if following == 0 else {}
@@ -128,7 +120,7 @@ def hostile_type(rng: random.Random, detail: Event) -> None:
 
 
 def long_text(rng: random.Random, detail: Event) -> None:
-    """Up to 100 KiB; where the mail has it several times, more than SNS takes."""
+    """Put up to 100 KiB; if the mail has the text several times, that is more than SNS takes."""
     char = rng.choice("aaaa漢")
     put(
         detail,
@@ -174,7 +166,7 @@ HOSTILITIES: tuple[Callable[[random.Random, Event], None], ...] = (
 
 
 def hostile_events() -> Iterator[Event]:
-    """The same endless row of events each time."""
+    """Yield the same endless row of events each time."""
     rng = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     for number in count():
         event: Event = copy.deepcopy(recorded(RECORDED[number % len(RECORDED)])) | {"id": str(number)}
@@ -184,126 +176,119 @@ def hostile_events() -> Iterator[Event]:
 
 
 def at(detail: Event, *path: str) -> list[Any]:
-    """The values at a path, as EventBridge compares them: each of a list, none of a branch or of what is missing."""
+    """Return the values at a path, as EventBridge compares them: each of a list, none of a branch."""
     node: Any = detail
     for key in path:
         node = node.get(key, []) if isinstance(node, dict) else []
     return node if isinstance(node, list) else [] if isinstance(node, dict) else [node]
 
 
-def is_selected(event: Event) -> bool:
+def is_selected(event: Mapping[str, Any]) -> bool:
     detail = event["detail"]
     archived_at = at(detail, "service", "archived")
     return (
         any(isinstance(name, str) and name.startswith(FAMILIES) for name in at(detail, "type"))
-        and any(isinstance(it, int | float) and not isinstance(it, bool) for it in at(detail, "severity"))
-        and (not archived_at or any(it is False for it in archived_at))
+        and any(isinstance(value, int | float) and not isinstance(value, bool) for value in at(detail, "severity"))
+        and (not archived_at or any(value is False for value in archived_at))
     )
 
 
-# -- their way --------------------------------------------------------------------------------------------------------
+# -- what becomes of them ---------------------------------------------------------------------------------------------
 
 
-class Way(NamedTuple):
+class HostileRun(NamedTuple):
     """What became of the thousand findings that a rule selects, and of those between them that none does."""
 
     deployment: Deployment
-    journeys: list[tuple[Event, Journey]]
-    """each event, up to a mail or the dead-letter queue"""
-    queued: list[Event]
-    """what `threatmon redrive` found in the queue"""
-    statuses: list[RedriveStatus]
-    """what became of each"""
+    queue: Queue
+    delivered: list[EventDelivery]
+    redriven: list[RedriveStatus]
+    """what became of each message in the dead-letter queue"""
     sent_again: list[tuple[str, str]]
     """subject and body of what the topic then had for its subscribers"""
 
+    @property
+    def mailed(self) -> int:
+        """How many were mailed at once."""
+        return sum(len(delivery.notifications) for delivery in self.delivered)
+
+    @property
+    def queued(self) -> list[Event]:
+        """Those that landed in the queue."""
+        return [dict(delivery.event) for delivery in self.delivered for _ in delivery.dead_letters]
+
 
 @pytest.fixture(scope="module")
-def way() -> Iterator[Way]:
-    given = stack(health={"enabled": True})
-    given = given._replace(config={**given.config, "aws:allowedAccountIds": [ANOTHER_ACCOUNT]})
-    with deployed(given) as deployment:
-        way = Way(confirmed(deployment), [], [], [], [])
+def run() -> Iterator[HostileRun]:
+    config = {**stack(health={"enabled": True}).config, "aws:allowedAccountIds": [ANOTHER_ACCOUNT]}
+    with deployed(StackFile("dev", config)) as deployment:
+        deployment.confirm_subscriptions()
+        run = HostileRun(deployment, dead_letter_queue(deployment), [], [], [])
         selected = waiting = 0
-        for event in hostile_events():
-            journey = deliver(deployment.account, event)
-            way.journeys.append((event, journey))
-            selected += is_selected(event)
-            waiting += len(journey.dead_letters)
+        for delivery in deliver_all(deployment.account, hostile_events()):
+            run.delivered.append(delivery)
+            selected += is_selected(delivery.event)
+            waiting += len(delivery.dead_letters)
             if selected == SELECTED or waiting >= REDRIVEN_AT_ONCE:
-                redrive_into(way, given)
+                redrive_into(run, StackFile("dev", config))
                 waiting = 0
             if selected == SELECTED:
                 break
-        yield way
+        yield run
 
 
-def redrive_into(way: Way, given: StackFile) -> None:
-    """Redrives the queue, and notes what was in it, what became of it and what was sent."""
-    outputs = way.deployment.run.outputs
-    queue = dead_letter_queue(way.deployment)
-    way.queued.extend(json.loads(message.dead_letter.body) for message in queue.peek())
-    sent = way.deployment.account.backend("sns").topics[outputs["topicArn"]].sent_notifications
+def redrive_into(run: HostileRun, stack_file: StackFile) -> None:
+    account, program = run.deployment
+    sent = account.backend("sns").topics[program.outputs["topicArn"]].sent_notifications
     sent_before = len(sent)
-    way.statuses.extend(send_again(queue, publisher_of(queue.aws, given, outputs), {}))
-    way.sent_again.extend((subject, body) for _, body, subject, *_ in sent[sent_before:])
+    run.redriven.extend(send_again(run.queue, publisher_of(run.queue.aws, stack_file, program.outputs), {}))
+    run.sent_again.extend((subject, body) for _, body, subject, *_ in sent[sent_before:])
 
 
 def dead_letter_queue(deployment: Deployment) -> Queue:
-    return Queue(Aws(without_waiting(deployment)), deployment.run.outputs["deadLetterQueueUrl"])
+    scripted = ScriptedAccount(deployment.account)
+    answer_at_once(scripted)
+    return Queue(scripted.aws, deployment.run.outputs["deadLetterQueueUrl"])
 
 
-def without_waiting(deployment: Deployment) -> boto3.Session:
-    """A session of the account in which an empty queue says so at once; moto waits for messages in earnest."""
-    session = deployment.account.boto3_session()
-    session.events.register("before-parameter-build.sqs.ReceiveMessage", _ask_once, unique_id="without waiting")
-    return session
-
-
-def _ask_once(params: dict[str, Any], **_: object) -> None:
-    params["WaitTimeSeconds"] = 0
-
-
-def test_a_thousand_hostile_findings_are_mailed_or_queued_and_none_is_lost(way: Way) -> None:
+def test_a_thousand_hostile_findings_are_mailed_or_queued_and_none_is_lost(run: HostileRun) -> None:
     settings, _ = parse(stack().own_config)
     links = names.log_group("dev"), names.dashboard("dev")
-    for event, journey in way.journeys:
-        matched = [verdict.rule for verdict in journey.verdicts if verdict.reason is None]
-        explained = [it for it in verdicts(event, settings, "aws", *links) if not it.stopped_by]
+    rule_names = run.deployment.run.outputs["ruleNames"]
+    explanations = explain([delivery.event for delivery in run.delivered], settings, "aws", *links)
+    for delivery, (event, verdicts) in zip(run.delivered, explanations, strict=True):
+        matched = [match.rule for match in delivery.rules if match.stopped_by is None]
+        explained = [verdict for verdict in verdicts if not verdict.stopped_by]
+        reasons = {match.rule: match.stopped_by for match in delivery.rules}
+        assert [verdict.stopped_by for verdict in verdicts] == [reasons[name] for name in rule_names], event["id"]
         assert len(matched) == len(explained) == is_selected(event), event["id"]
-        assert len(journey.notifications) + len(journey.dead_letters) == len(matched), event["id"]
-        assert journey.lost == []
-        assert [it.mail for it in explained if it.mail] == [it.body for it in journey.notifications]
-        for notification in journey.notifications:
-            assert all(isinstance(json.loads(line), str) for line in notification.body.split("\n")), event["id"]
-            assert len(notification.body.encode()) <= SNS_BYTES
-    mailed, dead_letters = arrived(way)
-    assert sorted(way.queued, key=itemgetter("id")) == sorted(dead_letters, key=itemgetter("id"))
-    assert mailed + len(dead_letters) == SELECTED
-    assert min(mailed, len(dead_letters), len(way.journeys) - SELECTED) > SELECTED // 10
+        assert len(delivery.notifications) + len(delivery.dead_letters) == len(matched), event["id"]
+        assert delivery.lost == []
+        bodies = [notification.body for notification in delivery.notifications]
+        assert bodies == [verdict.mail for verdict in explained if verdict.mail]
+        for body in bodies:
+            assert all(isinstance(json.loads(line), str) for line in body.split("\n")), event["id"]
+            assert len(body.encode()) <= SNS_BYTES
+    found = [json.loads(status.message.dead_letter.body) for status in run.redriven]
+    assert sorted(found, key=itemgetter("id")) == sorted(run.queued, key=itemgetter("id"))
+    assert run.mailed + len(run.queued) == SELECTED
+    assert min(run.mailed, len(run.queued), len(run.delivered) - SELECTED) > SELECTED // 10
 
 
-def arrived(way: Way) -> tuple[int, list[Event]]:
-    """How many were mailed at once, and which had to be queued."""
-    mailed = sum(len(journey.notifications) for _, journey in way.journeys)
-    return mailed, [event for event, journey in way.journeys for _ in journey.dead_letters]
-
-
-def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(way: Way) -> None:
-    mailed, dead_letters = arrived(way)
-    left = [status.reason for status in way.statuses if status.state != "sent again"]
-    lost = SELECTED - mailed - len(way.sent_again) - len(left)
+def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(run: HostileRun) -> None:
+    left = [status.reason for status in run.redriven if status.state != RESENT]
+    lost = SELECTED - run.mailed - len(run.sent_again) - len(left)
     print(  # noqa: T201 - the count is what `pytest -s` is run for
-        f"\n1,000 hostile findings: {mailed} mailed, {len(dead_letters)} in the dead-letter queue; of these"
-        f" {len(way.sent_again)} redriven and mailed, {len(left)} left in the queue; {lost} lost"
-        f" (beside {len(way.journeys) - SELECTED} that no rule selects, in silence)"
+        f"\n1,000 hostile findings: {run.mailed} mailed, {len(run.queued)} in the dead-letter queue; of these"
+        f" {len(run.sent_again)} redriven and mailed, {len(left)} left in the queue; {lost} lost"
+        f" (beside {len(run.delivered) - SELECTED} that no rule selects)"
     )
     assert left == []
     assert lost == 0
-    assert len(way.statuses) == len(dead_letters)
-    queue = dead_letter_queue(way.deployment)
-    assert (queue.peek(), queue.hidden_count()) == ([], 0)
-    for event, (subject, body) in zip(way.queued, way.sent_again, strict=True):
+    assert len(run.redriven) == len(run.queued)
+    assert (run.queue.peek(), run.queue.hidden_count()) == ([], 0)
+    for status, (subject, body) in zip(run.redriven, run.sent_again, strict=True):
+        event = json.loads(status.message.dead_letter.body)
         assert f'"id":{written(event["id"])},' in body
         for key in {"id", "type"} & event["detail"].keys():
             assert f'"{key}":{written(event["detail"][key])}' in body, event["id"]
@@ -316,24 +301,25 @@ def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(w
 
 
 def written(value: Any) -> str:
-    """JSON as EventBridge writes it, and whatever is not printable escaped once more."""
+    """Return JSON as EventBridge writes it, with what is not printable escaped."""
     return harmless(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
-def test_what_is_sent_again_reaches_who_gets_the_mail(way: Way) -> None:
-    sns, topic = way.deployment.account.client("sns"), way.deployment.run.outputs["topicArn"]
-    [subscription] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+def test_what_is_sent_again_reaches_who_gets_the_mail(run: HostileRun) -> None:
+    account, program = run.deployment
+    topic = program.outputs["topicArn"]
+    [subscription] = account.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert subscription["SubscriptionArn"] != "PendingConfirmation"
-    assert {status.message.dead_letter.target_arn for status in way.statuses} == {topic}
-    readers = {(it.protocol, it.endpoint) for _, journey in way.journeys for it in journey.notifications}
+    assert {status.message.dead_letter.target_arn for status in run.redriven} == {topic}
+    readers = {(sent.protocol, sent.endpoint) for delivery in run.delivered for sent in delivery.notifications}
     assert readers == {(subscription["Protocol"], subscription["Endpoint"])} == {("email", "security@example.com")}
-    others = [it for arn, it in way.deployment.account.backend("sns").topics.items() if arn != topic]
-    assert [it.sent_notifications for it in others] == [[]]  # that of the alarms
+    [alarms] = [other for arn, other in account.backend("sns").topics.items() if arn != topic]
+    assert alarms.sent_notifications == []
 
 
-def test_alarms_watch_the_queue_and_tell_people_by_a_topic_of_their_own(way: Way) -> None:
-    account, outputs = way.deployment.account, way.deployment.run.outputs
-    watched = {"Name": "QueueName", "Value": outputs["deadLetterQueueUrl"].rpartition("/")[2]}
+def test_alarms_watch_the_queue_and_reach_people_by_a_topic_of_their_own(run: HostileRun) -> None:
+    account, program = run.deployment
+    watched = {"Name": "QueueName", "Value": program.outputs["deadLetterQueueUrl"].rpartition("/")[2]}
     alarms = {
         query["MetricStat"]["Metric"]["MetricName"]: alarm
         for alarm in account.client("cloudwatch").describe_alarms()["MetricAlarms"]
@@ -341,7 +327,7 @@ def test_alarms_watch_the_queue_and_tell_people_by_a_topic_of_their_own(way: Way
         if "MetricStat" in query and query["MetricStat"]["Metric"]["Dimensions"] == [watched]
     }
     assert alarms.keys() == {*DEAD_LETTERS.metrics, *OLD_DEAD_LETTERS.metrics}
-    [health_topic] = account.backend("sns").topics.keys() - {outputs["topicArn"]}
+    [health_topic] = account.backend("sns").topics.keys() - {program.outputs["topicArn"]}
     for alarm in alarms.values():
         assert alarm["ActionsEnabled"] is True
         assert alarm["AlarmActions"] == [health_topic]
@@ -358,8 +344,8 @@ def test_the_findings_are_the_same_each_time_and_hold_every_hostility() -> None:
     assert events == [next(second) for _ in range(300)]
     written = [json.dumps(event) for event in events]
     for wanted in ('\\"', "\\\\", "\\n", "\\u0000", "\\u009f", "\\ud800", "\\ud83d\\ude42", "Quantum", "<title>"):
-        assert any(wanted in it for it in written), wanted
-    assert sum(len(it.encode()) > 90_000 for it in written) > 20
+        assert any(wanted in text for text in written), wanted
+    assert sum(len(text.encode()) > 90_000 for text in written) > 20
     assert any("resource" not in event["detail"] for event in events)
     assert any(isinstance(event["detail"].get("service"), str | int | list) for event in events)
 
@@ -368,7 +354,7 @@ def test_the_findings_are_the_same_each_time_and_hold_every_hostility() -> None:
 
 
 def sized(size: int, **detail: object) -> Event:
-    """A port scan whose event has this many bytes, as EventBridge writes it."""
+    """Return a port scan whose event has this many bytes, as EventBridge writes it."""
     event = recorded("ec2_portscan")
     event["detail"] |= {**detail, "description": ""}
     written = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
@@ -379,22 +365,23 @@ def sized(size: int, **detail: object) -> Event:
 @pytest.fixture(scope="module")
 def with_siem() -> Iterator[Deployment]:
     with deployed(stack(alerts={"subscribers": [RAW]})) as deployment:
-        yield confirmed(deployment)
+        deployment.confirm_subscriptions()
+        yield deployment
 
 
 def test_a_mail_that_grows_over_what_sns_takes_is_queued(with_siem: Deployment) -> None:
     # The mail has the Region in several places; the event itself is well below.
-    journey = deliver(with_siem.account, sized(150_000, region="x" * 100_000))
-    assert [delivery.error_code for delivery in journey.dead_letters] == ["INVALID_PARAMETER"]
-    assert [notification.protocol for notification in journey.notifications] == ["sqs"]
-    assert journey.lost == []
+    delivery = deliver(with_siem.account, sized(150_000, region="x" * 100_000))
+    assert [letter.error_code for letter in delivery.dead_letters] == ["INVALID_PARAMETER"]
+    assert [notification.protocol for notification in delivery.notifications] == ["sqs"]
+    assert delivery.lost == []
 
 
 def test_the_limit_of_sns_is_of_bytes_not_of_characters(with_siem: Deployment) -> None:
     # 100,000 characters of three bytes each.
-    journey = deliver(with_siem.account, sized(310_000, title="漢" * 100_000))
-    assert [delivery.error_code for delivery in journey.dead_letters] == ["INVALID_PARAMETER"] * 2
-    assert journey.lost == journey.notifications == []
+    delivery = deliver(with_siem.account, sized(310_000, title="漢" * 100_000))
+    assert [letter.error_code for letter in delivery.dead_letters] == ["INVALID_PARAMETER"] * 2
+    assert delivery.lost == delivery.notifications == []
 
 
 @pytest.mark.parametrize(
@@ -403,10 +390,13 @@ def test_the_limit_of_sns_is_of_bytes_not_of_characters(with_siem: Deployment) -
 def test_an_event_over_what_sns_takes_still_makes_a_mail_and_its_raw_form_is_queued(
     with_siem: Deployment, size: int, raw_is_sent: bool
 ) -> None:
-    journey = deliver(with_siem.account, sized(size))
-    assert {it.protocol for it in journey.notifications} == {"email", *(["sqs"] if raw_is_sent else [])}
-    assert len(journey.dead_letters) == (not raw_is_sent)
-    assert journey.lost == []
+    delivery = deliver(with_siem.account, sized(size))
+    assert {notification.protocol for notification in delivery.notifications} == {
+        "email",
+        *(["sqs"] if raw_is_sent else []),
+    }
+    assert len(delivery.dead_letters) == (not raw_is_sent)
+    assert delivery.lost == []
 
 
 def test_the_dead_letter_queue_takes_every_event_that_eventbridge_has(with_siem: Deployment) -> None:
@@ -421,7 +411,7 @@ def test_the_dead_letter_queue_takes_every_event_that_eventbridge_has(with_siem:
 def test_half_a_surrogate_pair_cannot_be_mailed_and_is_kept_whole_in_the_queue(with_siem: Deployment) -> None:
     event = recorded("ec2_portscan")
     event["detail"]["title"] = "a\udc00b\ud800"
-    journey = deliver(with_siem.account, event)
-    assert [delivery.error_code for delivery in journey.dead_letters] == ["INVALID_PARAMETER"]
-    assert [json.loads(notification.body) for notification in journey.notifications] == [event]
+    delivery = deliver(with_siem.account, event)
+    assert [letter.error_code for letter in delivery.dead_letters] == ["INVALID_PARAMETER"]
+    assert [json.loads(notification.body) for notification in delivery.notifications] == [event]
     assert event in [json.loads(message.dead_letter.body) for message in dead_letter_queue(with_siem).peek()]

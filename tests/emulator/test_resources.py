@@ -1,21 +1,19 @@
 """Each resource type, created, read back through boto3, updated and deleted."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from examples import ACCOUNT, DETECTOR_ID, SUBNET
 
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
 from threatmon.emulator.emulated import UnknownPropertyError, same
 from threatmon.emulator.resources import RESOURCES, UnknownResourceTypeError, emulated
 
-ACCOUNT = "111122223333"
-DETECTOR_ID = "0123456789abcdef0123456789abcdef"
-SUBNET = "subnet-0123456789abcdef0"
 Properties = dict[str, Any]
 
 
@@ -32,14 +30,8 @@ TEMPLATE = '"<type> in <account>"'
 PATHS = {"type": "$.detail.type", "account": "$.account"}
 
 
-@pytest.fixture
-def account() -> Iterator[EmulatedAccount]:
-    with EmulatedAccount(ACCOUNT, "eu-west-1") as account:
-        yield account
-
-
 def make(account: EmulatedAccount, type_: str, **inputs: Any) -> Properties:
-    """Create a resource that another one needs; its outputs."""
+    """Create a resource that another one needs, and return its outputs."""
     return emulated(type_).create(account, "needed", inputs)[1]
 
 
@@ -94,14 +86,20 @@ def a_target(account: EmulatedAccount) -> Properties:
 
 
 def an_alarm(_: EmulatedAccount) -> Properties:
-    return {
+    metric = {
+        "metricName": "NumberOfMessagesSent",
         "namespace": "AWS/SQS",
-        "metricName": "ApproximateNumberOfMessagesVisible",
+        "period": 300.0,
+        "stat": "Sum",
         "dimensions": {"QueueName": "lost"},
-        "statistic": "Maximum",
+    }
+    return {
+        "metricQueries": [
+            {"id": "all", "expression": "a+b", "label": "All", "returnData": True},
+            {"id": "a", "metric": metric, "returnData": False},
+        ],
         "comparisonOperator": "GreaterThanThreshold",
         "evaluationPeriods": 1.0,
-        "period": 300.0,
         "threshold": 0.0,
     }
 
@@ -165,11 +163,11 @@ class Case:
 CASES = [
     Case(
         "aws:kms/key:Key",
-        lambda _: {"description": "old", "enableKeyRotation": True, "policy": KEY_POLICY},
+        lambda _: {"description": "old", "policy": KEY_POLICY},
         lambda account, key: account.client("kms").describe_key(KeyId=key)["KeyMetadata"],
         {"Description": "old", "KeyState": "Enabled"},
-        {"description": "new", "isEnabled": False},
-        {"Description": "new", "KeyState": "Disabled"},
+        {"description": "new", "enableKeyRotation": True},
+        {"Description": "new", "KeyState": "Enabled"},
     ),
     Case(
         "aws:kms/alias:Alias",
@@ -221,7 +219,7 @@ CASES = [
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         an_alarm,
         _alarm,
-        {"Threshold": 0.0, "Dimensions": [{"Name": "QueueName", "Value": "lost"}]},
+        {"Threshold": 0.0, "EvaluationPeriods": 1},
         {"threshold": 5.0},
         {"Threshold": 5.0},
     ),
@@ -262,8 +260,8 @@ CASES = [
         a_feature,
         _feature,
         {"Name": "S3_DATA_EVENTS", "Status": "ENABLED"},
-        {"status": "DISABLED", "additionalConfigurations": [{"name": "EC2_AGENT_MANAGEMENT", "status": "ENABLED"}]},
-        {"Status": "DISABLED", "AdditionalConfiguration": [{"Name": "EC2_AGENT_MANAGEMENT", "Status": "ENABLED"}]},
+        {"status": "DISABLED"},
+        {"Status": "DISABLED"},
         survives=True,
     ),
     Case(
@@ -291,8 +289,6 @@ CASES = [
         lambda account: {"topic": a_topic(account)["arn"], "protocol": "email", "endpoint": "a@example.com"},
         lambda account, arn: account.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"],
         {"Protocol": "email", "Endpoint": "a@example.com"},
-        {"filterPolicy": '{"severity":["high"]}'},
-        {"FilterPolicy": '{"severity":["high"]}'},
     ),
     Case(
         "aws:sqs/queue:Queue",
@@ -343,17 +339,9 @@ def test_a_resource_is_created_read_updated_and_deleted(case: Case, account: Emu
     outputs = entry.update(account, physical_id, {**inputs, **case.changes})
     assert _subset(case.updated, case.read(account, physical_id)) == case.updated
 
-    entry.delete(account, physical_id, outputs)
-    assert entry.exists(account, physical_id) is case.survives
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.type)
-def test_a_resource_already_gone_is_deleted_without_complaint(case: Case, account: EmulatedAccount) -> None:
-    entry = emulated(case.type)
-    physical_id, outputs = entry.create(account, "logical", case.inputs(account))
-    entry.delete(account, physical_id, outputs)
-    entry.delete(account, physical_id, outputs)
-    assert entry.exists(account, physical_id) is case.survives
+    for _ in range(2):  # one already gone is fine
+        entry.delete(account, physical_id, outputs)
+        assert entry.exists(account, physical_id) is case.survives
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if emulated(case.type).tagging], ids=lambda case: case.type)
@@ -417,17 +405,12 @@ def test_a_new_detector_has_every_plan_on_but_runtime_monitoring(account: Emulat
 
 def test_one_feature_leaves_the_others_as_they_are(account: EmulatedAccount) -> None:
     detector_id = make(account, "aws:guardduty/detector:Detector")["id"]
-    feature = {"detectorId": detector_id, "name": "AI_PROTECTION", "status": "ENABLED"}
-    make(account, "aws:guardduty/detectorFeature:DetectorFeature", **feature)
-    assert _feature(account, f"{detector_id}/AI_PROTECTION")["Status"] == "ENABLED"
-    assert _feature(account, f"{detector_id}/S3_DATA_EVENTS")["Status"] == "ENABLED"
-
-
-def test_deleting_a_feature_does_not_switch_it_off(account: EmulatedAccount) -> None:
-    entry = emulated("aws:guardduty/detectorFeature:DetectorFeature")
-    physical_id, outputs = entry.create(account, "s3", a_feature(account))
-    entry.delete(account, physical_id, outputs)
-    assert _feature(account, physical_id)["Status"] == "ENABLED"
+    for name, status in (("S3_DATA_EVENTS", "DISABLED"), ("AI_PROTECTION", "ENABLED")):
+        feature = {"detectorId": detector_id, "name": name, "status": status}
+        make(account, "aws:guardduty/detectorFeature:DetectorFeature", **feature)
+    names = ("AI_PROTECTION", "S3_DATA_EVENTS", "DNS_LOGS")
+    found = [_feature(account, f"{detector_id}/{name}")["Status"] for name in names]
+    assert found == ["ENABLED", "DISABLED", "ENABLED"]
 
 
 def test_a_mail_subscription_waits_for_its_reader(account: EmulatedAccount) -> None:
@@ -452,22 +435,13 @@ def test_a_queue_subscription_waits_for_nobody(account: EmulatedAccount) -> None
         topic=a_topic(account)["arn"],
         protocol="sqs",
         endpoint=a_queue(account)["arn"],
-        rawMessageDelivery=True,
     )
     assert outputs["pendingConfirmation"] is False
-    assert outputs["rawMessageDelivery"] is True
-
-
-def test_a_kept_log_group_survives_its_deletion(account: EmulatedAccount) -> None:
-    entry = emulated("aws:cloudwatch/logGroup:LogGroup")
-    name, outputs = entry.create(account, "logs", {"name": "/kept", "skipDestroy": True})
-    entry.delete(account, name, outputs)
-    assert entry.exists(account, name)
 
 
 def test_a_deleted_key_is_pending_for_the_days_it_was_given(account: EmulatedAccount) -> None:
     entry = emulated("aws:kms/key:Key")
-    key_id, outputs = entry.create(account, "key", {"deletionWindowInDays": 7.0})
+    key_id, outputs = entry.create(account, "key", {"policy": KEY_POLICY, "deletionWindowInDays": 7.0})
     entry.delete(account, key_id, outputs)
     assert account.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
 
@@ -522,29 +496,6 @@ def test_a_log_group_is_refused_a_key_that_does_not_exist(account: EmulatedAccou
     key = account.arn("kms", "key/00000000-0000-0000-0000-000000000000")
     with pytest.raises(ConstraintError, match="does not exist or is not allowed to be used"):
         make(account, "aws:cloudwatch/logGroup:LogGroup", name="/logs", kmsKeyId=key)
-
-
-def test_an_alarm_over_several_metrics_comes_back_as_it_was_given(account: EmulatedAccount) -> None:
-    metric = {
-        "metricName": "Invocations",
-        "namespace": "AWS/Events",
-        "period": 300,
-        "stat": "Sum",
-        "dimensions": {"RuleName": "high"},
-    }
-    queries = [
-        {"id": "all", "expression": "a+b", "label": "All", "returnData": True},
-        {"id": "a", "metric": metric, "returnData": False},
-    ]
-    outputs = make(
-        account,
-        "aws:cloudwatch/metricAlarm:MetricAlarm",
-        metricQueries=queries,
-        comparisonOperator="GreaterThanThreshold",
-        evaluationPeriods=1,
-        threshold=0,
-    )
-    assert outputs["metricQueries"] == queries
 
 
 def test_a_boundary_of_a_role_is_set_changed_and_taken_away(account: EmulatedAccount) -> None:

@@ -1,12 +1,14 @@
-import json
+import copy
+from typing import Any
 
 import pytest
+from examples import EMAIL, SUBNET
 from findings import recorded
 
-from threatmon.evaluation.explain import alerts, rules_of, verdicts
+from threatmon.evaluation.explain import Explanation, explain, rules_of
 from threatmon.model.settings import Settings, parse
 
-MINIMAL = {"subnetIds": ["subnet-0123456789abcdef0"], "alertEmails": ["a@example.com"]}
+MINIMAL = {"subnetIds": [SUBNET], "alertEmails": [EMAIL]}
 EVENT = recorded("ec2_portscan")
 
 
@@ -14,56 +16,63 @@ def settings(**changes: object) -> Settings:
     return parse(MINIMAL | changes)[0]
 
 
+def explained(event: dict[str, Any], **changes: object) -> Explanation:
+    [explanation] = explain([event], settings(**changes), "aws", "/group")
+    return explanation
+
+
 def test_one_rule_alerts_and_the_others_say_what_stops_them() -> None:
-    given = verdicts(EVENT, settings(), "aws", "/group")
-    assert {verdict.rule: verdict.stopped_by for verdict in given} == {
+    explanation = explained(EVENT)
+    assert {verdict.rule: verdict.stopped_by for verdict in explanation.verdicts} == {
         "medium": None,
         "high": "detail.severity: 5 is not >= 7 and < 9",
         "critical": "detail.severity: 5 is not >= 9",
     }
-    assert alerts(given)
-    [mail] = [verdict.mail for verdict in given if verdict.mail]
+    assert explanation.alerts
+    [mail] = [verdict.mail for verdict in explanation.verdicts if verdict.mail]
     assert mail.startswith('"MEDIUM: Recon:EC2/Portscan"\n')
-    assert all(verdict.dead_letter is None for verdict in given)
+    assert all(verdict.dead_letter is None for verdict in explanation.verdicts)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"minimumSeverity": "high"}, "detail.severity: 5 is not >= 7 and < 9"),
         ({"findingTypes": ["Policy:S3/*"]}, 'detail.type: "Recon:EC2/Portscan" is not prefix "Policy:S3/"'),
         ({"alerts": {"includeSamples": False}}, "detail.service.additionalInfo.sample: true is not false or absent"),
     ],
 )
-def test_each_setting_can_stop_a_finding(changes: dict[str, object], said: str) -> None:
-    given = verdicts(recorded("ec2_portscan_sample"), settings(**changes), "aws", "/group")
-    assert said in [verdict.stopped_by for verdict in given]
-    assert not alerts(given)
+def test_each_setting_can_stop_a_finding(changes: dict[str, object], reason: str) -> None:
+    explanation = explained(recorded("ec2_portscan_sample"), **changes)
+    assert reason in [verdict.stopped_by for verdict in explanation.verdicts]
+    assert not explanation.alerts
 
 
 def test_a_mail_that_cannot_be_sent_alerts_nobody_and_says_why() -> None:
     event = EVENT | {"detail": EVENT["detail"] | {"title": 'a "quoted" title'}}
-    [verdict] = [verdict for verdict in verdicts(event, settings(), "aws", "/group") if not verdict.stopped_by]
+    explanation = explained(event)
+    [verdict] = [verdict for verdict in explanation.verdicts if not verdict.stopped_by]
     assert verdict.mail is None
     assert verdict.dead_letter
     assert "is not a JSON text" in verdict.dead_letter
-    assert not alerts([verdict])
+    assert not explanation.alerts
 
 
 def test_the_mail_has_the_alias_the_partitions_links_the_log_group_and_the_dashboard() -> None:
-    given = verdicts(EVENT, settings(alerts={"accountAlias": "Prod"}), "aws-us-gov", "/its/group", "its-dashboard")
-    [mail] = [verdict.mail for verdict in given if verdict.mail]
+    alias = settings(alerts={"accountAlias": "Prod"})
+    [explanation] = explain([EVENT], alias, "aws-us-gov", "/its/group", "its-dashboard")
+    [mail] = [verdict.mail for verdict in explanation.verdicts if verdict.mail]
     assert '"Account: 111122223333 (Prod)"' in mail
     assert "https://console.amazonaws-us-gov.com/" in mail
     assert "*2fits*2fgroup" in mail
     assert "#dashboards/dashboard/its-dashboard " in mail
 
 
-def test_archived_findings_alert_where_they_are_included() -> None:
-    event = json.loads(json.dumps(EVENT))
+def test_archived_findings_alert_if_they_are_included() -> None:
+    event = copy.deepcopy(EVENT)
     event["detail"]["service"]["archived"] = True
-    assert not alerts(verdicts(event, settings(), "aws", "/group"))
-    assert alerts(verdicts(event, settings(alerts={"includeArchived": True}), "aws", "/group"))
+    assert not explained(event).alerts
+    assert explained(event, alerts={"includeArchived": True}).alerts
 
 
 def test_there_is_a_rule_for_each_band_from_the_floor() -> None:

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 from botocore.model import ListShape, MapShape, Shape, StructureShape
+from examples import ACCOUNT
 from findings import RECORDED, finding_shape, key, recorded
 
 from threatmon.evaluation.findings import FindingError, event_of, read
 
-PORT_SCAN = {"Type": "Recon:EC2/Portscan", "Severity": 5.0, "Id": "1ab9", "AccountId": "111122223333"}
+PORT_SCAN = {"Type": "Recon:EC2/Portscan", "Severity": 5.0, "Id": "1ab9", "AccountId": ACCOUNT}
 EVENT = recorded("ec2_portscan")
 
 
@@ -98,7 +99,7 @@ def test_a_file_may_have_the_encoding_that_powershell_writes(encoding: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fault"),
     [
         ("", "is not JSON: Expecting value"),
         ("{", "is not JSON: "),
@@ -117,14 +118,14 @@ def test_a_file_may_have_the_encoding_that_powershell_writes(encoding: str) -> N
         ('{"FindingIds": ["1ab9"]}', "is neither"),
     ],
 )
-def test_what_is_no_finding_is_refused_in_words(content: str | bytes, said: str) -> None:
+def test_what_is_no_finding_is_refused_in_words(content: str | bytes, fault: str) -> None:
     with pytest.raises(FindingError) as error:
         read(content)
-    assert said in str(error.value)
+    assert fault in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_all_faults_of_a_list_are_told_at_once_by_their_place() -> None:
+def test_all_faults_of_a_list_are_named_at_once_by_their_place() -> None:
     with pytest.raises(FindingError) as error:
         read(json.dumps([5, PORT_SCAN, {"detail": []}]))
     lines = str(error.value).splitlines()

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from examples import ACCOUNT
 
 from threatmon.evaluation.policy_evaluator import may_publish, may_use_key
 
-ACCOUNT = "111122223333"
 RULE = f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/high"
 TOPIC = f"arn:aws:sns:eu-west-1:{ACCOUNT}:alerts"
 QUEUE = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:lost"
@@ -15,7 +15,9 @@ EVENTS = {"Service": "events.amazonaws.com"}
 
 
 def _policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **it} for it in statements]})
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
+    )
 
 
 def _publish(**statement: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files of findings, as the commands take them."""
+"""The files of findings that commands read."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,9 @@ from threatmon.evaluation import findings
 
 
 def read_events(path: Path) -> list[findings.Event]:
-    """Return the events of a file, in any form that ``findings.read`` takes; ``-`` is standard input.
+    """Return the events of a file, in any form that :func:`findings.read` knows; ``-`` is standard input.
 
-    Raises :class:`UsageError` with each fault on a line of its own.
+    Raise :class:`UsageError` with one line for each fault.
     """
     try:
         return findings.read(sys.stdin.buffer.read() if path == Path("-") else path.read_bytes())

@@ -1,4 +1,4 @@
-"""One AWS account in one region, emulated in this process by moto."""
+"""One AWS account in one Region, emulated in this process by moto."""
 
 import hashlib
 import os
@@ -18,7 +18,8 @@ from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 from botocore.session import Session
 
-from threatmon.emulator.gaps import close_gaps
+from threatmon.emulator.moto_gaps import close_gaps
+from threatmon.model.location import Location
 
 _LOADER = Loader()  # keeps the service models it has read, for all accounts
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -29,14 +30,14 @@ _CREDENTIALS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
-    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # a catalogue that nothing here asks for, read anew for every account
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # a catalogue that nothing here asks for, and each account would read
 }
 
 
 class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
-    """An AWS account that exists while the context is open; its clients see AWS-shaped answers and reach no network.
+    """Holds an AWS account while the context is open; its clients get AWS-shaped answers and reach no network.
 
-    `account_id` is the 12-digit id, `region` any region botocore knows (`botocore.exceptions.UnknownRegionError`
+    `account_id` is the 12-digit id, `region` any Region that botocore knows (`botocore.exceptions.UnknownRegionError`
     otherwise), `default_tags` what the provider adds to every taggable resource. Accounts may be nested; the data of
     all of them is dropped when the outermost closes.
     """
@@ -45,21 +46,18 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         self.account_id = account_id
         self.region = region
         self.default_tags = default_tags
-        endpoints = _LOADER.load_data("endpoints")
-        resolver = EndpointResolver(endpoints)
+        resolver = EndpointResolver(_LOADER.load_data("endpoints"))
         self.partition: str = resolver.get_partition_for_region(region)
         self.dns_suffix = str(resolver.get_partition_dns_suffix(self.partition))
-        regions = {name: entry for partition in endpoints["partitions"] for name, entry in partition["regions"].items()}
-        # A region newer than this botocore has a partition by its form, and no description.
-        self.region_description: str = regions.get(region, {}).get("description", region)
+        self.location = Location(account_id, region, self.partition, self.dns_suffix)
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
         self._named: Counter[str] = Counter()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Shut the user's own AWS settings out and moto in."""
-        from moto import mock_aws  # noqa: PLC0415 - takes a fifth of a second, which only an account is worth
+        """Replace the user's own AWS settings, and AWS by moto."""
+        from moto import mock_aws  # noqa: PLC0415 - takes a fifth of a second, only if an account is opened
 
         self._open.enter_context(patch.dict(os.environ))
         for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
@@ -69,7 +67,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put both back."""
+        """Restore both."""
         self._clients.clear()
         self._open.close()
 
@@ -82,11 +80,11 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         return session
 
     def boto3_session(self) -> boto3.Session:
-        """A session in this account and region, for code that makes its own clients."""
+        """Return a session in this account and Region, for code that makes its own clients."""
         return boto3.Session(botocore_session=self._session, region_name=self.region)
 
     def client(self, service: str) -> Any:
-        """The boto3 client of `service` in this account and region, made once."""
+        """Return the boto3 client of `service` in this account and Region; it is made once."""
         with self._lock:
             if service not in self._clients:
                 # moto reads the partition off the host name, and IAM's in GovCloud (iam.us-gov) names no region.
@@ -95,18 +93,18 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
             return self._clients[service]
 
     def backend(self, service: str) -> Any:
-        """The store moto keeps of a regional service, for what no API call can set."""
+        """Return moto's store of a regional service, for what no API call can set."""
         from moto.backends import get_backend  # noqa: PLC0415 - as above
 
         stores: Any = cast("Any", get_backend)(service)  # one overload a service
         return stores[self.account_id][self.region]
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a regional resource of this account."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+        """Return the ARN of a regional resource of this account."""
+        return self.location.arn(service, resource)
 
     def automatic_name(self, name: str) -> str:
-        """`name` and seven hexadecimal digits, as Pulumi names a resource; the n-th call for a name always agrees.
+        """Return `name` and seven hexadecimal digits, as Pulumi names a resource: each run draws the same.
 
         https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
         """
@@ -114,7 +112,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         seed = f"{self.account_id}/{self.region}/{name}/{self._named[name]}"
         return f"{name}-{hashlib.sha256(seed.encode()).hexdigest()[:7]}"
 
-    # What a stack refers to but does not create. moto draws these ids at random, so the draw is replaced.
+    # What a stack refers to but does not create. moto draws these ids at random; here the draw is replaced.
 
     def seed_vpc(self, vpc_id: str) -> None:
         """Make a VPC of exactly this id, unless there is one."""
@@ -134,7 +132,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
             self.client("ec2").create_subnet(VpcId=vpc_id, CidrBlock=str(cidr))
 
     def seed_detector(self, detector_id: str) -> None:
-        """Make an enabled detector of exactly this id, as an organisation or a person may have made one before."""
+        """Make an enabled detector of exactly this id, unless there is one."""
         detectors = self.backend("guardduty").detectors
         if detector_id not in detectors:
             drawn = self.client("guardduty").create_detector(Enable=True)["DetectorId"]

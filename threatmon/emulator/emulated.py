@@ -1,7 +1,8 @@
-"""How a resource type is created, read, updated and deleted in the emulated account."""
+"""How the resources of one type are created, read, updated and deleted in the emulated account."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,8 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.tagging import Tagging
 
 Properties = dict[str, Any]
-Fields = Mapping[str, str]
+ApiNames = Mapping[str, str]
+"""Name of a property -> name of the API's parameter for it."""
 
 _GONE = frozenset(
     [
@@ -28,7 +30,7 @@ _GONE = frozenset(
 
 
 class UnknownPropertyError(LookupError):
-    """A property the emulated type would silently ignore."""
+    """Refuses a property that the emulated type would silently ignore."""
 
     def __init__(self, type_token: str, names: Iterable[str]) -> None:
         super().__init__(
@@ -38,58 +40,54 @@ class UnknownPropertyError(LookupError):
 
 
 class NotThereError(LookupError):
-    """The account does not hold the resource."""
+    """Says that the account does not hold the resource."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emulated:
-    """One resource type. Properties are camelCase, as on the wire; whole numbers may arrive as floats.
-
-    `inputs` are all the properties carried out. `make` carries out a creation and gives the physical id, `look` reads
-    every property back (raising `NotThereError` or AWS's own error where the resource is gone), `change` carries out
-    new inputs in place, `remove` is given the last known properties. `replaced_by` are the inputs whose change forces
-    a replacement, `computed` the outputs known only once the resource exists, `defaults` what the provider fills in,
-    `named` the input that gets an automatic name.
-    """
+    """Carries out one resource type. Properties are in camelCase; whole numbers may arrive as floats."""
 
     type: str
-    inputs: frozenset[str]
+    inputs: AbstractSet[str]
+    """all properties that are carried out; any other is refused"""
     make: Callable[[EmulatedAccount, Properties], str]
+    """carries out a creation, and returns the physical id"""
     look: Callable[[EmulatedAccount, str], Properties]
-    change: Callable[[EmulatedAccount, str, Properties], None] | None
-    remove: Callable[[EmulatedAccount, str, Properties], None]
-    replaced_by: frozenset[str] = frozenset()
-    computed: frozenset[str] = frozenset()
+    """reads every property back; raises `NotThereError` or AWS's own error if the resource is gone"""
+    remove: Callable[[EmulatedAccount, str, Properties], object]
+    """deletes the resource, given its last known properties"""
+    change: Callable[[EmulatedAccount, str, Properties], object] | None = None
+    """carries out new inputs in place; None if a second creation does so"""
+    replaced_by: AbstractSet[str] = frozenset()
+    """inputs whose change replaces the resource"""
+    computed: AbstractSet[str] = frozenset()
+    """outputs that are known only once the resource exists"""
     defaults: Properties = field(default_factory=dict[str, Any])
+    """what the provider fills in"""
     named: str | None = None
+    """the input that gets an automatic name"""
     name_prefix: str = ""
     tagging: Tagging | None = None
 
-    def unknown(self, inputs: Mapping[str, Any]) -> frozenset[str]:
-        """The inputs that would be ignored."""
-        return frozenset(inputs.keys() - self.inputs - {"__defaults"})
+    def unknown(self, inputs: Mapping[str, Any]) -> AbstractSet[str]:
+        """Return the inputs that would be ignored."""
+        return inputs.keys() - self.inputs - {"__defaults"}
 
     def automatic_name(self, name: str) -> str:
-        """A drawn name as the type wants it."""
+        """Return a drawn name with the prefix that the type demands."""
         return name if name.startswith(self.name_prefix) else self.name_prefix + name
 
     def create(self, account: EmulatedAccount, name: str, inputs: Mapping[str, Any]) -> tuple[str, Properties]:
-        """Create the resource of this logical name: its physical id and outputs.
+        """Create the resource of this logical name, and return its physical id and outputs.
 
         Raises `ConstraintError` and botocore's `ClientError` as AWS refuses, `UnknownPropertyError`.
         """
-        self._refuse_unknown(inputs)
-        wanted: Properties = {**self.defaults, **whole(inputs)}
-        if self.named and not wanted.get(self.named):
-            wanted[self.named] = self.automatic_name(account.automatic_name(name))
-        if self.tagging:
-            wanted["tags"] = {**account.default_tags, **wanted.get("tags", {})}
+        wanted = self._wanted(account, inputs, lambda: self.automatic_name(account.automatic_name(name)))
         physical_id = self.make(account, wanted)
-        self._tag(account, physical_id, wanted)
-        return physical_id, self._outputs(account, physical_id, wanted)
+        return physical_id, self._tagged_outputs(account, physical_id, wanted)
 
     def read(self, account: EmulatedAccount, physical_id: str) -> Properties | None:
-        """The resource's properties as the account holds them; None where it is gone."""
+        """Return the resource's properties as the account holds them; None if it is gone."""
         try:
             found = self.look(account, physical_id)
         except NotThereError:
@@ -99,50 +97,49 @@ class Emulated:
                 return None
             raise
         if self.tagging:
-            handle = physical_id if self.tagging.handle == "id" else found["arn"]
-            tags = self.tagging.read(account, handle)
+            tags = self.tagging.read(account, self.tagging.target_of(physical_id, found))
             found |= {"tags": tags, "tagsAll": tags}
         return found
 
     def exists(self, account: EmulatedAccount, physical_id: str) -> bool:
-        """Whether the account holds the resource."""
+        """Return whether the account holds the resource."""
         return self.read(account, physical_id) is not None
 
     def update(self, account: EmulatedAccount, physical_id: str, inputs: Mapping[str, Any]) -> Properties:
-        """Carry out new inputs in place; the outputs afterwards. Raises as `create` does."""
-        self._refuse_unknown(inputs)
-        wanted: Properties = {**self.defaults, **whole(inputs)}
-        if self.named and not wanted.get(self.named):
-            wanted[self.named] = self.look(account, physical_id)[self.named]
-        if self.tagging:
-            wanted["tags"] = {**account.default_tags, **wanted.get("tags", {})}
+        """Carry out new inputs in place, and return the outputs. Raises as `create` does."""
+        wanted = self._wanted(account, inputs, lambda: self.look(account, physical_id)[str(self.named)])
         if self.change:
             self.change(account, physical_id, wanted)
-        self._tag(account, physical_id, wanted)
-        return self._outputs(account, physical_id, wanted)
+        else:
+            self.make(account, wanted)
+        return self._tagged_outputs(account, physical_id, wanted)
 
     def delete(self, account: EmulatedAccount, physical_id: str, outputs: Mapping[str, Any]) -> None:
         """Delete the resource; one already gone is fine."""
         if self.exists(account, physical_id):
             self.remove(account, physical_id, whole(outputs))
 
-    def _refuse_unknown(self, inputs: Mapping[str, Any]) -> None:
+    def _wanted(self, account: EmulatedAccount, inputs: Mapping[str, Any], name: Callable[[], str]) -> Properties:
         if unknown := self.unknown(inputs):
             raise UnknownPropertyError(self.type, unknown)
-
-    def _tag(self, account: EmulatedAccount, physical_id: str, wanted: Properties) -> None:
+        wanted: Properties = {**self.defaults, **whole(inputs)}
+        if self.named and not wanted.get(self.named):
+            wanted[self.named] = name()
         if self.tagging:
-            handle = physical_id if self.tagging.handle == "id" else self.look(account, physical_id)["arn"]
-            self.tagging.write(account, handle, wanted["tags"])
+            wanted["tags"] = {**account.default_tags, **wanted.get("tags", {})}
+        return wanted
 
-    def _outputs(self, account: EmulatedAccount, physical_id: str, wanted: Properties) -> Properties:
+    def _tagged_outputs(self, account: EmulatedAccount, physical_id: str, wanted: Properties) -> Properties:
+        if self.tagging:
+            target = self.tagging.target_of(physical_id, self.look(account, physical_id))
+            self.tagging.write(account, target, wanted["tags"])
         found = self.read(account, physical_id) or {}
         as_given = {name: value for name, value in wanted.items() if same(value, found.get(name))}
         return {**wanted, **found, **as_given, "id": physical_id, "region": account.region}
 
 
 def whole(value: Any) -> Any:
-    """Numbers travel as floats; AWS wants whole ones."""
+    """Return a value with its whole numbers as integers: the engine sends floats, AWS refuses them."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -153,7 +150,7 @@ def whole(value: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a property mean the same: AWS lays JSON texts out anew."""
+    """Return whether two values of a property mean the same: AWS changes the layout of JSON texts."""
     if one == other:
         return True
     try:
@@ -162,40 +159,22 @@ def same(one: Any, other: Any) -> bool:
         return False
 
 
-def to_api(properties: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
-    """Properties as API parameters; `fields` maps property names to parameter names."""
-    return {api: properties[name] for name, api in fields.items() if properties.get(name) is not None}
+def to_api(properties: Mapping[str, Any], names: ApiNames) -> dict[str, Any]:
+    """Return properties as parameters of the API."""
+    return {api: properties[name] for name, api in names.items() if properties.get(name) is not None}
 
 
-def from_api(answer: Mapping[str, Any], fields: Fields) -> Properties:
-    """An API answer as properties, by the same map."""
-    return {name: answer[api] for name, api in fields.items() if answer.get(api) is not None}
+def from_api(answer: Mapping[str, Any], names: ApiNames) -> Properties:
+    """Return an answer of the API as properties."""
+    return {name: answer[api] for name, api in names.items() if answer.get(api) is not None}
 
 
-def names(*maps: Iterable[str]) -> frozenset[str]:
-    """The property names of several maps together."""
-    return frozenset(name for keys in maps for name in keys)
-
-
-def found(entries: Iterable[Properties]) -> Properties:
-    """The one entry of a filtered list. Raises `NotThereError`."""
+def first(entries: Iterable[Properties]) -> Properties:
+    """Return the first entry of a filtered list. Raises `NotThereError`."""
     for entry in entries:
         return entry
     raise NotThereError
 
 
-def forget(*_: object) -> None:
-    """A resource whose deletion changes nothing on AWS."""
-
-
-def attributes(inputs: Properties, fields: Fields) -> dict[str, str]:
-    """Properties as attributes of the API, which are texts."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in to_api(inputs, fields).items()
-    }
-
-
-def is_true(attribute: str) -> bool:
-    """A switch among the attributes of the API."""
-    return attribute.lower() == "true"
+def nothing(*_: object) -> None:
+    """Do nothing: AWS cannot delete, or need not change, such a resource."""

@@ -1,4 +1,4 @@
-"""The provider functions a stack calls, answered from the emulated account.
+"""The provider functions that the program calls, answered from the emulated account.
 
 Names of the answers: https://www.pulumi.com/registry/packages/aws/api-docs/
 """
@@ -6,94 +6,54 @@ Names of the answers: https://www.pulumi.com/registry/packages/aws/api-docs/
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from threatmon.emulator.account import EmulatedAccount
-
-Properties = dict[str, Any]
+from threatmon.emulator.emulated import Properties
 
 
 class UnknownInvokeError(LookupError):
-    """A provider function the emulated account has no answer for."""
+    """Refuses a provider function that is not emulated."""
 
     def __init__(self, token: str) -> None:
         super().__init__(f"{token}: not emulated; add it to INVOKES in {__name__}")
 
 
 class InvokeError(RuntimeError):
-    """The function fails; the message is worded as the provider words it."""
+    """Says why a function fails, in the provider's words."""
 
 
 def invoke(account: EmulatedAccount, token: str, args: Mapping[str, Any]) -> Properties:
-    """The answer of a provider function, camelCase. Raises `UnknownInvokeError` and `InvokeError`."""
+    """Return the answer of a provider function, in camelCase. Raises `UnknownInvokeError` and `InvokeError`."""
     if token not in INVOKES:
         raise UnknownInvokeError(token)
     return INVOKES[token](account, args)
 
 
-def _caller_identity(account: EmulatedAccount, _: Mapping[str, Any]) -> Properties:
-    caller = account.client("sts").get_caller_identity()
-    return {
-        "id": caller["Account"],
-        "accountId": caller["Account"],
-        "arn": caller["Arn"],
-        "userId": caller["UserId"],
-    }
-
-
-def _region(account: EmulatedAccount, _: Mapping[str, Any]) -> Properties:
-    return {
-        "id": account.region,
-        "name": account.region,
-        "region": account.region,
-        "description": account.region_description,
-        "endpoint": f"ec2.{account.region}.{account.dns_suffix}",
-    }
-
-
-def _partition(account: EmulatedAccount, _: Mapping[str, Any]) -> Properties:
-    return {
-        "id": account.partition,
-        "partition": account.partition,
-        "dnsSuffix": account.dns_suffix,
-        "reverseDnsPrefix": ".".join(reversed(account.dns_suffix.split("."))),
-    }
-
-
 def _detector(account: EmulatedAccount, args: Mapping[str, Any]) -> Properties:
     guardduty = account.client("guardduty")
-    detector_id = args.get("id") or next(iter(guardduty.list_detectors()["DetectorIds"]), None)
+    existing = guardduty.list_detectors()["DetectorIds"]
+    detector_id = args.get("id") or next(iter(existing), None)
     if detector_id is None:
         raise InvokeError("reading this account's single GuardDuty Detector: empty result")
-    try:
-        detector = guardduty.get_detector(DetectorId=detector_id)
-    except ClientError as error:
-        raise InvokeError(f"reading GuardDuty Detector ({detector_id}): couldn't find resource") from error
-    return {
-        "id": detector_id,
-        "arn": account.arn("guardduty", f"detector/{detector_id}"),
-        "region": account.region,
-        "status": detector["Status"],
-        "findingPublishingFrequency": detector["FindingPublishingFrequency"],
-        "serviceRoleArn": detector["ServiceRole"],
-        "tags": detector["Tags"],
-        "features": [
-            {
-                "name": feature["Name"],
-                "status": feature["Status"],
-                "additionalConfigurations": [
-                    {"name": entry["Name"], "status": entry["Status"]}
-                    for entry in feature.get("AdditionalConfiguration", ())
-                ],
-            }
-            for feature in detector["Features"]
-        ],
-    }
+    if detector_id not in existing:
+        raise InvokeError(f"reading GuardDuty Detector ({detector_id}): couldn't find resource")
+    detector = guardduty.get_detector(DetectorId=detector_id)
+    return {"id": detector_id, "status": detector["Status"]}
 
 
 INVOKES: Mapping[str, Callable[[EmulatedAccount, Mapping[str, Any]], Properties]] = {
-    "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
-    "aws:index/getRegion:getRegion": _region,
-    "aws:index/getPartition:getPartition": _partition,
+    "aws:index/getCallerIdentity:getCallerIdentity": lambda account, _: {
+        "id": account.account_id,
+        "accountId": account.account_id,
+    },
+    "aws:index/getRegion:getRegion": lambda account, _: {
+        "id": account.region,
+        "name": account.region,
+        "region": account.region,
+    },
+    "aws:index/getPartition:getPartition": lambda account, _: {
+        "id": account.partition,
+        "partition": account.partition,
+        "dnsSuffix": account.dns_suffix,
+    },
     "aws:guardduty/getDetector:getDetector": _detector,
 }

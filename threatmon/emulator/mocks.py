@@ -1,4 +1,4 @@
-"""Pulumi's official mocks, each answer carried out in the emulated account."""
+"""Pulumi's official mocks, which carry out each registration in the emulated account."""
 
 from threading import Lock
 from typing import Any
@@ -12,18 +12,18 @@ from threatmon.emulator.resources import emulated
 
 
 class NothingToImportError(RuntimeError):
-    """The resource to import does not exist."""
+    """Says that the resource to import does not exist."""
 
 
 class EmulatedMocks(Mocks):
-    """Creates what is registered, and answers as AWS would."""
+    """Create what is registered, and answer as AWS would."""
 
     def __init__(self, account: EmulatedAccount) -> None:
         self._account = account
         self._lock = Lock()  # moto's stores are not made for threads
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        """A registration, created; one with an import id, read."""
+        """Create what is registered, or read it if there is an import id; return its id and outputs."""
         if not args.custom:
             return None, {}
         with self._lock:
@@ -36,6 +36,6 @@ class EmulatedMocks(Mocks):
             return args.resource_id, found
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        """A lookup, and the faults of its arguments, of which there are none."""
+        """Return the answer of a provider function, and no faults of its arguments."""
         with self._lock:
             return invoke(self._account, args.token, args.args), []

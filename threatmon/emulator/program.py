@@ -1,4 +1,4 @@
-"""Runs the unmodified Pulumi program in-process under Pulumi's official mocks, and records what it registers.
+"""Run the unmodified Pulumi program in this process under Pulumi's official mocks, and record what it registers.
 
 https://www.pulumi.com/docs/iac/guides/testing/unit/
 """
@@ -28,8 +28,11 @@ _STACK_TYPE = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True)
 class Registration:
-    """A resource as the program registered it. ``inputs`` are plain values in the engine's camel case, secrets
-    unwrapped; the paths of those are in ``secret_inputs``. ``parent`` and ``depends_on`` hold URNs."""
+    """A resource as the program registered it.
+
+    ``inputs`` are plain values in camelCase, secrets unwrapped; ``secret_inputs`` names the inputs that hold some.
+    ``parent`` and ``depends_on`` hold URNs.
+    """
 
     urn: str
     type: str
@@ -49,22 +52,23 @@ class Registration:
 
 @dataclass
 class ProgramRun:
-    """What a run of the program came to: registrations by URN, in the order they arrived, and the stack's outputs."""
+    """What the program registered, by URN and in its order, and the stack's outputs."""
 
     resources: dict[str, Registration] = field(default_factory=dict[str, Registration])
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def of_type(self, type_: str) -> list[Registration]:
-        """The registrations of one type, by name."""
-        return sorted((r for r in self.resources.values() if r.type == type_), key=lambda r: r.name)
+        """Return the registrations of one type, by name."""
+        of_type = [resource for resource in self.resources.values() if resource.type == type_]
+        return sorted(of_type, key=lambda resource: resource.name)
 
 
 class DuplicateUrnError(RuntimeError):
-    """The program registered two resources of one URN, which the engine refuses and the mocks do not."""
+    """Refuses two resources of one URN, as the engine does and the mocks do not."""
 
 
 def run_project(config: Mapping[str, Any], mocks: Mocks, *, stack: str = "dev", preview: bool = False) -> ProgramRun:
-    """Runs ``__main__.py`` with the stack config ``config`` (full keys; values as the stack file has them).
+    """Run ``__main__.py`` with the stack config ``config`` (full keys; values as the stack file has them).
 
     Raises whatever the program raises; :class:`pulumi.RunError` is how it reports faults in its config.
     """
@@ -84,9 +88,9 @@ def run_program(
     preview: bool = False,
     secret_keys: Sequence[str] = (),
 ) -> ProgramRun:
-    """Runs ``program`` in an event loop and a context of its own, so that nothing of it reaches the next run.
+    """Run ``program`` in an event loop and a context of its own, so that nothing of it reaches the next run.
 
-    Returns only when every registration has landed, also those nobody waits for.
+    Returns when every registration has arrived, also those that nothing waits for.
     """
     monitor = _RecordingMonitor(mocks, PROJECT, stack)
 
@@ -95,7 +99,9 @@ def run_program(
         program()
         root = cast("Stack", pulumi.runtime.get_root_resource())
         for name, value in root.outputs.items():
-            pulumi.Output.from_input(value).apply(lambda it, name=name: monitor.run.outputs.__setitem__(name, it))
+            pulumi.Output.from_input(value).apply(
+                lambda output, name=name: monitor.run.outputs.__setitem__(name, output)
+            )
 
     def in_fresh_context() -> None:
         reset_options(project=PROJECT, stack=stack, preview=preview)
@@ -104,7 +110,7 @@ def run_program(
         drive()
 
     loop = asyncio.new_event_loop()
-    # The first failure is raised; what else fails because of it would only be printed when collected.
+    # The first failure is raised; what fails because of it would only be printed.
     loop.set_exception_handler(lambda _loop, _context: None)
     asyncio.set_event_loop(loop)
     try:
@@ -120,7 +126,7 @@ def _as_the_engine_hands_over(value: object) -> str:
 
 
 class _RecordingMonitor(MockMonitor):
-    """The mocks' monitor, but with the engine's URNs, and keeping the whole request of each registration."""
+    """The mocks' monitor with the engine's URNs; it keeps the whole request of each registration."""
 
     def __init__(self, mocks: Mocks, project: str, stack: str) -> None:
         super().__init__(mocks)
@@ -155,7 +161,9 @@ def _registration(urn: str, request: Any) -> Registration:
         inputs=plain(inputs),
         secret_inputs=frozenset(key for key, value in inputs.items() if rpc.is_rpc_secret(value)),
         depends_on=frozenset(request.dependencies),
-        property_dependencies={key: frozenset(it.urns) for key, it in request.propertyDependencies.items()},
+        property_dependencies={
+            key: frozenset(dependencies.urns) for key, dependencies in request.propertyDependencies.items()
+        },
         custom=request.custom,
         protect=request.protect,
         retain_on_delete=request.retainOnDelete,
@@ -166,7 +174,7 @@ def _registration(urn: str, request: Any) -> Registration:
 
 
 def plain(value: Any) -> Any:
-    """A deserialised value with every secret in it unwrapped."""
+    """Return a deserialised value with every secret in it unwrapped."""
     if rpc.is_rpc_secret(value):
         return plain(rpc.unwrap_rpc_secret(value))
     if isinstance(value, Mapping):

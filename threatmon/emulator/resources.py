@@ -1,4 +1,4 @@
-"""What a Pulumi resource registration becomes in the emulated account: a table of types.
+"""The resource types that the emulated account carries out.
 
 Property names and which change replaces a resource follow the provider:
 https://www.pulumi.com/registry/packages/aws/api-docs/ and https://github.com/hashicorp/terraform-provider-aws
@@ -20,7 +20,7 @@ RESOURCES: Mapping[str, Emulated] = MappingProxyType(
 
 
 class UnknownResourceTypeError(LookupError):
-    """A resource type the emulated account cannot carry out."""
+    """Refuses a resource type that is not emulated."""
 
     def __init__(self, type_token: str) -> None:
         super().__init__(
@@ -29,7 +29,7 @@ class UnknownResourceTypeError(LookupError):
 
 
 def emulated(type_token: str) -> Emulated:
-    """The entry of a Pulumi type token. Raises `UnknownResourceTypeError`."""
+    """Return the entry of a Pulumi type token. Raises `UnknownResourceTypeError`."""
     if type_token not in RESOURCES:
         raise UnknownResourceTypeError(type_token)
     return RESOURCES[type_token]

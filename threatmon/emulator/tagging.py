@@ -2,91 +2,93 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from threatmon.emulator.account import EmulatedAccount
-
-Tags = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Tagging:
-    """The operations and parameters by which a service tags a resource.
-
-    `handle` says whether the resource is named by its id or its ARN, `target` is the parameter for it, `entry` the
-    prefix of `Key` and `Value` in a list of tags, None where the service takes a map.
-    """
+    """The operations and parameters by which a service tags a resource."""
 
     service: str
-    handle: Literal["id", "arn"]
     target: str
-    entry: str | None = ""
+    """the parameter for the resource"""
+    by_arn: bool = True
+    """whether its value is the resource's ARN, not its id"""
+    entry: str | None = None
+    """the prefix of `Key` and `Value` in a list of tags; None if the service takes a map"""
     tags: str = "Tags"
     keys: str = "TagKeys"
-    read_operation: str = "list_tags_for_resource"
+    list_operation: str = "list_tags_for_resource"
     tag_operation: str = "tag_resource"
     untag_operation: str = "untag_resource"
 
-    def read(self, account: EmulatedAccount, handle: str) -> dict[str, str]:
-        """The tags the resource has."""
-        answer = getattr(account.client(self.service), self.read_operation)(**{self.target: handle})
+    def target_of(self, physical_id: str, properties: Mapping[str, Any]) -> str:
+        """Return the value of the parameter for a resource."""
+        return properties["arn"] if self.by_arn else physical_id
+
+    def read(self, account: EmulatedAccount, target: str) -> dict[str, str]:
+        """Return the tags of the resource."""
+        answer = self._call(account, self.list_operation, target)
         tags: Any = answer.get(self.tags, {})
-        if self.entry is None:
-            return dict(tags)
-        return {tag[f"{self.entry}Key"]: tag[f"{self.entry}Value"] for tag in tags}
+        return (
+            dict(tags) if self.entry is None else {tag[f"{self.entry}Key"]: tag[f"{self.entry}Value"] for tag in tags}
+        )
 
-    def write(self, account: EmulatedAccount, handle: str, tags: Tags) -> None:
+    def write(self, account: EmulatedAccount, target: str, tags: Mapping[str, str]) -> None:
         """Give the resource these tags and no others."""
-        client = account.client(self.service)
-        gone = sorted(self.read(account, handle).keys() - tags.keys())
+        gone = sorted(self.read(account, target).keys() - tags.keys())
         if gone:
-            getattr(client, self.untag_operation)(**{self.target: handle, self.keys: gone})
+            self._call(account, self.untag_operation, target, {self.keys: gone})
         if tags:
-            getattr(client, self.tag_operation)(**{self.target: handle, self.tags: self._shaped(tags)})
+            self._call(account, self.tag_operation, target, {self.tags: self._listed(tags)})
 
-    def _shaped(self, tags: Tags) -> Any:
+    def _call(
+        self, account: EmulatedAccount, operation: str, target: str, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return getattr(account.client(self.service), operation)(**{self.target: target, **(more or {})})
+
+    def _listed(self, tags: Mapping[str, str]) -> Any:
         if self.entry is None:
             return dict(tags)
         return [{f"{self.entry}Key": key, f"{self.entry}Value": value} for key, value in tags.items()]
 
 
 class _Ec2Tagging(Tagging):
-    """EC2 tags any of its resources by id, several at a time."""
+    """Tags several resources of any kind at a time, and deletes tags by a list of maps."""
 
-    def read(self, account: EmulatedAccount, handle: str) -> dict[str, str]:
-        found = account.client("ec2").describe_tags(Filters=[{"Name": "resource-id", "Values": [handle]}])
-        return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-
-    def write(self, account: EmulatedAccount, handle: str, tags: Tags) -> None:
+    def _call(
+        self, account: EmulatedAccount, operation: str, target: str, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         ec2 = account.client("ec2")
-        gone = sorted(self.read(account, handle).keys() - tags.keys())
-        if gone:
-            ec2.delete_tags(Resources=[handle], Tags=[{"Key": key} for key in gone])
-        if tags:
-            ec2.create_tags(Resources=[handle], Tags=self._shaped(tags))
+        if more is None:
+            return ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [target]}])
+        tags = more.get("Tags") or [{"Key": key} for key in more["TagKeys"]]
+        return getattr(ec2, operation)(Resources=[target], Tags=tags)
 
 
-CLOUDWATCH = Tagging("cloudwatch", "arn", "ResourceARN")
-EC2 = _Ec2Tagging("ec2", "id", "Resources")
-EVENTS = Tagging("events", "arn", "ResourceARN")
-GUARDDUTY = Tagging("guardduty", "arn", "ResourceArn", entry=None)
+CLOUDWATCH = Tagging("cloudwatch", "ResourceARN", entry="")
+EC2 = _Ec2Tagging("ec2", "", by_arn=False, entry="", tag_operation="create_tags", untag_operation="delete_tags")
+EVENTS = Tagging("events", "ResourceARN", entry="")
+GUARDDUTY = Tagging("guardduty", "ResourceArn")
 IAM_ROLE = Tagging(
     "iam",
-    "id",
     "RoleName",
-    read_operation="list_role_tags",
+    by_arn=False,
+    entry="",
+    list_operation="list_role_tags",
     tag_operation="tag_role",
     untag_operation="untag_role",
 )
-KMS = Tagging("kms", "id", "KeyId", entry="Tag", read_operation="list_resource_tags")
-LOGS = Tagging("logs", "arn", "resourceArn", entry=None, tags="tags", keys="tagKeys")
-SNS = Tagging("sns", "arn", "ResourceArn")
+KMS = Tagging("kms", "KeyId", by_arn=False, entry="Tag", list_operation="list_resource_tags")
+LOGS = Tagging("logs", "resourceArn", tags="tags", keys="tagKeys")
+SNS = Tagging("sns", "ResourceArn", entry="")
 SQS = Tagging(
     "sqs",
-    "id",
     "QueueUrl",
-    entry=None,
-    read_operation="list_queue_tags",
+    by_arn=False,
+    list_operation="list_queue_tags",
     tag_operation="tag_queue",
     untag_operation="untag_queue",
 )

@@ -1,7 +1,7 @@
 """Whether an event matches an event pattern, and if not, which condition stopped it.
 
-Follows https://github.com/aws/event-ruler for the operators the pipeline's patterns use. Any other operator is
-refused: a matcher that lets an unknown one pass would hide a typing mistake that EventBridge rejects.
+Follows https://github.com/aws/event-ruler for the operators that the program's patterns use. Any other operator is
+refused: to ignore an unknown one would hide a typing mistake that EventBridge rejects.
 """
 
 import json
@@ -13,30 +13,31 @@ _FEW = 4
 
 
 class UnknownOperatorError(ValueError):
-    """The pattern uses an operator this matcher does not know, or a shape EventBridge refuses."""
+    """Refuses a pattern with an operator that this matcher does not know, or a shape that EventBridge refuses."""
 
 
 def mismatch(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
-    """The first condition of ``pattern`` that ``event`` fails, in words; None when the event matches.
+    """Return the first condition of ``pattern`` that ``event`` fails, in words; None if the event matches.
 
-    Raises :class:`UnknownOperatorError` for a pattern it cannot judge, whatever the event is.
+    Raises :class:`UnknownOperatorError` for a pattern that it cannot evaluate, whatever the event is.
     """
     failures: list[str] = []
     for path, conditions in _leaves(pattern):
         values = list(_values(event, path))
-        verdicts = [_holds(condition, value) for condition in conditions for value in values]
-        if not any(verdicts):
+        # All are evaluated, so that a wrong condition is refused even beside one that holds.
+        held = [_holds(condition, value) for condition in conditions for value in values]
+        if not any(held):
             failures.append(f"{path}: {_shown(values[0])} is not {_either(conditions)}")
     return failures[0] if failures else None
 
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
-    """Whether EventBridge would pass the event to the pattern's rule."""
+    """Return whether EventBridge would pass the event to the pattern's rule."""
     return mismatch(pattern, event) is None
 
 
-def _leaves(pattern: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple["_Path", list[Any]]]:
-    if not pattern:
+def _leaves(pattern: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple["_Path", list[Any]]]:
+    if not isinstance(pattern, Mapping) or not pattern:
         raise UnknownOperatorError(f"{'.'.join(prefix) or 'the pattern'}: has no condition")
     for key, value in pattern.items():
         path = _Path((*prefix, key))
@@ -56,7 +57,7 @@ class _Path(tuple[str, ...]):
 
 
 def _values(node: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """The values at ``path``: every element where it holds a list, one ``_ABSENT`` where there is none."""
+    """Yield the values at ``path``: the elements of a list, or ``_ABSENT`` if there is no value."""
     for key in path:
         node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
     if isinstance(node, list):
@@ -119,7 +120,7 @@ def _either(conditions: list[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A condition or value in a sentence."""
+    """Return a condition or value for a sentence."""
     if value is _ABSENT:
         return "absent"
     if isinstance(value, Mapping) and len(value) == 1:

@@ -1,4 +1,4 @@
-"""Findings from files: events as EventBridge delivers them, or findings as ``aws guardduty get-findings`` prints them.
+"""Findings in files: events as EventBridge delivers them, or findings as ``aws guardduty get-findings`` prints them.
 
 GuardDuty publishes a finding under the names of its REST API (``accountId``); the command line prints the names of the
 SDK's model (``AccountId``). https://docs.aws.amazon.com/guardduty/latest/APIReference/API_Finding.html
@@ -10,7 +10,7 @@ from typing import Any
 
 Event = dict[str, Any]
 
-# Names that are more than their first letter in lower case, by the member that holds them.
+# Names that differ in more than the case of their first letter, by the member that holds them.
 _NAMES: Mapping[tuple[str, str], str] = {
     ("Account", "Name"): "account",
     ("KubernetesApiCallAction", "SourceIps"): "sourceIPs",
@@ -26,13 +26,13 @@ _MAPS: Mapping[str, int] = {"AffectedResources": 1, "Behavior": 2, "Profiles": 2
 
 
 class FindingError(ValueError):
-    """A file holds something else than findings; ``str()`` of it says what, a line for each entry."""
+    """Says what a file holds that is no finding, one line for each entry."""
 
 
 def read(content: bytes | str) -> list[Event]:
-    """The events in a file's content: JSON, in any of Unicode's encodings.
+    """Return the events in a file's content: JSON, in any of Unicode's encodings.
 
-    It holds one event or finding, a list of them, or the answer of GetFindings. Raises :class:`FindingError`.
+    The file holds one event or finding, a list of them, or the answer of GetFindings. Raises :class:`FindingError`.
     """
     try:
         entries = _entries(json.loads(content, parse_constant=_refuse))
@@ -48,7 +48,7 @@ def read(content: bytes | str) -> list[Event]:
 
 
 def event_of(finding: Mapping[str, Any]) -> Event:
-    """The event by which EventBridge would deliver a finding, given in either spelling.
+    """Return the event by which EventBridge would deliver a finding, whichever names it uses.
 
     https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html
     """
@@ -93,7 +93,7 @@ def _published(finding: Mapping[str, Any]) -> Event:
     detail = _renamed(finding, "")
     service = detail.get("service")
     if isinstance(service, dict) and isinstance(service.get("additionalInfo"), dict):
-        # GetFindings has as one JSON text what the event has as members, `sample` among them.
+        # What the event has as members, `sample` among them, is one JSON text in the answer of GetFindings.
         service["additionalInfo"] = {**_members(service["additionalInfo"].get("value")), **service["additionalInfo"]}
     return detail
 

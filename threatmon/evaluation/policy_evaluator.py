@@ -1,7 +1,7 @@
 """What a policy document allows, as IAM evaluates it.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
-Variables (`${...}`), `NotPrincipal` and managed policies are not judged; a statement that uses a condition operator
+Variables (`${...}`), `NotPrincipal` and managed policies are not evaluated; a statement that uses a condition operator
 not listed in `CONDITION_OPERATORS` applies to nothing.
 """
 
@@ -17,7 +17,7 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class Principal(NamedTuple):
-    """Who asks: `kind` is the key of the Principal element (`Service` or `AWS`), `id` its value."""
+    """Who makes a request: `kind` is the key of the Principal element (`Service` or `AWS`), `id` its value."""
 
     kind: str
     id: str
@@ -49,7 +49,7 @@ def allows(
     principal: Principal | None = None,
     context: Mapping[str, str] = _EMPTY,
 ) -> bool:
-    """Whether the policy's JSON text allows it: a statement allows, and none denies.
+    """Return whether a policy (JSON text) allows an action: a statement allows it, and none denies it.
 
     `principal` is None for an identity policy; `context` holds the request's condition keys.
     """
@@ -62,18 +62,18 @@ def allows(
 
 
 def may_publish(policy: str, rule_arn: str, action: str, resource_arn: str) -> bool:
-    """Whether a topic's or queue's policy lets EventBridge deliver for this rule.
+    """Return whether a topic's or queue's policy lets EventBridge deliver for this rule.
 
-    EventBridge accepts the target either way; the delivery fails, and goes to the dead-letter queue or is lost:
+    EventBridge accepts the target anyway; the delivery fails, and the event goes to the dead-letter queue or is lost:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
     """
     return allows(policy, action, resource_arn, Principal("Service", "events.amazonaws.com"), source(rule_arn))
 
 
 def may_use_key(policy: str, service: str) -> bool:
-    """Whether a key's policy lets a service principal write to a topic or queue encrypted with it.
+    """Return whether a key's policy lets a service principal write to a topic or queue encrypted with the key.
 
-    No source is known to the key: EventBridge supports no source conditions there
+    The request names no source: EventBridge supports no source conditions there
     (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
     """
     principal = Principal("Service", service)
@@ -81,17 +81,17 @@ def may_use_key(policy: str, service: str) -> bool:
 
 
 def source(arn: str) -> Mapping[str, str]:
-    """The condition keys of a request that a service makes for a resource."""
+    """Return the condition keys of a request that a service makes for a resource."""
     return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
 
 
 def statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The statements of a document; a single one may stand without a list."""
+    """Return the statements of a document, which may hold a single one without a list."""
     return listed(document.get("Statement", []))
 
 
 def listed(value: Any) -> list[Any]:
-    """A policy element that may be one value or a list, as a list."""
+    """Return a policy element that may be one value or a list, as a list."""
     return value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
 
 
@@ -112,12 +112,12 @@ def _selects(statement: Mapping[str, Any], element: str, actual: str, fold: Call
     return any(matches(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
 
 
-def _names(principals: Any, asking: Principal) -> bool:
+def _names(principals: Any, principal: Principal) -> bool:
     if principals == "*":
         return True
-    named = listed(principals.get(asking.kind, []))
-    account = re.fullmatch(r"arn:[^:]+:iam::(\d{12}):root", asking.id)
-    return asking.id in named or "*" in named or (account is not None and account.group(1) in named)
+    named = listed(principals.get(principal.kind, []))
+    account = re.fullmatch(r"arn:[^:]+:iam::(\d{12}):root", principal.id)
+    return principal.id in named or "*" in named or (account is not None and account.group(1) in named)
 
 
 def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
@@ -137,5 +137,5 @@ def _holds(operator: str, key: str, wanted: list[str], context: Mapping[str, str
     if key not in context:
         return operator.endswith("IfExists") or "Not" in name
     test = CONDITION_OPERATORS.get(name)
-    # A negated operator holds only where it holds for every value.
+    # A negated operator holds only if it holds for every value.
     return test is not None and (all if "Not" in name else any)(test(value, context[key]) for value in wanted)

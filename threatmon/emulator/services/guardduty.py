@@ -2,19 +2,10 @@
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import (
-    Emulated,
-    Fields,
-    NotThereError,
-    Properties,
-    forget,
-    found,
-    from_api,
-    names,
-    to_api,
-)
+from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, first, from_api, nothing, to_api
 
-_DETECTOR: Fields = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
+_DETECTOR: ApiNames = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
+_FEATURE: ApiNames = {"name": "Name", "status": "Status"}
 
 
 def _make_detector(account: EmulatedAccount, inputs: Properties) -> str:
@@ -45,55 +36,39 @@ def _change_detector(account: EmulatedAccount, detector_id: str, inputs: Propert
     account.client("guardduty").update_detector(DetectorId=detector_id, **to_api(inputs, _DETECTOR))
 
 
-def _remove_detector(account: EmulatedAccount, detector_id: str, _: Properties) -> None:
-    account.client("guardduty").delete_detector(DetectorId=detector_id)
-
-
-_FEATURE: Fields = {"name": "Name", "status": "Status"}
-
-
 def _put_feature(account: EmulatedAccount, inputs: Properties) -> str:
     feature = to_api(inputs, _FEATURE)
-    if inputs.get("additionalConfigurations"):
-        feature["AdditionalConfiguration"] = [to_api(entry, _FEATURE) for entry in inputs["additionalConfigurations"]]
     account.client("guardduty").update_detector(DetectorId=inputs["detectorId"], Features=[feature])
     return f"{inputs['detectorId']}/{inputs['name']}"
 
 
 def _look_at_feature(account: EmulatedAccount, physical_id: str) -> Properties:
     detector_id, _, name = physical_id.partition("/")
-    feature = found(entry for entry in _detector(account, detector_id)["Features"] if entry["Name"] == name)
-    properties = {**from_api(feature, _FEATURE), "detectorId": detector_id}
-    if feature.get("AdditionalConfiguration"):
-        properties["additionalConfigurations"] = [
-            from_api(entry, _FEATURE) for entry in feature["AdditionalConfiguration"]
-        ]
-    return properties
-
-
-def _change_feature(account: EmulatedAccount, _: str, inputs: Properties) -> None:
-    _put_feature(account, inputs)
+    features = _detector(account, detector_id)["Features"]
+    return {
+        **from_api(first(feature for feature in features if feature["Name"] == name), _FEATURE),
+        "detectorId": detector_id,
+    }
 
 
 RESOURCES = (
     Emulated(
         type="aws:guardduty/detector:Detector",
-        inputs=names(_DETECTOR, ("tags",)),
+        inputs={*_DETECTOR, "tags"},
         make=_make_detector,
         look=_look_at_detector,
         change=_change_detector,
-        remove=_remove_detector,
-        computed=frozenset({"arn", "accountId"}),
+        remove=lambda account, detector, _: account.client("guardduty").delete_detector(DetectorId=detector),
+        computed={"arn", "accountId"},
         defaults={"enable": True},
         tagging=tagging.GUARDDUTY,
     ),
     Emulated(
         type="aws:guardduty/detectorFeature:DetectorFeature",
-        inputs=names(_FEATURE, ("detectorId", "additionalConfigurations")),
+        inputs={*_FEATURE, "detectorId"},
         make=_put_feature,
         look=_look_at_feature,
-        change=_change_feature,
-        remove=forget,
-        replaced_by=frozenset({"detectorId", "name"}),
+        remove=nothing,
+        replaced_by={"detectorId", "name"},
     ),
 )

@@ -1,35 +1,31 @@
-"""Roles and their policies."""
+"""Roles and their policies. moto checks the form of an identity policy itself."""
 
 import json
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import Emulated, Fields, Properties, from_api, names, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, from_api, to_api
 
-_ROLE: Fields = {
+_ROLE: ApiNames = {
     "name": "RoleName",
-    "path": "Path",
     "description": "Description",
-    "maxSessionDuration": "MaxSessionDuration",
+    "assumeRolePolicy": "AssumeRolePolicyDocument",
+    "permissionsBoundary": "PermissionsBoundary",
 }
-_BOUNDARY: Fields = {"permissionsBoundary": "PermissionsBoundary"}
+_POLICY: ApiNames = {"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"}
 
 
 def _make_role(account: EmulatedAccount, inputs: Properties) -> str:
     constraints.policy_document(inputs["assumeRolePolicy"], "trust")
-    parameters = to_api(inputs, {**_ROLE, **_BOUNDARY})
-    account.client("iam").create_role(AssumeRolePolicyDocument=inputs["assumeRolePolicy"], **parameters)
+    account.client("iam").create_role(**to_api(inputs, _ROLE))
     return inputs["name"]
 
 
 def _look_at_role(account: EmulatedAccount, name: str) -> Properties:
     role = account.client("iam").get_role(RoleName=name)["Role"]
     return {
-        **from_api(role, _ROLE),
+        **from_api(role, {"name": "RoleName", "description": "Description", "arn": "Arn"}),
         **from_api(role.get("PermissionsBoundary", {}), {"permissionsBoundary": "PermissionsBoundaryArn"}),
-        "arn": role["Arn"],
-        "uniqueId": role["RoleId"],
-        "createDate": role["CreateDate"].isoformat(),
         "assumeRolePolicy": json.dumps(role["AssumeRolePolicyDocument"]),
     }
 
@@ -38,66 +34,48 @@ def _change_role(account: EmulatedAccount, name: str, inputs: Properties) -> Non
     constraints.policy_document(inputs["assumeRolePolicy"], "trust")
     iam = account.client("iam")
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=inputs["assumeRolePolicy"])
-    iam.update_role(
-        RoleName=name,
-        Description=inputs.get("description", ""),
-        MaxSessionDuration=inputs["maxSessionDuration"],
-    )
+    iam.update_role(RoleName=name, Description=inputs.get("description", ""))
     if inputs.get("permissionsBoundary"):
         iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=inputs["permissionsBoundary"])
     elif "PermissionsBoundary" in iam.get_role(RoleName=name)["Role"]:
         iam.delete_role_permissions_boundary(RoleName=name)
 
 
-def _remove_role(account: EmulatedAccount, name: str, _: Properties) -> None:
-    account.client("iam").delete_role(RoleName=name)
-
-
 def _put_role_policy(account: EmulatedAccount, inputs: Properties) -> str:
-    constraints.policy_document(inputs["policy"], "identity")
-    account.client("iam").put_role_policy(
-        RoleName=inputs["role"], PolicyName=inputs["name"], PolicyDocument=inputs["policy"]
-    )
+    account.client("iam").put_role_policy(**to_api(inputs, _POLICY))
     return f"{inputs['role']}:{inputs['name']}"
 
 
 def _look_at_role_policy(account: EmulatedAccount, physical_id: str) -> Properties:
+    policy = account.client("iam").get_role_policy(**_policy_names(physical_id))
+    return {**from_api(policy, _POLICY), "policy": json.dumps(policy["PolicyDocument"])}
+
+
+def _policy_names(physical_id: str) -> dict[str, str]:
     role, _, name = physical_id.partition(":")
-    policy = account.client("iam").get_role_policy(RoleName=role, PolicyName=name)
-    return {"role": role, "name": name, "policy": json.dumps(policy["PolicyDocument"])}
-
-
-def _change_role_policy(account: EmulatedAccount, _: str, inputs: Properties) -> None:
-    _put_role_policy(account, inputs)
-
-
-def _remove_role_policy(account: EmulatedAccount, physical_id: str, _: Properties) -> None:
-    role, name = physical_id.split(":")
-    account.client("iam").delete_role_policy(RoleName=role, PolicyName=name)
+    return {"RoleName": role, "PolicyName": name}
 
 
 RESOURCES = (
     Emulated(
         type="aws:iam/role:Role",
-        inputs=names(_ROLE, _BOUNDARY, ("assumeRolePolicy", "tags")),
+        inputs={*_ROLE, "tags"},
         make=_make_role,
         look=_look_at_role,
         change=_change_role,
-        remove=_remove_role,
-        replaced_by=frozenset({"name", "path"}),
-        computed=frozenset({"arn", "uniqueId", "createDate"}),
-        defaults={"path": "/", "maxSessionDuration": 3600},
+        remove=lambda account, name, _: account.client("iam").delete_role(RoleName=name),
+        replaced_by={"name"},
+        computed={"arn"},
         named="name",
         tagging=tagging.IAM_ROLE,
     ),
     Emulated(
         type="aws:iam/rolePolicy:RolePolicy",
-        inputs=frozenset({"role", "name", "policy"}),
+        inputs={*_POLICY},
         make=_put_role_policy,
         look=_look_at_role_policy,
-        change=_change_role_policy,
-        remove=_remove_role_policy,
-        replaced_by=frozenset({"role", "name"}),
+        remove=lambda account, policy, _: account.client("iam").delete_role_policy(**_policy_names(policy)),
+        replaced_by={"role", "name"},
         named="name",
     ),
 )

@@ -2,20 +2,20 @@
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import Emulated, Fields, Properties, found, from_api, names, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, first, from_api, to_api
 
-_LOG_GROUP: Fields = {"name": "logGroupName", "kmsKeyId": "kmsKeyId", "logGroupClass": "logGroupClass"}
+_LOG_GROUP: ApiNames = {"name": "logGroupName", "kmsKeyId": "kmsKeyId", "logGroupClass": "logGroupClass"}
 
 
 def _make_log_group(account: EmulatedAccount, inputs: Properties) -> str:
-    constraints.retention(inputs["retentionInDays"])
-    _check_log_group_key(account, inputs)
+    _check_log_group(account, inputs)
     account.client("logs").create_log_group(**to_api(inputs, _LOG_GROUP))
-    _set_retention(account, inputs["name"], inputs)
+    _set_retention(account, inputs)
     return inputs["name"]
 
 
-def _check_log_group_key(account: EmulatedAccount, inputs: Properties) -> None:
+def _check_log_group(account: EmulatedAccount, inputs: Properties) -> None:
+    constraints.retention(inputs["retentionInDays"])
     if not inputs.get("kmsKeyId"):
         return
     kms = account.client("kms")
@@ -27,87 +27,71 @@ def _check_log_group_key(account: EmulatedAccount, inputs: Properties) -> None:
     constraints.log_group_key(policy, group_arn, account.region, account.dns_suffix)
 
 
-def _set_retention(account: EmulatedAccount, name: str, inputs: Properties) -> None:
-    logs = account.client("logs")
-    if inputs["retentionInDays"]:
-        logs.put_retention_policy(logGroupName=name, retentionInDays=inputs["retentionInDays"])
+def _set_retention(account: EmulatedAccount, inputs: Properties) -> None:
+    logs, name, days = account.client("logs"), inputs["name"], inputs["retentionInDays"]
+    if days:
+        logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     else:
         logs.delete_retention_policy(logGroupName=name)
 
 
 def _look_at_log_group(account: EmulatedAccount, name: str) -> Properties:
     groups = account.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    group = found(group for group in groups if group["logGroupName"] == name)
+    group = first(group for group in groups if group["logGroupName"] == name)
     return {
-        **from_api(group, _LOG_GROUP),
-        "arn": group["logGroupArn"],
+        **from_api(group, {**_LOG_GROUP, "arn": "logGroupArn"}),
         "retentionInDays": group.get("retentionInDays", 0),
     }
 
 
 def _change_log_group(account: EmulatedAccount, name: str, inputs: Properties) -> None:
-    constraints.retention(inputs["retentionInDays"])
-    _check_log_group_key(account, inputs)
+    _check_log_group(account, inputs)
     logs = account.client("logs")
     if inputs.get("kmsKeyId"):
         logs.associate_kms_key(logGroupName=name, kmsKeyId=inputs["kmsKeyId"])
     else:
         logs.disassociate_kms_key(logGroupName=name)
-    _set_retention(account, name, inputs)
+    _set_retention(account, inputs)
 
 
-def _remove_log_group(account: EmulatedAccount, name: str, outputs: Properties) -> None:
-    if not outputs.get("skipDestroy"):
-        account.client("logs").delete_log_group(logGroupName=name)
+_QUERY: ApiNames = {"name": "name", "queryString": "queryString", "logGroupNames": "logGroupNames"}
 
 
-_QUERY: Fields = {"name": "name", "queryString": "queryString", "logGroupNames": "logGroupNames"}
+def _put_query(account: EmulatedAccount, inputs: Properties, **existing: str) -> str:
+    return account.client("logs").put_query_definition(**existing, **to_api(inputs, _QUERY))["queryDefinitionId"]
 
 
-def _make_query_definition(account: EmulatedAccount, inputs: Properties) -> str:
-    return account.client("logs").put_query_definition(**to_api(inputs, _QUERY))["queryDefinitionId"]
-
-
-def _look_at_query_definition(account: EmulatedAccount, definition_id: str) -> Properties:
-    definitions = account.client("logs").describe_query_definitions()["queryDefinitions"]
-    definition = found(entry for entry in definitions if entry["queryDefinitionId"] == definition_id)
+def _look_at_query(account: EmulatedAccount, query_id: str) -> Properties:
+    queries = account.client("logs").describe_query_definitions()["queryDefinitions"]
     return {
-        **from_api(definition, _QUERY),
-        "queryDefinitionId": definition_id,
-        "arn": account.arn("logs", f"query-definition:{definition_id}"),
+        **from_api(first(query for query in queries if query["queryDefinitionId"] == query_id), _QUERY),
+        "queryDefinitionId": query_id,
+        "arn": account.arn("logs", f"query-definition:{query_id}"),
     }
-
-
-def _change_query_definition(account: EmulatedAccount, definition_id: str, inputs: Properties) -> None:
-    account.client("logs").put_query_definition(queryDefinitionId=definition_id, **to_api(inputs, _QUERY))
-
-
-def _remove_query_definition(account: EmulatedAccount, definition_id: str, _: Properties) -> None:
-    account.client("logs").delete_query_definition(queryDefinitionId=definition_id)
 
 
 RESOURCES = (
     Emulated(
         type="aws:cloudwatch/logGroup:LogGroup",
-        inputs=names(_LOG_GROUP, ("retentionInDays", "skipDestroy", "tags")),
+        inputs={*_LOG_GROUP, "retentionInDays", "tags"},
         make=_make_log_group,
         look=_look_at_log_group,
         change=_change_log_group,
-        remove=_remove_log_group,
-        replaced_by=frozenset({"name", "logGroupClass"}),
-        computed=frozenset({"arn"}),
-        defaults={"retentionInDays": 0, "skipDestroy": False},
+        remove=lambda account, name, _: account.client("logs").delete_log_group(logGroupName=name),
+        replaced_by={"name", "logGroupClass"},
+        computed={"arn"},
+        defaults={"retentionInDays": 0},
         named="name",
         tagging=tagging.LOGS,
     ),
     Emulated(
         type="aws:cloudwatch/queryDefinition:QueryDefinition",
-        inputs=names(_QUERY),
-        make=_make_query_definition,
-        look=_look_at_query_definition,
-        change=_change_query_definition,
-        remove=_remove_query_definition,
-        computed=frozenset({"arn", "queryDefinitionId"}),
+        inputs={*_QUERY},
+        make=_put_query,
+        look=_look_at_query,
+        change=lambda account, query_id, inputs: _put_query(account, inputs, queryDefinitionId=query_id),
+        remove=lambda account, query_id, _: account.client("logs").delete_query_definition(queryDefinitionId=query_id),
+        computed={"arn", "queryDefinitionId"},
         named="name",
     ),
 )

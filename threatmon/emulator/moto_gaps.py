@@ -1,4 +1,4 @@
-"""Where moto answers otherwise than AWS, put right at botocore's event hooks: every client of the account sees AWS.
+"""Corrects what moto answers differently from AWS, at botocore's event hooks, for all clients of an account.
 
 https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
 A `before-call` handler that returns an answer replaces the call; an `after-call` handler may change the answer.
@@ -7,16 +7,13 @@ A `before-call` handler that returns an answer replaces the call; an `after-call
 import json
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.hooks import BaseEventHooks
 
 from threatmon.evaluation.policy_evaluator import allows
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
 
 _Params = dict[str, Any]
 # Protocols whose subscriber has to confirm: https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
@@ -37,12 +34,20 @@ _NEW_DETECTOR_FEATURES = {
 }
 
 
-class _RefusedError(Exception):
-    """An AWS error: code and message."""
+class MotoAccount(Protocol):
+    """What the corrections need of an account: its clients, and moto's stores of its services."""
+
+    account_id: str
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service."""
+
+    def backend(self, service: str) -> Any:
+        """Return moto's store of a regional service."""
 
 
-def close_gaps(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """Register what moto lacks or does otherwise on a session's events."""
+def close_gaps(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Register on a session's events what moto lacks or does differently."""
 
     def in_this_account(request: Any, **_: Any) -> None:
         request.headers["x-moto-account-id"] = account.account_id
@@ -52,7 +57,7 @@ def close_gaps(account: "EmulatedAccount", events: BaseEventHooks) -> None:
 
     events.register("before-sign.*.*", in_this_account)
     events.register("before-parameter-build.*.*", remember)
-    for gap in (
+    for close in (
         _query_definitions,
         _log_group_keys,
         _log_group_class,
@@ -61,33 +66,25 @@ def close_gaps(account: "EmulatedAccount", events: BaseEventHooks) -> None:
         _pending_subscriptions,
         _flow_logs,
     ):
-        gap(account, events)
+        close(account, events)
 
 
 def _answer(operation: Callable[[_Params], _Params]) -> Callable[..., Any]:
-    """A `before-call` handler that carries out an operation moto has not implemented."""
+    """Return a `before-call` handler that carries out an operation which moto has not implemented."""
 
     def handler(context: _Params, **_: Any) -> tuple[AWSResponse, _Params]:
-        try:
-            status, answer = 200, operation(context["asked"])
-        except _RefusedError as refused:
-            status, answer = 400, {"Error": dict(zip(("Code", "Message"), refused.args, strict=True))}
-        return AWSResponse("", status, HTTPHeaders(), None), {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
+        answer = operation(context["asked"])
+        return AWSResponse("", 200, HTTPHeaders(), None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     return handler
 
 
-def _query_definitions(_: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """CloudWatch Logs' saved queries, which moto has not at all."""
+def _query_definitions(_: MotoAccount, events: BaseEventHooks) -> None:
+    """Keep the saved queries of CloudWatch Logs, which moto does not have."""
     definitions: dict[str, _Params] = {}
 
-    def known(asked: _Params) -> str:
-        if asked["queryDefinitionId"] not in definitions:
-            raise _RefusedError("ResourceNotFoundException", "The specified query definition does not exist.")
-        return asked["queryDefinitionId"]
-
     def put(asked: _Params) -> _Params:
-        definition_id = known(asked) if asked.get("queryDefinitionId") else str(uuid.uuid4())
+        definition_id = asked.get("queryDefinitionId") or str(uuid.uuid4())
         definitions[definition_id] = {**asked, "queryDefinitionId": definition_id}
         return {"queryDefinitionId": definition_id}
 
@@ -96,7 +93,7 @@ def _query_definitions(_: "EmulatedAccount", events: BaseEventHooks) -> None:
         return {"queryDefinitions": [d for d in definitions.values() if d["name"].startswith(prefix)]}
 
     def delete(asked: _Params) -> _Params:
-        del definitions[known(asked)]
+        del definitions[asked["queryDefinitionId"]]
         return {"success": True}
 
     events.register("before-call.cloudwatch-logs.PutQueryDefinition", _answer(put))
@@ -104,8 +101,8 @@ def _query_definitions(_: "EmulatedAccount", events: BaseEventHooks) -> None:
     events.register("before-call.cloudwatch-logs.DeleteQueryDefinition", _answer(delete))
 
 
-def _detector_features(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """The features nobody names in a request, which moto drops."""
+def _detector_features(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Keep the features that a request does not name; moto drops them."""
 
     def creating(params: _Params, **_: Any) -> None:
         new = [{"Name": name, "Status": status} for name, status in _NEW_DETECTOR_FEATURES.items()]
@@ -123,8 +120,8 @@ def _detector_features(account: "EmulatedAccount", events: BaseEventHooks) -> No
     events.register("before-parameter-build.guardduty.UpdateDetector", updating)
 
 
-def _detector_tags(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """Tags of a detector, which moto sets at creation only."""
+def _detector_tags(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Set the tags of a detector; moto sets them at creation only."""
 
     def tags(asked: _Params) -> dict[str, str]:
         return account.backend("guardduty").detectors[asked["ResourceArn"].rpartition("/")[2]].tags
@@ -143,22 +140,19 @@ def _detector_tags(account: "EmulatedAccount", events: BaseEventHooks) -> None:
     events.register("before-call.guardduty.ListTagsForResource", _answer(lambda asked: {"Tags": dict(tags(asked))}))
 
 
-def _log_group_keys(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """The key of a log group, which moto sets at creation only."""
+def _log_group_keys(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Set the key of a log group; moto sets it at creation only."""
 
     def set_key(asked: _Params) -> _Params:
-        groups = account.backend("logs").groups
-        if asked["logGroupName"] not in groups:
-            raise _RefusedError("ResourceNotFoundException", "The specified log group does not exist.")
-        groups[asked["logGroupName"]].kms_key_id = asked.get("kmsKeyId")
+        account.backend("logs").groups[asked["logGroupName"]].kms_key_id = asked.get("kmsKeyId")
         return {}
 
     events.register("before-call.cloudwatch-logs.AssociateKmsKey", _answer(set_key))
     events.register("before-call.cloudwatch-logs.DisassociateKmsKey", _answer(set_key))
 
 
-def _log_group_class(_: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """The class of a log group, which moto drops."""
+def _log_group_class(_: MotoAccount, events: BaseEventHooks) -> None:
+    """Keep the class of a log group; moto drops it."""
     classes: dict[str, str] = {}
 
     def created(parsed: _Params, context: _Params, **_: Any) -> None:
@@ -173,8 +167,8 @@ def _log_group_class(_: "EmulatedAccount", events: BaseEventHooks) -> None:
     events.register("after-call.cloudwatch-logs.DescribeLogGroups", described)
 
 
-def _pending_subscriptions(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """A subscription waits for its reader to confirm it; moto confirms at once.
+def _pending_subscriptions(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Let a subscription wait until its reader confirms it; moto confirms at once.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html
     """
@@ -198,11 +192,11 @@ def _pending_subscriptions(account: "EmulatedAccount", events: BaseEventHooks) -
     events.register("after-call.sns.ListSubscriptionsByTopic", listed)
 
 
-def _flow_logs(account: "EmulatedAccount", events: BaseEventHooks) -> None:
-    """Flow logs that differ in more than moto compares, and whether each can deliver.
+def _flow_logs(account: MotoAccount, events: BaseEventHooks) -> None:
+    """Allow flow logs that differ in more than moto compares, and say whether each can deliver.
 
-    AWS refuses a second flow log only where the whole configuration is the same; moto where resource and destination
-    are. A log group name drawn for the call makes every one different, and is set right afterwards.
+    AWS refuses a second flow log only if the whole configuration is the same, moto if resource and destination are. A
+    random log group name makes each call different; the right name is set afterwards.
     """
 
     def creating(params: _Params, **_: Any) -> None:
@@ -223,7 +217,7 @@ def _flow_logs(account: "EmulatedAccount", events: BaseEventHooks) -> None:
                 flow_log["DeliverLogsErrorMessage"] = "Access error"
 
     def delivers(flow_log: _Params) -> bool:
-        """Whether the group exists and the role may write to it.
+        """Return whether the group exists and the role may write to it.
 
         https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-troubleshooting.html
         """
@@ -240,7 +234,7 @@ def _flow_logs(account: "EmulatedAccount", events: BaseEventHooks) -> None:
     events.register("after-call.ec2.DescribeFlowLogs", described)
 
 
-def _may_write(account: "EmulatedAccount", role: str, log_stream_arn: str) -> bool:
+def _may_write(account: MotoAccount, role: str, log_stream_arn: str) -> bool:
     iam = account.client("iam")
     try:
         names = iam.list_role_policies(RoleName=role)["PolicyNames"]
