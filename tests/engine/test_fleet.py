@@ -289,7 +289,7 @@ def test_the_comment_on_a_change_of_finding_types_tells_it_once_for_all_stacks(u
     shown = comment(unchanged)
     assert "## 20 stacks: 19 would change, 1 stays the same\n" in shown
     assert "### The same 2 changes in 19 stacks" in shown
-    assert shown.count(f'eventPattern.detail.type: + "{added}"') == 2  # a rule for each severity
+    assert shown.count(f'+     eventPattern.detail.type: "{added}"') == 2  # a rule for each severity
     assert "Dangerous" not in shown
 
 
@@ -298,7 +298,7 @@ def test_the_comment_names_a_replaced_flow_log_as_dangerous(unchanged: Fleet) ->
     shown = comment(unchanged, "--stacks", "s1*")
     assert "## 10 stacks: 1 would change, 9 stay the same; 2 dangerous changes\n" in shown
     assert "maxAggregationInterval: 60 -> 600 (replaces it)" in shown
-    assert "Allowed by `--allow flow-log-replaced`." in shown
+    assert "Allowed by --allow flow-log-replaced." in shown
 
 
 def test_the_comment_on_a_new_stack_counts_what_it_creates_and_leaves_no_trace(unchanged: Fleet) -> None:

@@ -37,7 +37,7 @@ class Fleet:
     """age at which a lock of another machine counts as left behind"""
 
     def __post_init__(self) -> None:
-        """Spare every stack a third of the work."""
+        """Drop the SDK's debug log, which costs each stack a third of its CPU time."""
         silence_debug_log()
 
     def preview(self, target: Target) -> StackPreview:
