@@ -1,6 +1,6 @@
 """Findings as EventBridge delivers them: recorded, and generated from botocore's model of GuardDuty.
 
-EventBridge writes a member as the model's location name (``SourceIps`` -> ``sourceIPs``); where the model has none, in
+EventBridge writes a member as the model's location name (``SourceIps`` -> ``sourceIPs``); a member without one, in
 camel case: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html
 """
 
@@ -22,15 +22,8 @@ EVENTS = PROJECT_ROOT / "threatmon" / "emulator" / "events"
 RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))
 
 # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
-RESOURCE_TYPES = [
-    "AccessKey",
-    "Container",
-    "ECSCluster",
-    "EKSCluster",
-    "Instance",
-    "Lambda",
-    "RDSDBInstance",
-    "S3Bucket",
+_RESOURCE_TYPES = [
+    *("AccessKey", "Container", "ECSCluster", "EKSCluster", "Instance", "Lambda", "RDSDBInstance", "S3Bucket"),
     "S3Object",
 ]
 
@@ -91,13 +84,6 @@ def events(text: st.SearchStrategy[str] = PLAIN) -> st.SearchStrategy[Event]:
     return st.builds(_event, _structure(finding_shape(), text, depth=0))
 
 
-def resource_details(name: str) -> st.SearchStrategy[Any]:
-    """Return what a finding says of one kind of resource: the member ``name`` of the model's ``Resource``."""
-    resource = shape_at("$.detail.resource")
-    assert isinstance(resource, StructureShape)
-    return _value(name, members(resource)[name], PLAIN, depth=1)
-
-
 def _event(detail: Event) -> Event:
     envelope = {"version": "0", "id": "7f3f0b2c-1de3-4c53-9f5e-2d1c0a7b9e10", "time": "2026-09-14T09:55:00Z"}
     where = {"account": "111122223333", "region": "eu-west-1", "resources": []}
@@ -115,7 +101,7 @@ _FIXED: dict[str, st.SearchStrategy[Any]] = {
     "updatedAt": _TIME,
     "eventFirstSeen": _TIME,
     "eventLastSeen": _TIME,
-    "resourceType": st.sampled_from(RESOURCE_TYPES),
+    "resourceType": st.sampled_from(_RESOURCE_TYPES),
 }
 
 
