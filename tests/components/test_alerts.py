@@ -68,12 +68,6 @@ def statements(run: ProgramRun, policy_type: str) -> list[dict[str, Any]]:
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("floor", BANDS, ids=lambda band: band.name)
-def test_there_is_a_rule_for_each_severity_band_from_the_floor_up(floor: Any) -> None:
-    run = deploy(minimum_severity=floor.name)
-    assert {rule.name for rule in run.of_type(RULE)} == {f"page-{b.name}" for b in BANDS[BANDS.index(floor) :]}
-
-
 def test_a_rule_matches_findings_of_the_chosen_types_in_its_band() -> None:
     rule = named(deploy(finding_types=["Recon:EC2/Portscan", "Trojan:*"], minimum_severity="high"), "page-high", "Rule")
     assert set(rule.inputs) == {"description", "eventPattern"}

@@ -103,12 +103,6 @@ def test_a_detector_that_is_not_there_is_a_message_and_no_resource(mode: Literal
     assert not [resource for resource in mocks.resources if resource.custom]
 
 
-@pytest.mark.parametrize("protect", [True, False])
-def test_protect_covers_the_detector_and_nothing_else(*, protect: bool) -> None:
-    run = deploy(protect=protect, protection_plans=ALL_OFF)
-    assert {r.type for r in run.resources.values() if r.protect} == ({DETECTOR} if protect else set())
-
-
 # -- a detector that is there already ---------------------------------------------------------------------------------
 
 

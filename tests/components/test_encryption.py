@@ -1,7 +1,6 @@
 import json
 from typing import Any
 
-import pytest
 from harness import ALIAS, KEY, AwsMocks, custom, made, run_component, the
 
 from components.encryption import EncryptionKey, EncryptionKeyArgs
@@ -30,10 +29,3 @@ def test_the_policy_is_for_the_log_group_and_for_where_the_provider_deploys_to()
     policy = the(deploy(AwsMocks("cn-north-1", "aws-cn", "444455556666")), KEY).inputs["policy"]
     beijing = Location("444455556666", "cn-north-1", "aws-cn", "amazonaws.com.cn")
     assert json.loads(policy) == key_policy(beijing, "/logs/flow")
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_protect_and_keep_on_destroy_cover_the_key_and_nothing_else(*, on: bool) -> None:
-    expected: set[str] = {KEY} if on else set()
-    assert {r.type for r in deploy(protect=on).resources.values() if r.protect} == expected
-    assert {r.type for r in deploy(keep_on_destroy=on).resources.values() if r.retain_on_delete} == expected

@@ -1,6 +1,8 @@
 """What holds for each component alike: its place in the tree, its provider, its names."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -15,6 +17,7 @@ from components.flow_logs import FlowLogs, FlowLogsArgs
 from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
+from threatmon.emulator.program import ProgramRun
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.settings import AlertSettings, AlertSubscriber, DetectorSettings, parse
 
@@ -44,15 +47,17 @@ BUILDS: dict[str, Build] = {
 every_component = pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS.keys())
 
 
-class _Parent(pulumi.ComponentResource):
-    def __init__(self, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("elsewhere:index:Parent", "outer", None, opts)
-        self.register_outputs({})
+@cache
+def alone(build: Build) -> ProgramRun:
+    return run_component(lambda: build("it", None))
 
 
 @every_component
 def test_each_resource_is_the_child_of_its_component_and_each_component_of_its_own_parent(build: Build) -> None:
-    run = run_component(lambda: build("it", pulumi.ResourceOptions(parent=_Parent())))
+    def program() -> None:
+        build("it", pulumi.ResourceOptions(parent=pulumi.ComponentResource("elsewhere:index:Parent", "outer")))
+
+    run = run_component(program)
     (outer,) = (r for r in run.resources.values() if r.name == "outer")
     (top,) = (r for r in run.resources.values() if r.name == "it")
     components = {r.urn for r in run.resources.values() if not r.custom}
@@ -65,10 +70,10 @@ def test_each_resource_is_the_child_of_its_component_and_each_component_of_its_o
 
 @every_component
 def test_each_child_is_named_after_its_parent(build: Build) -> None:
-    run = run_component(lambda: build("it", None))
-    for registration in run.resources.values():
-        if registration.parent in run.resources:
-            assert registration.name.startswith(f"{run.resources[registration.parent].name}-")
+    resources = alone(build).resources
+    for registration in resources.values():
+        if registration.parent in resources:
+            assert registration.name.startswith(f"{resources[registration.parent].name}-")
 
 
 @pytest.mark.parametrize("option", ["provider", "providers"])
@@ -78,12 +83,8 @@ def test_the_providers_reach_every_child_and_every_invoke(build: Build, option: 
 
     def program() -> None:
         elsewhere = aws.Provider("elsewhere", region="us-east-1")
-        opts = (
-            pulumi.ResourceOptions(provider=elsewhere)
-            if option == "provider"
-            else pulumi.ResourceOptions(providers=[elsewhere])
-        )
-        build("it", opts)
+        options: dict[str, Any] = {"provider": elsewhere, "providers": [elsewhere]}
+        build("it", pulumi.ResourceOptions(**{option: options[option]}))
 
     run = run_component(program, mocks=mocks)
     (provider,) = run.of_type(PROVIDER)
@@ -94,26 +95,13 @@ def test_the_providers_reach_every_child_and_every_invoke(build: Build, option: 
 
 
 @every_component
-def test_two_of_a_kind_live_in_one_program(build: Build) -> None:
-    def program() -> None:
-        build("one", None)
-        build("two", None)
-
-    both = run_component(program).resources
-    one, two = (run_component(lambda name=name: build(name, None)).resources for name in ("one", "two"))
-    assert both.keys() == one.keys() | two.keys()
-    assert not one.keys() & two.keys()
-
-
-@every_component
-def test_two_of_a_kind_share_no_name_in_the_account(build: Build) -> None:
-    def program() -> None:
-        build("one", None)
-        build("two", None)
-
+def test_two_of_a_kind_live_in_one_program_and_share_no_name_in_the_account(build: Build) -> None:
+    both = run_component(lambda: (build("it", None), build("other", None)))
+    assert both.resources.keys() > alone(build).resources.keys()
+    assert len(both.resources) == 2 * len(alone(build).resources)
     fixed = [
         (r.type, r.inputs[key])
-        for r in custom(run_component(program))
+        for r in custom(both)
         for key in ("name", "dashboardName")
         # A feature belongs to its detector, and its name says which feature it is.
         if key in r.inputs and "detectorFeature" not in r.type
@@ -124,7 +112,7 @@ def test_two_of_a_kind_share_no_name_in_the_account(build: Build) -> None:
 @every_component
 def test_a_component_registers_the_same_resources_in_a_preview(build: Build) -> None:
     preview = run_component(lambda: build("it", None), preview=True)
-    assert preview.resources.keys() == run_component(lambda: build("it", None)).resources.keys()
+    assert preview.resources.keys() == alone(build).resources.keys()
 
 
 @every_component

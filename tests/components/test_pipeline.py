@@ -5,22 +5,18 @@ That each setting reaches its resources, and each resource those that use it, is
 
 from typing import Any
 
-import pulumi
 import pytest
-from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
+from examples import KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 from harness import (
     ALIAS,
     DASHBOARD,
     DETECTOR,
-    FEATURE,
     FLOW_LOG,
     KEY,
     LOG_GROUP,
     QUERY,
     ROLE,
     ROLE_POLICY,
-    TOPIC,
-    AwsMocks,
     custom,
     documents,
     input_texts,
@@ -31,8 +27,6 @@ from harness import (
     the,
 )
 
-LOOKUP = {"mode": "lookup", "id": DETECTOR_ID}
-IMPORT = {"mode": "import", "id": DETECTOR_ID}
 RAW = {"protocol": "https", "endpoint": "https://hooks.example.com/token", "format": "raw"}
 
 
@@ -61,11 +55,6 @@ def test_a_configured_key_is_used_everywhere_and_none_is_made() -> None:
     assert list(keys_in_use(alerts={"kmsKeyArn": KEY_ARN}).values()) == [KEY_ARN] * 3
 
 
-def test_the_log_group_waits_for_the_key() -> None:
-    deployed = run()
-    assert the(deployed, KEY).urn in the(deployed, LOG_GROUP).depends_on
-
-
 def test_records_queries_and_mails_agree_on_the_format() -> None:
     plain = run(flowLogs={"format": "default"})
     assert "logFormat" not in plain.of_type(FLOW_LOG)[0].inputs
@@ -74,50 +63,6 @@ def test_records_queries_and_mails_agree_on_the_format() -> None:
     fields = extended.of_type(FLOW_LOG)[0].inputs["logFormat"].split()
     for query in extended.of_type(QUERY):
         assert query.inputs["queryString"].split('"')[1].split() == ["*"] * len(fields)
-
-
-@pytest.mark.parametrize(
-    "subscribers", [[{"protocol": "email", "endpoint": "security@example.com"}], [RAW, RAW]], ids=["address", "hook"]
-)
-def test_a_subscriber_given_twice_is_a_fault_and_not_a_clash_of_names(subscribers: list[dict[str, str]]) -> None:
-    mocks = AwsMocks()
-    with pytest.raises(pulumi.RunError, match=r"threat-monitor:alerts\.subscribers\[\d]: "):
-        run(alerts={"subscribers": subscribers}, mocks=mocks)
-    assert mocks.resources == []
-
-
-# -- absence ----------------------------------------------------------------------------------------------------------
-
-
-def test_in_lookup_mode_there_is_neither_detector_nor_feature() -> None:
-    deployed = run(detector=LOOKUP)
-    assert deployed.of_type(DETECTOR) == deployed.of_type(FEATURE) == []
-    assert deployed.outputs["detectorId"] == DETECTOR_ID
-
-
-def test_a_stack_of_subnets_logs_no_vpc_and_a_stack_of_vpcs_no_subnet() -> None:
-    flow_logs = run(vpcIds=[]).of_type(FLOW_LOG)
-    assert sorted(flow_log.inputs["subnetId"] for flow_log in flow_logs) == [SUBNET, OTHER_SUBNET]
-    assert not any("vpcId" in flow_log.inputs for flow_log in flow_logs)
-    (flow_log,) = run(subnetIds=None, vpcIds=[VPC]).of_type(FLOW_LOG)
-    assert flow_log.inputs["vpcId"] == VPC
-    assert "subnetId" not in flow_log.inputs
-
-
-def test_without_a_raw_subscriber_there_is_one_topic() -> None:
-    assert len(run(alerts={"subscribers": [{**RAW, "format": "text"}]}).of_type(TOPIC)) == 1
-    assert len(run(alerts={"subscribers": [RAW]}).of_type(TOPIC)) == 2
-
-
-@pytest.mark.parametrize("detector", [{"mode": "create"}, IMPORT], ids=["create", "import"])
-@pytest.mark.parametrize(
-    ("plans", "ai"), [({}, None), ({"ai": True}, "ENABLED"), ({"ai": False, "s3": True}, "DISABLED")]
-)
-def test_the_ai_plan_is_declared_only_if_it_is_set(detector: dict[str, str], plans: Any, ai: str | None) -> None:
-    features = run(detector=detector, protectionPlans=plans).of_type(FEATURE)
-    declared = {feature.inputs["name"]: feature.inputs["status"] for feature in features}
-    assert declared.get("AI_PROTECTION") == ai
-    assert len(declared) == 6 + (ai is not None)
 
 
 # -- options ----------------------------------------------------------------------------------------------------------
@@ -135,11 +80,6 @@ def test_keep_on_destroy_retains_log_group_and_key_and_nothing_else() -> None:
 def test_by_default_no_resource_is_protected_retained_imported_aliased_or_of_another_provider() -> None:
     for r in run().resources.values():
         assert not any((r.protect, r.retain_on_delete, r.import_id, r.aliases, r.provider)), r.name
-
-
-def test_import_mode_imports_the_detector_alone() -> None:
-    imported = {r.type: r.import_id for r in run(detector=IMPORT).resources.values() if r.import_id}
-    assert imported == {DETECTOR: DETECTOR_ID}
 
 
 # -- names ------------------------------------------------------------------------------------------------------------

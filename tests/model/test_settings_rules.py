@@ -17,6 +17,8 @@ MANY_CHANNELS = [
     for f in ("text", "raw")
     for s in ("medium", "high", "critical")
 ]
+ALREADY_SUBSCRIBED = "is subscribed already, by threat-monitor:alertEmails or above; once is enough"
+RAW = {"protocol": "https", "endpoint": "https://example.com/hook", "format": "raw"}
 PAGER = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSeverity": "low"}
 
 
@@ -52,6 +54,11 @@ PAGER = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSe
             {"alerts": {"subscribers": MANY_CHANNELS}},
             "alerts.subscribers: need 6 topics, one for each format and severity; EventBridge allows 5",
         ),
+        (
+            {"alerts": {"subscribers": [{"protocol": "email", "endpoint": "SOC@example.com"}]}},
+            f"alerts.subscribers[0]: {ALREADY_SUBSCRIBED}",
+        ),
+        ({"alerts": {"subscribers": [RAW, RAW]}}, f"alerts.subscribers[1]: {ALREADY_SUBSCRIBED}"),
     ],
 )
 def test_values_that_contradict_each_other_or_lack_one_another_are_one_fault(config: Config, fault: str) -> None:
