@@ -1,4 +1,5 @@
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from components.health import PipelineHealth, PipelineHealthArgs
 from threatmon.emulator.program import ProgramRun, Registration
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
-EMAILS = ["watch@example.com", "lead@example.com"]
+EMAILS = ("watch@example.com", "lead@example.com")
 
 
-def deploy(emails: list[str] = EMAILS) -> ProgramRun:
+@cache
+def deploy(emails: tuple[str, ...] = EMAILS) -> ProgramRun:
     args = PipelineHealthArgs(
         emails=emails,
         rule_names={"high": "rule-high", "critical": "rule-critical"},
@@ -91,7 +93,7 @@ def test_each_address_gets_the_alarms_by_mail() -> None:
 
 def test_alarms_for_nobody_are_refused_by_the_name_of_the_input() -> None:
     with pytest.raises(ValueError, match="emails"):
-        deploy(emails=[])
+        deploy(emails=())
 
 
 def test_a_stack_has_no_alarms_unless_it_asks_for_them() -> None:
