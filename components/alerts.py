@@ -29,7 +29,7 @@ class FindingAlertsArgs:
     """What :class:`FindingAlerts` takes."""
 
     emails: Sequence[str]
-    """addresses that get the mail; each has to confirm it"""
+    """addresses that get the mail"""
     kms_key_arn: pulumi.Input[str] | None = None
     """key of the topics and the queue, if ``settings.kms_key_arn`` names none; its policy lets EventBridge use it (see
     :class:`components.encryption.EncryptionKey`)"""
@@ -44,7 +44,6 @@ class FindingAlertsArgs:
     dashboard_name: str | None = None
     """dashboard the mail links to"""
     location: pulumi.Output[Location] | None = None
-    """where it is deployed, if known already; else the provider is asked"""
 
 
 class FindingAlerts(pulumi.ComponentResource):
@@ -63,9 +62,7 @@ class FindingAlerts(pulumi.ComponentResource):
     topic_names: Mapping[str, pulumi.Output[str]]
     """Names of the topics, by their channel (``topic``, ``topic-raw``, ``topic-high``...), that of the mail first."""
     dead_letter_queue_url: pulumi.Output[str]
-    """URL of the queue of what could not be delivered."""
     dead_letter_queue_name: pulumi.Output[str]
-    """Its name."""
     rule_names: Mapping[str, pulumi.Output[str]]
     """Names of the rules, by their severity band (``high``, ``high-2``...)."""
 
@@ -142,7 +139,10 @@ class FindingAlerts(pulumi.ComponentResource):
                     f"{name}-{_subscription_name(subscriber)}",
                     topic=topic.arn,
                     protocol=subscriber.protocol,
-                    endpoint=_endpoint(subscriber),
+                    # An address is no secret, as the resource's name shows it.
+                    endpoint=subscriber.endpoint
+                    if _is_address(subscriber)
+                    else pulumi.Output.secret(subscriber.endpoint),
                     opts=child,
                 )
 
@@ -163,19 +163,11 @@ class FindingAlerts(pulumi.ComponentResource):
 def _transformer(
     rule: AlertRule, location: pulumi.Output[Location], args: FindingAlertsArgs
 ) -> aws.cloudwatch.EventTargetInputTransformerArgs:
-    transformer = location.partition.apply(
-        lambda partition: mail(
-            rule.band, partition, args.settings.account_alias, args.log_group_name, args.dashboard_name
-        )
-    )
+    shown = (args.settings.account_alias, args.log_group_name, args.dashboard_name)
+    transformer = location.partition.apply(lambda partition: mail(rule.band, partition, *shown))
     return aws.cloudwatch.EventTargetInputTransformerArgs(
         input_paths=transformer.input_paths, input_template=transformer.input_template
     )
-
-
-def _endpoint(subscriber: AlertSubscriber) -> pulumi.Input[str]:
-    """Return the endpoint, in plain text only if it is an address that the resource's name shows anyway."""
-    return subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint)
 
 
 def _subscription_name(subscriber: AlertSubscriber) -> str:

@@ -6,20 +6,16 @@ from collections.abc import Callable
 import pulumi
 
 
-def parent_urn(failure: pulumi.ErrorHookArgs, parent_name: str) -> str:
-    """Return the URN of the component that the failed resource belongs to, for ``pulumi import --parent``."""
-    place, types, _ = failure.urn.rsplit("::", 2)
-    return f"{place}::{types.rpartition('$')[0]}::{parent_name}"
-
-
 def import_command(failure: pulumi.ErrorHookArgs, parent_name: str, physical_id: str) -> str:
     """Return the command that imports what exists into the stack, as the resource whose creation failed.
 
     https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/
     """
+    place, types, _ = failure.urn.rsplit("::", 2)
+    parent_urn = f"{place}::{types.rpartition('$')[0]}::{parent_name}"
     return (
         f"pulumi import --stack {pulumi.get_stack()} --yes --protect=false --generate-code=false "
-        f"{failure.type} {failure.name} {physical_id} --parent 'parent={parent_urn(failure, parent_name)}'"
+        f"{failure.type} {failure.name} {physical_id} --parent 'parent={parent_urn}'"
     )
 
 

@@ -13,7 +13,7 @@ from threatmon.model.settings import DetectorSettings
 
 @dataclass(frozen=True)
 class ThreatDetectionArgs:
-    """What :class:`ThreatDetection` takes."""
+    """What :class:`ThreatDetection` takes; ``protect`` is an option of the detector."""
 
     settings: DetectorSettings = field(default_factory=DetectorSettings)
     """whether to create a detector, adopt (import) one or only refer to it (lookup), and which"""
@@ -23,7 +23,6 @@ class ThreatDetectionArgs:
     finding_publishing_frequency: str = "SIX_HOURS"
     """FIFTEEN_MINUTES, ONE_HOUR or SIX_HOURS: how often repeats of a known finding are sent"""
     protect: bool = False
-    """refuse to delete or replace the detector"""
 
 
 class ThreatDetection(pulumi.ComponentResource):
@@ -37,7 +36,6 @@ class ThreatDetection(pulumi.ComponentResource):
     """
 
     detector_id: pulumi.Output[str]
-    """The detector's id."""
 
     def __init__(self, name: str, args: ThreatDetectionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if args.settings.mode == "import" and not args.settings.id:

@@ -13,16 +13,13 @@ from threatmon.model.policies import key_policy
 
 @dataclass(frozen=True)
 class EncryptionKeyArgs:
-    """What :class:`EncryptionKey` takes."""
+    """What :class:`EncryptionKey` takes; ``protect`` and ``keep_on_destroy`` are options of the key."""
 
     log_group_name: str
     """the one log group that may be encrypted with the key, by its exact name"""
     protect: bool = False
-    """refuse to delete or replace the key"""
     keep_on_destroy: bool = False
-    """leave the key when the stack is destroyed"""
     location: pulumi.Output[Location] | None = None
-    """where it is deployed, if known already; else the provider is asked"""
 
 
 class EncryptionKey(pulumi.ComponentResource):

@@ -17,7 +17,7 @@ from threatmon.model.settings import FlowLogSettings
 
 @dataclass(frozen=True)
 class FlowLogsArgs:
-    """What :class:`FlowLogs` takes."""
+    """What :class:`FlowLogs` takes; ``protect`` is an option of the log group."""
 
     log_group_name: str
     """name of the log group to create; the key's policy has to name it beforehand"""
@@ -30,9 +30,7 @@ class FlowLogsArgs:
     settings: FlowLogSettings = field(default_factory=FlowLogSettings)
     """which traffic is recorded, in which format, and how long it is kept"""
     protect: bool = False
-    """refuse to delete or replace the log group"""
     location: pulumi.Output[Location] | None = None
-    """where it is deployed, if known already; else the provider is asked"""
 
 
 class FlowLogs(pulumi.ComponentResource):
@@ -45,9 +43,8 @@ class FlowLogs(pulumi.ComponentResource):
     """
 
     log_group_name: pulumi.Output[str]
-    """The log group's name."""
     log_group_arn: pulumi.Output[str]
-    """The log group's ARN, without ``:*``."""
+    """Without ``:*``."""
 
     def __init__(self, name: str, args: FlowLogsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:FlowLogs", name, None, opts)

@@ -19,30 +19,26 @@ class PipelineHealthArgs:
     """What :class:`PipelineHealth` takes."""
 
     emails: Sequence[str]
-    """addresses that get the alarms; each has to confirm it"""
+    """addresses that get the alarms"""
     rule_names: Mapping[str, pulumi.Input[str]]
-    """names of the rules on findings, each by a word for it"""
+    """names of the rules on findings, by the key that names their alarms"""
     topic_names: Mapping[str, pulumi.Input[str]]
-    """names of the topics that alert, each by a word for it"""
+    """names of the topics that alert, by the key that names their alarms"""
     dead_letter_queue_name: pulumi.Input[str]
-    """name of the queue of what could not be delivered"""
     log_group_name: pulumi.Input[str]
-    """name of the flow logs' log group"""
     location: pulumi.Output[Location] | None = None
-    """where it is deployed, if known already; else the provider is asked"""
 
 
 class PipelineHealth(pulumi.ComponentResource):
-    """Tells people when alerts or evidence stop arriving.
+    """Alarms for people when alerts or evidence stop arriving.
 
-    Shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
+    It shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
 
     Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.model.alarms``.
     Raises :class:`ValueError` if nobody would get the alarms.
     """
 
     alarm_names: Sequence[pulumi.Output[str]]
-    """Names of the alarms."""
 
     def __init__(self, name: str, args: PipelineHealthArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if not args.emails:

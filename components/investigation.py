@@ -19,17 +19,12 @@ class InvestigationArgs:
     title: str
     """name of the dashboard and of the folder of the saved queries; unique in the account and Region"""
     log_group_name: pulumi.Input[str]
-    """name of the flow logs' log group"""
     log_format: queries.FormatName
-    """format of its records"""
     topic_name: pulumi.Input[str]
     """name of the topic that mails"""
     dead_letter_queue_name: pulumi.Input[str]
-    """name of the queue of what could not be delivered"""
     rule_names: Sequence[pulumi.Input[str]]
-    """names of the rules on findings"""
     location: pulumi.Output[Location] | None = None
-    """where it is deployed, if known already; else the provider is asked"""
 
 
 class Investigation(pulumi.ComponentResource):
@@ -39,7 +34,6 @@ class Investigation(pulumi.ComponentResource):
     """
 
     dashboard_url: pulumi.Output[str]
-    """Address of the dashboard in the console."""
 
     def __init__(self, name: str, args: InvestigationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:Investigation", name, None, opts)

@@ -8,7 +8,7 @@ from threatmon.model.location import Location
 
 
 def location_of(component: pulumi.Resource, known: pulumi.Output[Location] | None = None) -> pulumi.Output[Location]:
-    """Return the account, Region and partition of a component's provider, or ``known`` if it is given.
+    """Return the account, Region and partition of a component's provider, or ``known``, which saves asking AWS again.
 
     AWS is asked, instead of the ARN of a resource read, so that a preview shows whole policy documents before anything
     exists.

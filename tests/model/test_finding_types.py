@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatmon.model.finding_types import catalogue, covers, fault, is_known, is_well_formed, simplify, suggestion
+from threatmon.model.finding_types import catalogue, covers, fault, is_known, is_well_formed, simplify
 from threatmon.model.protection_plans import PlanName
 
 NAMES = list(catalogue())
@@ -74,8 +74,8 @@ def test_a_fault_says_what_is_wrong_and_what_was_meant(entry: str, text: str) ->
 
 
 def test_a_difference_in_case_alone_is_always_found() -> None:
-    some = NAMES[::5]  # looking for what is near takes its time
-    assert [suggestion(name.swapcase()) for name in some] == some
+    for name in NAMES[::10]:  # looking for what is near takes its time
+        assert str(fault(name.swapcase())).endswith(f'did you mean "{name}"?')
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The catalogue of GuardDuty finding types, and how a config selects them.
 
 A selection entry is an exact type (``Recon:EC2/Portscan``), a family by a trailing ``*`` (``Recon:EC2/*``), or ``*``.
-The data lies beside this module, from
+The data is in the JSON file beside this module, from
 https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-types-active.html and
 https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-types-retired.html.
 AWS adds types every few weeks, so the catalogue is never complete: see ``allowUnknownFindingTypes``.
@@ -10,18 +10,19 @@ AWS adds types every few weeks, so the catalogue is never complete: see ``allowU
 import json
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from threatmon.model.suggestions import did_you_mean
+
 EVERYTHING = "*"
 
 # ThreatPurpose:ResourceTypeAffected/ThreatFamilyName.DetectionMechanism!Artifact
-# https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html; 100 is the API's limit.
+# https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
 _GRAMMAR = re.compile(r"[A-Za-z]+:[A-Za-z0-9]+/[A-Za-z0-9&!.\-]+")
 _FAMILY_GRAMMAR = re.compile(r"[A-Za-z][A-Za-z0-9:/&!.\-]*\*")
-MAX_LENGTH = 100
+_MAX_LENGTH = 100  # the API's limit
 
 
 class FindingType(NamedTuple):
@@ -77,28 +78,19 @@ def fault(entry: str) -> str | None:
         return None
     if is_well_formed(entry) and is_known(entry):
         return None
-    problem = "matches no GuardDuty finding type" if is_family(entry) else "is not a GuardDuty finding type"
-    near = suggestion(entry)
-    return f'{problem}; did you mean "{near}"?' if near else problem
+    names = catalogue()
+    if not is_family(entry):
+        return f"is not a GuardDuty finding type{did_you_mean(entry, names)}"
+    families = {name[: name.index(end) + 1] + "*" for name in names for end in ":/"}
+    return f"matches no GuardDuty finding type{did_you_mean(entry, sorted(families))}"
 
 
 def is_well_formed(entry: str) -> bool:
     """Say whether an entry could be a finding type or family, known or not."""
     grammar = _FAMILY_GRAMMAR if is_family(entry) else _GRAMMAR
-    return entry == EVERYTHING or (grammar.fullmatch(entry) is not None and len(entry) <= MAX_LENGTH)
+    return entry == EVERYTHING or (grammar.fullmatch(entry) is not None and len(entry) <= _MAX_LENGTH)
 
 
 def is_known(entry: str) -> bool:
     """Say whether the catalogue has a type that the entry selects."""
     return entry in catalogue() or (is_family(entry) and any(covers(entry, name) for name in catalogue()))
-
-
-def suggestion(entry: str) -> str | None:
-    """Return the known type or family that a mistyped entry means, for certain if only its case is wrong."""
-    names = list(catalogue())
-    if is_family(entry):
-        families = {name[: name.index("/") + 1] + "*" for name in names} | {name.split(":")[0] + ":*" for name in names}
-        names = sorted(families)
-    by_lower_case = {name.lower(): name for name in names}
-    near = get_close_matches(entry.lower(), by_lower_case, n=1)
-    return by_lower_case[near[0]] if near else None

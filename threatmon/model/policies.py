@@ -21,6 +21,7 @@ def key_policy(location: Location, log_group_name: str) -> Document:
     EventBridge's statement has no source condition, because EventBridge supports none on an encrypted topic:
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
+    log_group_arn = location.arn("logs", f"log-group:{log_group_name}")
     return policy_document(
         _owner_administers_key(location),
         _publishes_encrypted("EventBridgePublishes", "events.amazonaws.com"),
@@ -30,7 +31,7 @@ def key_policy(location: Location, log_group_name: str) -> Document:
             ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
             "*",
             sid="CloudWatchLogsStores",
-            condition={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": _log_group(location, log_group_name)}},
+            condition={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": log_group_arn}},
         ),
     )
 
@@ -69,7 +70,7 @@ def flow_log_write(location: Location, log_group_name: str) -> Document:
     Without ``logs:CreateLogGroup``, which AWS's example has: late records would bring the group back after a destroy,
     unencrypted and without retention.
     """
-    arn = _log_group(location, log_group_name)
+    arn = location.arn("logs", f"log-group:{log_group_name}")
     actions = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogGroups", "logs:DescribeLogStreams"]
     return policy_document(_allow(None, actions, [arn, f"{arn}:*"]))  # the group, and the streams in it
 
@@ -123,10 +124,6 @@ def _allow(
         "Condition": condition,
     }
     return {key: value for key, value in statement.items() if value is not None}
-
-
-def _log_group(location: Location, name: str) -> str:
-    return location.arn("logs", f"log-group:{name}")
 
 
 def _owner_administers_key(location: Location) -> Document:

@@ -33,5 +33,5 @@ def bands_from(minimum: SeverityName) -> tuple[Band, ...]:
 
 
 def is_below(severity: str, minimum: SeverityName) -> bool:
-    """Say whether a severity of the catalogue (``Low`` ... ``Critical``, or ``Variable``) lies below ``minimum``."""
+    """Say whether a severity of the catalogue (``Low`` ... ``Critical``, or ``Variable``) is below ``minimum``."""
     return severity.lower() in {band.name for band in BANDS if band not in bands_from(minimum)}

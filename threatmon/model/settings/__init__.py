@@ -47,11 +47,7 @@ def parse(config: Mapping[str, Any], stack: str = "<stack>") -> tuple[Settings, 
     if shorthand:
         faults = [fault._replace(path=("alertEmail",)) if fault.path[0] == "alertEmails" else fault for fault in faults]
     if faults:
-        raise ConfigFaults(stack, sorted(faults, key=_place))
+        # In the order of the settings, because the engine passes keys on in no order.
+        places = {key: place for place, key in enumerate(keys_at(()))}
+        raise ConfigFaults(stack, sorted(faults, key=lambda fault: places.get(str(fault.path[0]), len(places))))
     return settings, warnings(settings)
-
-
-def _place(fault: Fault) -> int:
-    """Return the place of a fault in the order of the settings, because the engine passes keys on in no order."""
-    keys = keys_at(())
-    return keys.index(str(fault.path[0])) if fault.path[0] in keys else len(keys)

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from threatmon.errors import ThreatmonError
 from threatmon.model.settings.sections import FORMS, NAMESPACE, Settings
+from threatmon.model.suggestions import did_you_mean
 
 HIDDEN = "the value (hidden, it may hold a token)"
 _LONGEST_VALUE = 120  # about one line of a terminal
@@ -82,12 +82,12 @@ def _fault(error: Mapping[str, Any]) -> Fault:
     found = HIDDEN if _may_hold_a_token(path, value) else shown(value)
     match kind:
         case "extra_forbidden":
-            text = f"is not a known key{_did_you_mean(path[-1], keys_at(path[:-1]))}"
+            text = f"is not a known key{did_you_mean(path[-1], keys_at(path[:-1]))}"
         case "missing":
             text = "is required"
         case "literal_error":
             expected = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-            text = f"{found} is not one of {expected}{_did_you_mean(value, expected.split(', '))}"
+            text = f"{found} is not one of {expected}{did_you_mean(value, expected.split(', '))}"
         case "string_pattern_mismatch":
             text = f"{found} is not {FORMS[error['ctx']['pattern']]}"
         case _ if kind in _KINDS:
@@ -103,9 +103,3 @@ def _may_hold_a_token(path: Sequence[str | int], value: object) -> bool:
         return tuple(path) == ("alerts",)
     is_a_word = isinstance(value, str) and re.fullmatch(r"[a-z-]{1,12}", value)
     return path[-1] not in {"protocol", "format"} or not is_a_word
-
-
-def _did_you_mean(word: object, known: Iterable[str]) -> str:
-    by_lower_case = {name.lower(): name for name in known}
-    near = get_close_matches(str(word).lower(), by_lower_case, n=1)
-    return f'; did you mean "{by_lower_case[near[0]]}"?' if near else ""

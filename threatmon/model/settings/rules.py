@@ -118,7 +118,7 @@ def _a_detector_looked_up_is_left_alone(settings: Settings) -> Iterator[Fault]:
             yield Fault(("findingPublishingFrequency",), text)
 
 
-# Each rule, and the keys that must be free of faults for it to be applied.
+# Rule -> the keys that must be free of faults before it is applied.
 _RULES: dict[Callable[[Settings], Iterator[Fault]], set[str]] = {
     _names_something_to_log: {"subnetIds", "vpcIds"},
     _names_somebody_to_mail: {"alertEmails"},
