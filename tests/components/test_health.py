@@ -8,6 +8,8 @@ from harness import KEY, RULE, SUBSCRIPTION, TOPIC, TOPIC_POLICY, made, run, run
 
 from components.health import PipelineHealth, PipelineHealthArgs
 from threatmon.emulator.program import ProgramRun, Registration
+from threatmon.model.location import Location
+from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 EMAILS = ("watch@example.com", "lead@example.com")
@@ -71,15 +73,13 @@ def test_a_dead_letter_that_waits_for_a_day_raises_a_second_alarm() -> None:
     assert thresholds["watch-dead-letters"] == 0
 
 
-def test_its_topic_is_open_to_the_accounts_alarms_only_and_encrypted_with_a_key_they_may_use() -> None:
+def test_its_topic_and_key_are_its_own_and_open_to_alarms() -> None:
     result = deploy()
-    assert the(result, TOPIC).inputs["kmsMasterKeyId"] == made(the(result, KEY))["arn"]
-    owner, alarm = json.loads(the(result, TOPIC_POLICY).inputs["policy"])["Statement"]
-    assert owner["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    assert alarm["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert alarm["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
-    statements = json.loads(the(result, KEY).inputs["policy"])["Statement"]
-    assert [s["Principal"] for s in statements[1:]] == [{"Service": "cloudwatch.amazonaws.com"}]
+    topic, key = the(result, TOPIC), the(result, KEY)
+    location = Location(ACCOUNT, "eu-west-1", "aws", "amazonaws.com")
+    assert topic.inputs["kmsMasterKeyId"] == made(key)["arn"]
+    assert json.loads(the(result, TOPIC_POLICY).inputs["policy"]) == alarm_topic_policy(made(topic)["arn"], location)
+    assert json.loads(key.inputs["policy"]) == alarm_key_policy(location)
 
 
 def test_each_address_gets_the_alarms_by_mail() -> None:

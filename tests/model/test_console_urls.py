@@ -119,18 +119,12 @@ def test_a_placeholder_survives_so_that_eventbridge_can_fill_it() -> None:
     assert query == queries.by_destination_port("eni-0123456789abcdef0")
 
 
-@pytest.mark.parametrize("partition", HOSTS)
-def test_no_link_has_a_character_at_which_a_mail_client_ends_it(partition: str) -> None:
-    links = [
-        console_urls.finding(partition, "eu-west-1", "1ab92989eaf0e742df4a014d5c0a8841"),
-        console_urls.dashboard(partition, "eu-west-1", "threat monitor (dev)"),
+def test_no_link_has_a_character_at_which_a_mail_client_ends_it() -> None:
+    for link in (
+        console_urls.finding("aws", "eu-west-1", "1ab92989eaf0e742df4a014d5c0a8841"),
+        console_urls.dashboard("aws", "eu-west-1", "threat monitor (dev)"),
         console_urls.finding_type("Backdoor:EC2/C&CActivity.B!DNS"),
-        logs_insights(queries.by_destination_port("eni-0123456789abcdef0"), partition=partition),
-        *(
-            logs_insights(query.replace(">", ""), partition=partition)
-            for query in queries.saved_queries("extended").values()
-        ),
-    ]
-    for link in links:
+        logs_insights(queries.by_destination_port("eni-0123456789abcdef0")),
+    ):
         assert not set(link) & ENDS_A_LINK, link
         assert link[-1] not in ".,;:!?"

@@ -206,10 +206,6 @@ def test_a_type_is_mailed_once_if_it_and_its_families_would_fall_into_different_
         assert bands_let_through(rules, finding(name, 9)) == ["critical"], name
 
 
-def test_the_order_of_a_selection_does_not_change_its_rules() -> None:
-    assert alert_rules(ACTIVE[::-1], "low") == alert_rules(ACTIVE, "low")
-
-
 def test_a_family_is_a_prefix_and_an_ampersand_is_stored_as_it_is() -> None:
     [rule] = alert_rules(["Backdoor:EC2/C&CActivity.B", "Recon:EC2/*"], "critical")
     assert '"type":["Backdoor:EC2/C&CActivity.B",{"prefix":"Recon:EC2/"}]' in compact(rule.pattern)

@@ -112,14 +112,6 @@ def test_the_saved_queries_answer_an_investigators_questions(name: FormatName) -
     assert all(re.search(r"\n\| limit \d+\Z", query) for query in saved.values())
 
 
-def test_a_port_scan_is_many_ports_of_one_host_and_a_sweep_many_hosts_on_one_port() -> None:
-    saved = saved_queries("extended")
-    assert "count_distinct(dstport) as ports" in saved["port scans"]
-    assert "by srcaddr, dstaddr, bin(5m)" in saved["port scans"]
-    assert "count_distinct(dstaddr) as hosts" in saved["port sweeps"]
-    assert "by srcaddr, dstport, bin(5m)" in saved["port sweeps"]
-
-
 def test_bytes_out_leaves_out_every_private_network() -> None:
     query = saved_queries("default")["bytes out"]
     assert re.findall(r'not isIpv4InSubnet\(dstaddr, "([^"]+)"\)', query) == [

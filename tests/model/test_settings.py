@@ -279,11 +279,6 @@ LISTS = {"subnetIds": SUBNET, "vpcIds": VPC, "alertEmails": "a@example.com", "fi
 
 
 @pytest.mark.parametrize(("key", "item"), LISTS.items())
-def test_a_json_list_in_a_string_is_a_list(key: str, item: str) -> None:
-    assert parsed({key: f' ["{item}"]'}) == parsed({key: [item]})
-
-
-@pytest.mark.parametrize(("key", "item"), LISTS.items())
 def test_any_other_string_instead_of_a_list_is_a_fault_and_never_its_characters(key: str, item: str) -> None:
     for text in (item, f'"{item}"', "", "*", f"{item},{item}", f'["{item}"', '{"a": 1}', "null", "3", "true"):
         [fault] = faults_beside({key: text})

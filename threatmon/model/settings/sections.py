@@ -7,7 +7,7 @@ They are the one description of the config: defaults, the JSON schema for editor
 
 import json
 import re
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Literal, LiteralString, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -19,7 +19,7 @@ from threatmon.model.protection_plans import DEFAULT_PLANS, PlanName
 from threatmon.model.severity import SeverityName
 
 NAMESPACE = "threat-monitor"
-# Stands for an encrypted value, which the engine alone can read.
+# In place of an encrypted value, which only the engine can read.
 SECRET_PLACEHOLDER = "secret"  # noqa: S105 - no secret
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
@@ -30,14 +30,14 @@ RetentionDays = Literal[
 
 def _decoded(value: object) -> object:
     """Return what a string holds as JSON, because the engine passes every config value on as a string."""
-    if isinstance(value, str):
-        try:
-            decoded = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-        # A JSON string stays one: "subnet-1" must never be read as a list of its characters.
-        return value if isinstance(decoded, str) else decoded
-    return value
+    if not isinstance(value, str):
+        return value
+    try:
+        decoded = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    # A JSON string stays one: "subnet-1" must never be read as a list of its characters.
+    return value if isinstance(decoded, str) else decoded
 
 
 def _days(value: object) -> object:
@@ -60,17 +60,13 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL = rf"(?=.{{1,254}}$)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+"
 
 
-def _email(value: object) -> object:
-    if not isinstance(value, str) or not re.fullmatch(EMAIL, value):
-        raise PydanticCustomError("form", "is not an e-mail address (expected name@example.com)")
-    return value
+def _of_form(pattern: str, fault: LiteralString) -> BeforeValidator:
+    def check(value: object) -> object:
+        if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
+            raise PydanticCustomError("form", fault)
+        return value
 
-
-def _alias(value: object) -> object:
-    # The alias becomes part of an input template, where these characters mean something else.
-    if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(r'[^"\\<>]{1,64}', value):
-        raise PydanticCustomError("form", 'is not an alias (expected 1 to 64 printable characters other than " \\ < >)')
-    return value
+    return BeforeValidator(check)
 
 
 _SUBNET_ID = r"^subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})$"
@@ -94,8 +90,11 @@ VpcId = Annotated[str, Field(pattern=_VPC_ID)]
 DetectorId = Annotated[str, Field(pattern=_DETECTOR_ID)]
 KeyArn = Annotated[str, Field(pattern=_KEY_ARN)]
 PolicyArn = Annotated[str, Field(pattern=_POLICY_ARN)]
-EmailAddress = Annotated[str, BeforeValidator(_email)]
-Alias = Annotated[str, BeforeValidator(_alias)]
+EmailAddress = Annotated[str, _of_form(EMAIL, "is not an e-mail address (expected name@example.com)")]
+# The alias becomes part of an input template, where the excluded characters mean something else.
+Alias = Annotated[
+    str, _of_form(r'[^"\\<>]{1,64}', 'is not an alias (expected 1 to 64 printable characters other than " \\ < >)')
+]
 
 _T = TypeVar("_T")
 Decoded = Annotated[_T, BeforeValidator(_decoded)]
