@@ -17,7 +17,7 @@ def widgets(log_format: FormatName = "extended") -> dict[str, dict[str, Any]]:
     return {widget["properties"]["title"]: widget for widget in json.loads(json.dumps(made))["widgets"]}
 
 
-def test_findings_and_deliveries_stand_above_traffic_and_all_of_it_is_of_the_stacks_region() -> None:
+def test_findings_and_deliveries_are_above_traffic_and_all_of_it_is_of_the_stacks_region() -> None:
     assert {title: widget["properties"]["region"] for title, widget in widgets().items()} == dict.fromkeys(
         ["Findings by rule", "Delivery", "Flow-log volume", "By destination port", "Rejected", "Port scans"],
         "eu-west-1",

@@ -39,7 +39,7 @@ def test_the_bands_from_a_floor_are_those_at_or_above_it_lowest_first() -> None:
         ("Variable", []),
     ],
 )
-def test_a_catalogue_severity_lies_below_the_floors_above_it_and_a_variable_one_below_none(
+def test_a_catalogue_severity_is_below_the_floors_above_it_and_a_variable_one_below_none(
     severity: str, below: list[str]
 ) -> None:
     assert [floor for floor in get_args(SeverityName) if is_below(severity, floor)] == below
