@@ -16,15 +16,7 @@ CONFIG: Mapping[str, Any] = {
     "alertEmails": [EMAIL],
     "findingTypes": ["Recon:EC2/Portscan"],
 }
-OUTPUTS = {
-    "topicArn",
-    "detectorId",
-    "logGroupName",
-    "ruleNames",
-    "deadLetterQueueUrl",
-    "dashboardUrl",
-    "nextSteps",
-}
+OUTPUTS = {"topicArn", "detectorId", "logGroupName", "ruleNames", "deadLetterQueueUrl", "dashboardUrl", "nextSteps"}
 
 ALIAS = "aws:kms/alias:Alias"
 DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"

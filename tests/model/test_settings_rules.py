@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from examples import DETECTOR_ID, OTHER_SUBNET, SUBNET, VPC
-from parsing import Config, faults, faults_beside, parsed, warnings
+from parsing import Config, faults, faults_beside, nested, parsed, warnings
 
 from threatmon.model.finding_types import catalogue
 
@@ -72,16 +72,11 @@ def test_values_that_contradict_each_other_or_lack_one_another_are_one_fault(con
         ("vpcIds", [VPC, VPC], f'[1]: "{VPC}" is listed 2 times; once is enough'),
         ("findingTypes", ["Recon:*", "Recon:*"], '[1]: "Recon:*" is listed 2 times; once is enough'),
         ("alertEmails", ["SOC@b.io", "soc@b.io"], '[1]: "soc@b.io" is listed 2 times; once is enough'),
+        ("health.emails", ["a@b.io", "A@b.io"], '[1]: "a@b.io" is listed 2 times; once is enough'),
     ],
 )
 def test_an_item_listed_twice_is_one_fault_at_the_second(key: str, items: list[str], fault: str) -> None:
-    assert faults_beside({key: items}) == [f"{key}{fault}"]
-
-
-def test_an_address_of_the_alarms_listed_twice_is_one_fault() -> None:
-    assert faults_beside({"health": {"emails": ["a@example.com", "A@example.com"]}}) == [
-        'health.emails[1]: "a@example.com" is listed 2 times; once is enough'
-    ]
+    assert faults_beside(nested(key, items)) == [f"{key}{fault}"]
 
 
 @pytest.mark.parametrize("emails", [False, 0, "", {}, "x"])

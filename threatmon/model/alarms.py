@@ -9,9 +9,6 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitor
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-_ONE_HOUR = 3600
-_ONE_DAY = 24 * _ONE_HOUR
-
 
 class Alarm(NamedTuple):
     """An alarm on the sum of ``metrics`` of one resource, which ``dimension`` names.
@@ -51,7 +48,7 @@ OLD_DEAD_LETTERS = Alarm(
     ["ApproximateAgeOfOldestMessage"],
     "QueueName",
     statistic="Maximum",
-    threshold=_ONE_DAY,
+    threshold=24 * 3600,
 )
 UNDELIVERABLE = Alarm(
     "SNS could not hand an alert to a subscriber. Check the subscriptions.",
@@ -66,7 +63,7 @@ NO_FLOW_LOGS = Alarm(
     "AWS/Logs",
     ["IncomingLogEvents"],
     "LogGroupName",
-    period=_ONE_HOUR,
+    period=3600,
     comparison="LessThanThreshold",
     threshold=1,
     missing_data="missing",
