@@ -7,6 +7,8 @@ in a log group of class INFREQUENT_ACCESS.
 """
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 FormatName = Literal["default", "extended"]
@@ -51,58 +53,9 @@ def by_destination_port(interface_id: str) -> str:
     )
 
 
-def saved_queries(name: FormatName) -> dict[str, str]:
-    """Return the queries that are saved for the log group, by title."""
-    return {title: "\n".join([parse_line(name), *body]) for title, body in _BODIES.items()}
-
-
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-_LEAVES_THE_NETWORK = " and ".join(f'not isIpv4InSubnet(dstaddr, "{network}")' for network in _PRIVATE)
-
-_BODIES: Mapping[str, tuple[str, ...]] = {
-    "top talkers": (
-        '| filter log_status = "OK"',
-        "| stats sum(bytes) as bytesTotal, sum(packets) as packetsTotal, count(*) as flows by srcaddr, dstaddr",
-        "| sort bytesTotal desc",
-        "| limit 50",
-    ),
-    "by destination port": (
-        '| filter log_status = "OK"',
-        "| stats count(*) as flows, count_distinct(dstaddr) as hosts, sum(bytes) as bytesTotal"
-        " by dstport, protocol, action",
-        "| sort flows desc",
-        "| limit 50",
-    ),
-    "port scans": (
-        "| filter protocol = 6",
-        "| stats count_distinct(dstport) as ports, sum(packets) as packetsSent by srcaddr, dstaddr, bin(5m)",
-        "| filter ports > 25",
-        "| sort ports desc",
-        "| limit 100",
-    ),
-    "port sweeps": (
-        "| filter protocol = 6",
-        "| stats count_distinct(dstaddr) as hosts, count(*) as flows by srcaddr, dstport, bin(5m)",
-        "| filter hosts > 25",
-        "| sort hosts desc",
-        "| limit 100",
-    ),
-    "rejected": (
-        '| filter action = "REJECT"',
-        "| stats count(*) as rejects by srcaddr, dstaddr, dstport, protocol",
-        "| sort rejects desc",
-        "| limit 100",
-    ),
-    "bytes out": (
-        f'| filter action = "ACCEPT" and {_LEAVES_THE_NETWORK}',
-        "| stats sum(bytes) / 1048576 as MiBOut, count(*) as flows by srcaddr, dstaddr, dstport",
-        "| sort MiBOut desc",
-        "| limit 50",
-    ),
-    "gaps in the record": (
-        '| filter log_status != "OK"',
-        "| stats count(*) as records by log_status, interface_id, bin(1h)",
-        "| sort records desc",
-        "| limit 100",
-    ),
-}
+@cache
+def saved_queries(name: FormatName) -> Mapping[str, str]:
+    """Return the queries that are saved for the log group, by title; their texts are in ``saved_queries/``."""
+    files = sorted((Path(__file__).parent / "saved_queries").glob("*.txt"))
+    bodies = {file.stem.replace("-", " "): file.read_text(encoding="utf-8").rstrip("\n") for file in files}
+    return {title: f"{parse_line(name)}\n{body}" for title, body in bodies.items()}
