@@ -11,7 +11,7 @@ from scripted_account import ScriptedAccount
 from threatmon.cli import init as command
 from threatmon.errors import UsageError
 from threatmon.model.settings import Settings
-from threatmon.stacks.files import encryption, load, settings_of
+from threatmon.stacks.files import load, settings_of
 
 VPC, OTHER_VPC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
 PUBLIC, PRIVATE, OTHER = "subnet-0000000000000000a", "subnet-0000000000000000b", "subnet-0000000000000000c"
@@ -340,9 +340,9 @@ def test_with_force_it_shows_the_changes_and_asks(init: Init, before: Path, fold
     assert files(folder) == [before.name]
 
 
-def test_what_secrets_are_encrypted_with_and_the_mode_stay(init: Init, before: Path, folder: Path) -> None:
+def test_what_secrets_are_encrypted_with_and_the_mode_stay(init: Init, before: Path) -> None:
     init(*GIVEN, "--force", "--yes")
-    assert encryption(folder, "prod") == {"encryptionsalt": "v1:abc=:v1:def"}
+    assert "\nencryptionsalt: v1:abc=:v1:def\n" in before.read_text(encoding="utf-8")
     assert stat.S_IMODE(before.stat().st_mode) == 0o640
 
 
