@@ -52,14 +52,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def init(threatmon: RunCommand, account: ScriptedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+def init(threatmon: RunCommand, account: ScriptedAccount, folder: Path) -> Init:
     """`threatmon init` of the stack prod; ``typed`` is what a person types, without it there is no terminal."""
     assert account.calls == []
     assert not list(folder.iterdir())
 
     def run(*arguments: str, stack: str = "prod", typed: str | None = None) -> CommandResult:
-        monkeypatch.setattr(command, "in_a_terminal", lambda: typed is not None)
-        return threatmon("init", *arguments, "--", stack, stdin=typed or "")
+        return threatmon("init", *arguments, "--", stack, stdin=typed or "", terminal=typed is not None)
 
     return run
 

@@ -135,7 +135,7 @@ def _declared(entry: Any) -> Any:
 
 
 def _fill(config: dict[str, Any], path: Sequence[str], value: Any, fault: str) -> None:
-    """Set the entry that a path of keys leads to, if it is not set; maps on the way are copied, as stacks share them."""
+    """Set the entry that a path of keys leads to, if it is not set; copy maps on the way, which stacks share."""
     key, *rest = path
     if not rest:
         config.setdefault(key, value)
