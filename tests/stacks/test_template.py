@@ -12,10 +12,9 @@ from pydantic import BaseModel
 from threatmon.model.names import is_stack_name
 from threatmon.model.settings import FlowLogSettings, Settings, parse
 from threatmon.stacks import yaml
-from threatmon.stacks.choice import Choice
 from threatmon.stacks.detector_choice import DetectorChoice
 from threatmon.stacks.networks import Network
-from threatmon.stacks.template import text
+from threatmon.stacks.template import Choice, text
 from tools.schema import stack_file_schema
 
 ANYTHING = st.text(st.characters(exclude_categories=()))

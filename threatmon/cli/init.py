@@ -19,7 +19,6 @@ from threatmon.model.names import is_stack_name
 from threatmon.model.settings import ConfigFaults, parse
 from threatmon.reports import Facts, Line, Listing, Report, Section, Table, one_line
 from threatmon.stacks import survey, template, yaml
-from threatmon.stacks.choice import Choice
 from threatmon.stacks.files import StackFile, file_name, load, save
 from threatmon.stacks.networks import Network
 from threatmon.stacks.survey import Survey
@@ -74,7 +73,7 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ids = [*(subnet or ()), *(vpc or ())]
     networks = _named(aws, found, ids) if ids else _asked_networks(aws, found)
     emails = email or _asked_emails()
-    choice = Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
+    choice = template.Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
     _show(choice, found)
     path = project.ROOT / file_name(stack)
     text_before = path.read_text(encoding="utf-8") if before else ""
@@ -191,7 +190,7 @@ def _asked_emails() -> list[str]:
         typer.echo("\n".join(fault.removeprefix("--email: ") for fault in faults) or "At least one is needed.")
 
 
-def _show(choice: Choice, found: Survey) -> None:
+def _show(choice: template.Choice, found: Survey) -> None:
     """Print what the file will say, and warnings."""
     networks, detector = choice.networks, choice.detector
     to_log = Section(f"{len(networks)} to log", [Facts([(network.id, network.description) for network in networks])])
@@ -214,7 +213,7 @@ def _show_changes(before: StackFile, text_before: str, text: str) -> None:
         typer.echo(f"Warning: set before, and not in the new file: {one_line(', '.join(dropped))}", err=True)
 
 
-def _next_steps(choice: Choice, profile: str | None, *, exists: bool) -> list[str]:
+def _next_steps(choice: template.Choice, profile: str | None, *, exists: bool) -> list[str]:
     key = f"awskms://alias/threat-monitor-secrets?region={choice.region}"
     return [
         *([f"export AWS_PROFILE={profile}"] if profile else []),
