@@ -109,14 +109,6 @@ def test_options_alone_make_a_file_without_faults(init: Init, folder: Path) -> N
     assert files(folder) == ["Pulumi.prod.yaml"]
 
 
-def test_a_name_of_many_lines_is_one_comment(init: Init, folder: Path) -> None:
-    result = init(*GIVEN)
-    line = f"    - {PUBLIC} # web\\n  evil: true # \\u202e, 10.0.0.0/28, in {VPC}, eu-west-1a, 11 addresses, public"
-    assert line in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8").splitlines()
-    assert "evil" not in str(load(folder, "prod").config)
-    assert "\u202e" not in result.out
-
-
 def test_the_next_steps_name_the_profile_that_the_file_does_not(init: Init, folder: Path) -> None:
     assert init(*GIVEN, "--profile", "audit").out.splitlines()[-6:] == [
         "Wrote Pulumi.prod.yaml. Read it, then:",
@@ -183,16 +175,6 @@ def test_the_accounts_own_detector_is_adopted_as_it_is(init: Init, account: Scri
     assert found.finding_publishing_frequency == "ONE_HOUR"
     assert f"Detector: import {DETECTOR_ID}\n" in out
     assert "\nIt is this account's own" in out
-
-
-def test_a_detector_that_somebody_else_manages_is_looked_up(init: Init, account: ScriptedAccount, folder: Path) -> None:
-    detector(account, administrator=OTHER_ACCOUNT)
-    who = f"administrator account {OTHER_ACCOUNT} manages it"
-    assert who in init(*GIVEN).out
-    found = settings(folder)
-    assert (found.detector.mode, found.detector.id) == ("lookup", DETECTOR_ID)
-    assert (found.protection_plans, found.finding_publishing_frequency) == ({}, "SIX_HOURS")
-    assert who in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 
 
 def test_traffic_that_would_be_recorded_twice_is_warned_of(init: Init, account: ScriptedAccount, folder: Path) -> None:

@@ -150,17 +150,6 @@ def test_chosen_types_alert_from_low_upwards() -> None:
     assert "#threat-monitor:minimumSeverity: null\n" in text(chosen)
 
 
-def test_what_must_not_be_lost_is_protected_and_the_alert_path_watched() -> None:
-    found = settings(choice())
-    assert (found.protect, found.flow_logs.keep_on_destroy, found.health_emails) == (True, True, (EMAIL,))
-
-
-def test_an_adopted_detector_is_declared_as_it_is() -> None:
-    plans = {"s3": True, "eksAudit": False, "ai": True}
-    found = settings(choice(detector=DetectorChoice("import", (), DETECTOR_ID, plans, "ONE_HOUR")))
-    assert (found.protection_plans, found.finding_publishing_frequency) == (plans, "ONE_HOUR")
-
-
 def test_a_subnet_in_a_vpc_that_is_chosen_too_overlaps() -> None:
     both = choice(networks=[Network(VPC, VPC), Network(SUBNET, VPC), Network(OTHER_SUBNET, "vpc-0fedcba9")])
     assert both.overlaps == [SUBNET]
