@@ -145,8 +145,6 @@ def test_neither_aws_nor_the_users_profile_is_asked(explain: Explain, monkeypatc
     ("document", "changes", "message"),
     [
         ("{", {}, "-: is not JSON: "),
-        ([], {}, "-: holds no finding"),
-        ([5, EVENT, {}], {}, "-: [2]: is neither an event"),
         (EVENT, {"aws:region": None}, "Pulumi.dev.yaml: aws:region is not set; run `pulumi config set aws:region"),
         (EVENT, {"aws:region": "nowhere"}, "Pulumi.dev.yaml: aws:region: nowhere is not a Region of AWS"),
         (EVENT, {"threat-monitor:subnetIds": ["subnet-1"]}, "Pulumi.dev.yaml has 1 fault:"),

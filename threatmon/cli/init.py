@@ -71,8 +71,8 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
     with progress.status(f"Reading account {aws.account_id}, {aws.region}"):
         found = survey.survey(aws, stack)
     ids = [*(subnet or ()), *(vpc or ())]
-    networks = _named(aws, found, ids) if ids else _asked_networks(aws, found)
-    emails = email or _asked_emails()
+    networks = _named(aws, found, ids) if ids else _ask_for_networks(aws, found)
+    emails = email or _ask_for_emails()
     choice = template.Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
     _show(choice, found)
     path = project.ROOT / file_name(stack)
@@ -138,19 +138,18 @@ def _connect(stack: StackFile, profile: str | None, region: str) -> Aws:
 def _named(aws: Aws, found: Survey, ids: Sequence[str]) -> list[Network]:
     """Return the networks of these ids. Raises :class:`UsageError` for ids the account does not have or cannot log."""
     known = {network.id: network for network in found.networks}
-    kinds = {"subnet": "subnets", "vpc": "VPCs"}
     faults: list[str] = []
     for id_ in ids:
-        kind = id_.partition("-")[0]
-        if id_ not in known and kinds[kind] not in found.refused:
-            faults.append(f"--{kind}: {id_} is not in account {aws.account_id}, {aws.region}")
+        option, kind = ("--vpc", "VPCs") if id_.startswith("vpc-") else ("--subnet", "subnets")
+        if id_ not in known and kind not in found.refused:
+            faults.append(f"{option}: {id_} is not in account {aws.account_id}, {aws.region}")
         elif id_ in known and known[id_].owner:
-            faults.append(f"--{kind}: {id_} is shared by account {known[id_].owner}, which alone can log it")
+            faults.append(f"{option}: {id_} is shared by account {known[id_].owner}, which alone can log it")
     _refuse(faults)
     return [known.get(id_, Network(id_, id_ if id_.startswith("vpc-") else "")) for id_ in ids]
 
 
-def _asked_networks(aws: Aws, found: Survey) -> list[Network]:
+def _ask_for_networks(aws: Aws, found: Survey) -> list[Network]:
     account = f"account {aws.account_id}, {aws.region}"
     networks = [network for network in found.networks if not network.owner]
     if not networks:
@@ -164,12 +163,12 @@ def _asked_networks(aws: Aws, found: Survey) -> list[Network]:
     while True:
         answer = typer.prompt("Which to log (such as 2,4-6)", default=default or None)
         try:
-            chosen = indexes_of(answer, len(networks))
+            chosen = [networks[index] for index in indexes_of(answer, len(networks))]
         except ValueError as error:
             typer.echo(str(error))
             continue
         if chosen:
-            return [networks[index] for index in chosen]
+            return chosen
         typer.echo("At least one is needed.")
 
 
@@ -180,7 +179,7 @@ def _row(network: Network) -> tuple[str, ...]:
     return id_, network.name, network.cidr, free, network.zone, network.access, logs
 
 
-def _asked_emails() -> list[str]:
+def _ask_for_emails() -> list[str]:
     while True:
         answer = typer.prompt("Who gets the alerts (e-mail addresses, a space or comma between)")
         emails = answer.replace(",", " ").split()
