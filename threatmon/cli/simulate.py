@@ -125,7 +125,7 @@ def _samples(types: Sequence[str]) -> str:
 
 
 def _by_reason(refused: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return types that were refused for the same reason together."""
+    """Return types and reason, one entry for each reason."""
     types = defaultdict[str, list[str]](list)
     for name, reason in refused.items():
         types[reason].append(name)

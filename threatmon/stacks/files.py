@@ -48,8 +48,7 @@ class StackFile(NamedTuple):
         return [str(account_id) for account_id in self.list_of("aws:allowedAccountIds")]
 
     def list_of(self, key: str) -> list[Any]:
-        """Return the list under a full key, given as one or as its JSON text, which ``pulumi config set`` stores;
-        anything else counts as its only entry."""
+        """Return the list under a full key, or in its JSON text (``pulumi config set``), or of the one value there."""
         value = self.config.get(key)
         try:
             decoded = json.loads(value) if isinstance(value, str) else value
