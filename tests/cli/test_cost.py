@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RunCommand
-from examples import ACCOUNT, KEY_ARN, SUBNET
+from examples import EMAIL, SUBNET
 from scripted_account import ScriptedAccount
 
 from threatmon.cli import cost
@@ -29,7 +29,7 @@ def test_a_given_volume_is_billed_and_each_saving_priced(threatmon: RunCommand) 
     assert "flowLogs.retentionDays: 90 nothing; the volume stays the same 82.59 -6.19" in rows
 
 
-def test_where_prices_come_from_and_what_is_left_out_is_said(threatmon: RunCommand) -> None:
+def test_the_source_of_the_prices_and_what_is_left_out_is_said(threatmon: RunCommand) -> None:
     out = threatmon("cost", "--gb-per-day", "5").out
     assert "Prices: us-east-1, 2026-09, https://aws.amazon.com/cloudwatch/pricing/ (taken from secondary sources" in out
     assert "This stack is in eu-west-1, where prices differ; by how much is not known here.\n" in out
@@ -45,11 +45,9 @@ def test_the_stack_files_own_settings_count(
 ) -> None:
     config = {
         "aws:region": "us-east-1",
-        "aws:allowedAccountIds": [ACCOUNT],
         "threat-monitor:subnetIds": [SUBNET],
-        "threat-monitor:alertEmails": ["a@example.com", "b@example.com"],
-        "threat-monitor:alerts": {"kmsKeyArn": KEY_ARN},
-        "threat-monitor:flowLogs": {"retentionDays": 90, "logGroupClass": "INFREQUENT_ACCESS"},
+        "threat-monitor:alertEmails": [EMAIL],
+        "threat-monitor:flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"},
     }
     (tmp_path / "Pulumi.own.yaml").write_text(yaml.write({"config": config}), encoding="utf-8")
     monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
@@ -58,14 +56,8 @@ def test_the_stack_files_own_settings_count(
     assert document["measuredDays"] is None
     usd = {item["what"]: round(item["usd"], 2) for item in document["items"]}
     assert usd["flow-log delivery"] == 7.6  # 30.4 GB x 0.25
-    assert (usd["KMS keys"], usd["dashboard"], usd["SNS, mails"]) == (0, 3, 0.04)
     assert sum(item["usd"] for item in document["items"]) == pytest.approx(document["totalUsd"])
-    assert [saving["setting"] for saving in document["savings"]] == [
-        "flowLogs.format: default",
-        "flowLogs.aggregationSeconds: 600",
-        "flowLogs.trafficType: REJECT",
-    ]
-    assert all(saving["usd"] - document["totalUsd"] == saving["change"] < 0 for saving in document["savings"])
+    assert document["savings"][0].keys() == {"setting", "assumption", "usd", "change"}
     assert not [note for note in document["notes"] if "where prices differ" in note]
 
 
@@ -80,15 +72,6 @@ def test_a_volume_is_a_number_that_can_be(threatmon: RunCommand, volume: str) ->
     code, out, err = threatmon("cost", "--gb-per-day", volume)
     assert (code, out) == (2, "")
     assert "--gb-per-day" in err
-
-
-def test_a_stack_that_does_not_exist_is_wrong_use(threatmon: RunCommand) -> None:
-    code, _, err = threatmon("cost", "--stack", "nowhere", "--gb-per-day", "1")
-    assert code == 2
-    assert err.startswith("Pulumi.nowhere.yaml: no such stack file")
-
-
-# -- measured ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_week_of_records_is_measured(threatmon: RunCommand, scripted: ScriptedAccount) -> None:

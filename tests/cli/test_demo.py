@@ -5,10 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-import yaml
 from conftest import RunCommand
 from examples import ACCOUNT, EMAIL, OTHER_ACCOUNT, REGION, SUBNET, VPC
 from findings import recorded
+from stack_in_account import write
 
 from threatmon.emulator.demonstration import Demonstration, demonstrate, report
 from threatmon.reports import render
@@ -25,14 +25,14 @@ DEV = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of stack files; the program stays where it is."""
+    """A folder of stack files, without the program."""
     monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     return tmp_path
 
 
 def write_stack(folder: Path, changes: Mapping[str, object] = MappingProxyType({})) -> None:
     config = {key: value for key, value in {**DEV, **changes}.items() if value is not None}
-    (folder / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+    write(folder, StackFile("dev", config))
 
 
 @pytest.fixture(scope="module")

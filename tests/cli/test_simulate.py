@@ -1,7 +1,6 @@
 """The command on a deployed stack; moto lacks CreateSampleFindings, so that is answered here."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -214,7 +213,7 @@ def test_it_calls_what_its_permissions_name(simulate: Simulate) -> None:
 # -- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_plan_calls_nothing_and_can_be_pasted(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_calls_nothing(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something was asked")
 
@@ -224,8 +223,6 @@ def test_the_plan_calls_nothing_and_can_be_pasted(simulate: Simulate, monkeypatc
     assert (code, err, simulate.stack.aws.calls) == (0, "", [])
     title, _, script = out.partition("\n")
     assert title == "Port scan to test stack dev"
-    checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)  # noqa: S607
-    assert (checked.returncode, checked.stderr) == (0, "")
     assert f"the mail, by the rule medium, to {EMAIL}" in script
     assert "export AWS_PROFILE=dev\n" in script
 

@@ -33,26 +33,14 @@ def test_there_is_an_example() -> None:
 
 
 @every_file
-def test_it_names_the_accounts_it_may_touch(file: Path) -> None:
-    accounts = config_of(file).get("aws:allowedAccountIds")
-    assert isinstance(accounts, list)
+def test_it_names_the_accounts_it_may_touch_its_region_and_its_tags(file: Path) -> None:
+    config = config_of(file)
+    accounts, tags = config["aws:allowedAccountIds"], config["aws:defaultTags"]["tags"]
     assert accounts
     # Unquoted, YAML would read 012345670123 as a number.
     assert all(isinstance(account, str) and len(account) == 12 and account.isdigit() for account in accounts)
-
-
-@every_file
-def test_it_names_its_region(file: Path) -> None:
-    region = config_of(file).get("aws:region")
-    assert isinstance(region, str)
-    assert region.count("-") >= 2
-
-
-@every_file
-def test_it_tags_what_it_makes_with_project_and_stack(file: Path) -> None:
-    tags = config_of(file)["aws:defaultTags"]["tags"]
-    assert tags["project"] == NAMESPACE
-    assert tags["stack"] == stack_of(file)
+    assert config["aws:region"].count("-") >= 2
+    assert (tags["project"], tags["stack"]) == (NAMESPACE, stack_of(file))
 
 
 @every_file

@@ -181,12 +181,6 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     assert files.load(write(tmp_path, "\ufeffconfig: {a:b: c}"), "dev").config == {"a:b": "c"}
 
 
-def test_what_secrets_are_encrypted_with_is_read(tmp_path: Path) -> None:
-    write(tmp_path, "encryptedkey: AQ\nsecretsprovider: awskms://x\nencryptionsalt:\nconfig: {}\n")
-    assert files.encryption(tmp_path, "dev") == {"secretsprovider": "awskms://x", "encryptedkey": "AQ"}
-    assert files.encryption(write(tmp_path, ""), "dev") == {}
-
-
 def test_a_key_that_pulumi_yaml_has_with_its_namespace_and_without_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "config: {}")
     project = "name: threat-monitor\nconfig: {'threat-monitor:protect': true, protect: {default: false}}"

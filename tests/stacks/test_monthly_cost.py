@@ -13,7 +13,7 @@ from scripted_account import ScriptedAccount
 
 from threatmon.errors import UsageError
 from threatmon.model.settings import FlowLogSettings, Settings, parse
-from threatmon.stacks.monthly_cost import DAYS, SAVINGS, Item, counts, estimate, measure, savings
+from threatmon.stacks.monthly_cost import DAYS, THRIFTIER, Item, counts, estimate, measure, savings
 
 VOLUMES = st.floats(0, 10_000)
 GROUP = "/threat-monitor/dev/flow-logs"
@@ -30,6 +30,10 @@ def item(what: str, gb_per_day: float, wanted: Settings) -> Item:
 
 def total(gb_per_day: float, **flow_logs: Any) -> float:
     return estimate(gb_per_day, settings(flow_logs))[-1].usd
+
+
+def totals(gb_per_day: float, **flow_logs: Any) -> dict[str, float]:
+    return {saving.setting: saving.usd for saving in savings(gb_per_day, settings(flow_logs))}
 
 
 # -- what is counted --------------------------------------------------------------------------------------------------
@@ -93,36 +97,36 @@ def test_what_is_stored_grows_with_the_retention() -> None:
 
 
 def test_each_saving_says_what_the_bill_would_be() -> None:
-    assert {key: round(usd - total(5), 2) for key, _, usd in savings(5, settings())} == {
+    found = savings(5, settings())
+    assert {saving.setting: round(saving.change, 2) for saving in found} == {
         "flowLogs.format: default": -42.38,
         "flowLogs.aggregationSeconds: 600": -42.38,
         "flowLogs.logGroupClass: INFREQUENT_ACCESS": -38.02,
         "flowLogs.retentionDays: 90": -6.19,
         "flowLogs.trafficType: REJECT": -76.28,
     }
+    assert all(saving.usd - total(5) == saving.change and saving.assumption for saving in found)
 
 
 def test_a_saving_that_is_made_already_is_not_offered() -> None:
-    thrifty = settings().model_copy(
-        update={"flow_logs": FlowLogSettings.model_construct(**{key: saving.value for key, saving in SAVINGS.items()})}
-    )
+    values = {key: value for key, (value, *_) in THRIFTIER.items()}
+    thrifty = settings().model_copy(update={"flow_logs": FlowLogSettings.model_construct(**values)})
     assert savings(5, thrifty) == []
-    assert "flowLogs.format: default" not in [key for key, *_ in savings(5, settings({"format": "default"}))]
+    assert "flowLogs.format: default" not in totals(5, format="default")
 
 
 def test_the_share_of_rejected_traffic_is_taken_of_what_is_recorded_now() -> None:
-    found = {key: usd for key, _, usd in savings(9, settings({"trafficType": "ACCEPT"}))}
-    assert found["flowLogs.trafficType: REJECT"] == pytest.approx(total(1, trafficType="REJECT"))
+    found = totals(9, trafficType="ACCEPT")["flowLogs.trafficType: REJECT"]
+    assert found == pytest.approx(total(1, trafficType="REJECT"))
 
 
 def test_keeping_records_for_longer_costs_more() -> None:
-    found = {key: usd for key, _, usd in savings(5, settings({"retentionDays": 30}))}
-    assert found["flowLogs.retentionDays: 90"] > total(5, retentionDays=30)
+    assert totals(5, retentionDays=30)["flowLogs.retentionDays: 90"] > total(5, retentionDays=30)
 
 
 @given(VOLUMES)
 def test_no_saving_costs_more(gb_per_day: float) -> None:
-    assert all(usd <= total(gb_per_day) and assumption for _, assumption, usd in savings(gb_per_day, settings()))
+    assert all(saving.change <= 0 for saving in savings(gb_per_day, settings()))
 
 
 # -- measured ---------------------------------------------------------------------------------------------------------

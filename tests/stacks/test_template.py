@@ -12,10 +12,9 @@ from pydantic import BaseModel
 from threatmon.model.names import is_stack_name
 from threatmon.model.settings import FlowLogSettings, Settings, parse
 from threatmon.stacks import yaml
-from threatmon.stacks.choice import Choice
 from threatmon.stacks.detector_choice import DetectorChoice
 from threatmon.stacks.networks import Network
-from threatmon.stacks.template import text
+from threatmon.stacks.template import Choice, text
 from tools.schema import stack_file_schema
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
@@ -149,17 +148,6 @@ def test_chosen_types_alert_from_low_upwards() -> None:
     chosen = choice(finding_types=["Recon:EC2/*"])
     assert (settings(chosen).finding_types, settings(chosen).severity_floor) == (("Recon:EC2/*",), "low")
     assert "#threat-monitor:minimumSeverity: null\n" in text(chosen)
-
-
-def test_what_must_not_be_lost_is_protected_and_the_alert_path_watched() -> None:
-    found = settings(choice())
-    assert (found.protect, found.flow_logs.keep_on_destroy, found.health_emails) == (True, True, (EMAIL,))
-
-
-def test_an_adopted_detector_is_declared_as_it_is() -> None:
-    plans = {"s3": True, "eksAudit": False, "ai": True}
-    found = settings(choice(detector=DetectorChoice("import", (), DETECTOR_ID, plans, "ONE_HOUR")))
-    assert (found.protection_plans, found.finding_publishing_frequency) == (plans, "ONE_HOUR")
 
 
 def test_a_subnet_in_a_vpc_that_is_chosen_too_overlaps() -> None:

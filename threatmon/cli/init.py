@@ -1,17 +1,17 @@
-"""``threatmon init``: looks at an account, and writes a complete stack file for it."""
+"""``threatmon init``: a complete stack file for an account."""
 
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from threatmon import project
 from threatmon.aws import session
 from threatmon.aws.reader import Aws
 from threatmon.aws.regions import known_regions
+from threatmon.cli import progress
 from threatmon.cli.output import show
 from threatmon.cli.ranges import as_ranges, indexes_of
 from threatmon.errors import CHECK_FAILED, UsageError
@@ -19,20 +19,14 @@ from threatmon.model.names import is_stack_name
 from threatmon.model.settings import ConfigFaults, parse
 from threatmon.reports import Facts, Line, Listing, Report, Section, Table, one_line
 from threatmon.stacks import survey, template, yaml
-from threatmon.stacks.choice import Choice
 from threatmon.stacks.files import StackFile, file_name, load, save
 from threatmon.stacks.networks import Network
 from threatmon.stacks.survey import Survey
 
 PERMISSIONS = survey.PERMISSIONS
 
-# Which option gives which key, and a value that has no fault.
-_OPTIONS = {
-    "subnetIds": ("--subnet", ["subnet-00000000"]),
-    "vpcIds": ("--vpc", []),
-    "alertEmails": ("--email", ["a@example.com"]),
-    "findingTypes": ("--finding-type", ["*"]),
-}
+_OPTIONS = {"subnetIds": "--subnet", "vpcIds": "--vpc", "alertEmails": "--email", "findingTypes": "--finding-type"}
+_FAULTLESS = {"subnetIds": ["subnet-00000000"], "alertEmails": ["a@example.com"]}
 _COLUMNS = ("", "To log", "Name", "Addresses", "Free", "Zone", "Access", "Flow logs to")
 
 
@@ -59,20 +53,27 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     Example: threatmon init prod --profile audit --region eu-west-1
     """
-    given = {"subnetIds": subnet, "vpcIds": vpc, "alertEmails": email, "findingTypes": finding_type}
     before = _file_before(stack, force=force)
-    _refuse(_faults(given))
+    _refuse(_faults(subnetIds=subnet, vpcIds=vpc, alertEmails=email, findingTypes=finding_type))
     region = region or _default_region(profile)
-    asks = not yes and in_a_terminal()
+    asks = not yes and sys.stdin.isatty()
     if not asks:
-        _refuse_gaps(before, region, given, yes=yes)
+        needed = {
+            "--region": region,
+            "--subnet or --vpc": subnet or vpc,
+            "--email": email,
+            f"--yes (it replaces {file_name(stack)})": yes or not before,
+        }
+        if missing := [option for option, value in needed.items() if not value]:
+            why = "--yes" if yes else "without a terminal"
+            raise UsageError(f"Nothing can be asked ({why}), so these options are needed: {', '.join(missing)}.")
     aws = _connect(before or StackFile(stack, {}), profile, region or typer.prompt("Region"))
-    with Console(stderr=True).status(f"Reading account {aws.account_id}, {aws.region}"):
+    with progress.status(f"Reading account {aws.account_id}, {aws.region}"):
         found = survey.survey(aws, stack)
     ids = [*(subnet or ()), *(vpc or ())]
-    networks = _named(aws, found, ids) if ids else _asked_networks(aws, found)
-    emails = email or _asked_emails()
-    choice = Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
+    networks = _named(aws, found, ids) if ids else _ask_for_networks(aws, found)
+    emails = email or _ask_for_emails()
+    choice = template.Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
     _show(choice, found)
     path = project.ROOT / file_name(stack)
     text_before = path.read_text(encoding="utf-8") if before else ""
@@ -89,14 +90,6 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
     typer.echo("\n  ".join([f"Wrote {path.name}. Read it, then:", *_next_steps(choice, profile, exists=bool(before))]))
 
 
-def in_a_terminal() -> bool:
-    """Say whether there is somebody to ask."""
-    return sys.stdin.isatty()
-
-
-# -- what is given ----------------------------------------------------------------------------------------------------
-
-
 def _file_before(stack: str, *, force: bool) -> StackFile | None:
     """Return the stack file that is to be replaced. Raises StackFileError if it cannot be read."""
     if not is_stack_name(stack):
@@ -111,34 +104,18 @@ def _file_before(stack: str, *, force: bool) -> StackFile | None:
     return load(project.ROOT, stack)
 
 
-def _faults(given: Mapping[str, Sequence[str] | None]) -> list[str]:
+def _faults(**given: Sequence[str] | None) -> list[str]:
     """Return what is wrong with the values of options, given by the keys they are for."""
-    fine = {key: value for key, (_, value) in _OPTIONS.items()}
     try:
-        parse(fine | {key: list(values) for key, values in given.items() if values})
+        parse(_FAULTLESS | {key: list(values) for key, values in given.items() if values})
     except ConfigFaults as error:
-        return [one_line(f"{_OPTIONS[str(fault.path[0])][0]}: {fault.text}") for fault in error.faults]
+        return [one_line(f"{_OPTIONS[str(fault.path[0])]}: {fault.text}") for fault in error.faults]
     return []
 
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
         raise UsageError("\n".join(faults))
-
-
-def _refuse_gaps(
-    before: StackFile | None, region: str | None, given: Mapping[str, Sequence[str] | None], *, yes: bool
-) -> None:
-    needed = {
-        "--region": region,
-        "--subnet or --vpc": given["subnetIds"] or given["vpcIds"],
-        "--email": given["alertEmails"],
-        f"--yes (it replaces {file_name(before.name if before else '')})": yes or not before,
-    }
-    missing = [option for option, value in needed.items() if not value]
-    if missing:
-        why = "--yes" if yes else "without a terminal"
-        raise UsageError(f"Nothing can be asked ({why}), so these options are needed: {', '.join(missing)}.")
 
 
 def _default_region(profile: str | None) -> str | None:
@@ -154,77 +131,65 @@ def _connect(stack: StackFile, profile: str | None, region: str) -> Aws:
     if region not in known:
         near = "".join(f"; did you mean {name}?" for name in difflib.get_close_matches(region, known, n=1))
         raise UsageError(f"--region: {one_line(region)} is not a Region that botocore knows{near}")
-    return session.connect(
-        profile=profile,
-        region=region,
-        roles=(),
-        allowed_accounts=stack.account_ids,
-        source=file_name(stack.name),
-    )
-
-
-# -- choosing ---------------------------------------------------------------------------------------------------------
+    source, accounts = file_name(stack.name), stack.account_ids
+    return session.connect(profile=profile, region=region, roles=(), allowed_accounts=accounts, source=source)
 
 
 def _named(aws: Aws, found: Survey, ids: Sequence[str]) -> list[Network]:
     """Return the networks of these ids. Raises :class:`UsageError` for ids the account does not have or cannot log."""
     known = {network.id: network for network in found.networks}
-    kinds = {"subnet": "subnets", "vpc": "VPCs"}
     faults: list[str] = []
     for id_ in ids:
-        kind = id_.partition("-")[0]
-        if id_ not in known and kinds[kind] not in found.refused:
-            faults.append(f"--{kind}: {id_} is not in account {aws.account_id}, {aws.region}")
+        option, kind = ("--vpc", "VPCs") if id_.startswith("vpc-") else ("--subnet", "subnets")
+        if id_ not in known and kind not in found.refused:
+            faults.append(f"{option}: {id_} is not in account {aws.account_id}, {aws.region}")
         elif id_ in known and known[id_].owner:
-            faults.append(f"--{kind}: {id_} is shared by account {known[id_].owner}, which alone can log it")
+            faults.append(f"{option}: {id_} is shared by account {known[id_].owner}, which alone can log it")
     _refuse(faults)
     return [known.get(id_, Network(id_, id_ if id_.startswith("vpc-") else "")) for id_ in ids]
 
 
-def _asked_networks(aws: Aws, found: Survey) -> list[Network]:
+def _ask_for_networks(aws: Aws, found: Survey) -> list[Network]:
     account = f"account {aws.account_id}, {aws.region}"
     networks = [network for network in found.networks if not network.owner]
     if not networks:
         reasons = [str(found.refused[what]) for what in ("subnets", "VPCs") if what in found.refused]
         raise UsageError("\n".join([*reasons, f"There is no subnet or VPC to log in {account}."]))
-    rows = [_row(number, network) for number, network in enumerate(networks, start=1)]
+    rows = [(str(number), *_row(network)) for number, network in enumerate(networks, start=1)]
     show(Report(f"What {account} has", [Section("", [Table("", _COLUMNS, rows)])]), "text")
     unlogged = [index for index, network in enumerate(networks) if not network.is_vpc and not network.logged_to]
-    # If nobody can tell what is logged already, nothing is the default: a second flow log costs as much again.
+    # If it is not known what is logged already, nothing is the default: a second flow log costs as much again.
     default = as_ranges(unlogged) if "flow logs" not in found.refused else ""
     while True:
         answer = typer.prompt("Which to log (such as 2,4-6)", default=default or None)
         try:
-            chosen = indexes_of(answer, len(networks))
+            chosen = [networks[index] for index in indexes_of(answer, len(networks))]
         except ValueError as error:
             typer.echo(str(error))
             continue
         if chosen:
-            return [networks[index] for index in chosen]
+            return chosen
         typer.echo("At least one is needed.")
 
 
-def _row(number: int, network: Network) -> tuple[str, ...]:
+def _row(network: Network) -> tuple[str, ...]:
     free = f"{network.free} of {network.size}" if network.size is not None else ""
     id_ = f"whole {network.id}" if network.is_vpc else network.id
     logs = ", ".join(network.logged_to)
-    return str(number), id_, network.name, network.cidr, free, network.zone, network.access, logs
+    return id_, network.name, network.cidr, free, network.zone, network.access, logs
 
 
-def _asked_emails() -> list[str]:
+def _ask_for_emails() -> list[str]:
     while True:
         answer = typer.prompt("Who gets the alerts (e-mail addresses, a space or comma between)")
         emails = answer.replace(",", " ").split()
-        faults = _faults({"alertEmails": emails})
+        faults = _faults(alertEmails=emails)
         if emails and not faults:
             return emails
         typer.echo("\n".join(fault.removeprefix("--email: ") for fault in faults) or "At least one is needed.")
 
 
-# -- output -----------------------------------------------------------------------------------------------------------
-
-
-def _show(choice: Choice, found: Survey) -> None:
+def _show(choice: template.Choice, found: Survey) -> None:
     """Print what the file will say, and warnings."""
     networks, detector = choice.networks, choice.detector
     to_log = Section(f"{len(networks)} to log", [Facts([(network.id, network.description) for network in networks])])
@@ -232,11 +197,8 @@ def _show(choice: Choice, found: Survey) -> None:
     show(Report(f"Account {choice.account_id}, {choice.region}", sections), "text")
     warnings = [f"{what} could not be read. {error}" for what, error in found.refused.items()]
     warnings += [f"{id_} is in a VPC that is logged whole; its traffic is recorded twice." for id_ in choice.overlaps]
-    warnings += [
-        f"{network.id} has a flow log already; a further one costs as much again."
-        for network in networks
-        if network.logged_to
-    ]
+    logged = [network.id for network in networks if network.logged_to]
+    warnings += [f"{id_} has a flow log already; a further one costs as much again." for id_ in logged]
     for warning in [*warnings, *parse(choice.config)[1]]:
         typer.echo(f"Warning: {one_line(warning)}", err=True)
 
@@ -250,7 +212,7 @@ def _show_changes(before: StackFile, text_before: str, text: str) -> None:
         typer.echo(f"Warning: set before, and not in the new file: {one_line(', '.join(dropped))}", err=True)
 
 
-def _next_steps(choice: Choice, profile: str | None, *, exists: bool) -> list[str]:
+def _next_steps(choice: template.Choice, profile: str | None, *, exists: bool) -> list[str]:
     key = f"awskms://alias/threat-monitor-secrets?region={choice.region}"
     return [
         *([f"export AWS_PROFILE={profile}"] if profile else []),

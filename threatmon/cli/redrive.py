@@ -34,10 +34,11 @@ def redrive(
     yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
     output: OutputOption = "text",
 ) -> None:
-    """List what could not be delivered, and send it again as plain text; what SNS accepts leaves the queue.
+    """List what could not be delivered, and send it again.
 
-    Without --yes it asks if there is a terminal and the output is text, else it only lists. Interrupted anywhere, no
-    message is lost, and at most one is sent twice. Exit 1 unless the queue is empty in the end.
+    It is sent as plain text, and what SNS accepts leaves the queue. Without --yes it asks if there is a terminal and
+    the output is text, else it only lists. Interrupted anywhere, no message is lost, and at most one is sent twice.
+    Exit 1 unless the queue is empty in the end.
 
     Example: threatmon redrive --stack prod
     """

@@ -1,7 +1,8 @@
 """``threatmon simulate``: sample findings of chosen types, or the plan of a real port scan."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,9 +44,9 @@ def simulate(
     """
     stack_file = load(project.ROOT, stack)
     settings = settings_of(stack_file)
+    if plan and types:
+        raise UsageError("--plan is of a port scan; leave --type out.")
     if plan:
-        if types:
-            raise UsageError("--plan is of a port scan; leave --type out.")
         show(_plan_report(stack_file, settings), output)
         return
     selection = _selection(types, settings)
@@ -57,7 +58,7 @@ def simulate(
         )
     with status("Creating sample findings") as say:
         samples = create(aws, outputs["detectorId"], selection.types, say)
-    place = {"stack": stack, "region": aws.region, "detectorId": str(outputs["detectorId"])}
+    place = {"stack": stack, "region": aws.region, "detectorId": outputs["detectorId"]}
     show(_report(place, settings, selection, samples, outputs.get("ruleNames", [])), output)
     if samples.refused:
         raise typer.Exit(CHECK_FAILED)
@@ -83,10 +84,15 @@ def _selection(types: Sequence[str] | None, settings: Settings) -> Selection:
 def _report(
     place: Mapping[str, str], settings: Settings, selection: Selection, samples: Samples, deployed: Sequence[str]
 ) -> Report:
-    expected = expectation(samples.created, rules_of(settings))
-    rule_names = names_by_rule(deployed)
+    rules, rule_names = rules_of(settings), names_by_rule(deployed)
+    expected = expectation(samples.created, rules)
     by_rule = {rule_names.get(key, key): types for key, types in expected.by_rule.items()}
-    warnings = _warnings(settings, deployed)
+    warnings: list[str] = []
+    if not settings.alerts.include_samples:
+        warnings.append("threat-monitor:alerts.includeSamples is false: the rules let no sample through.")
+    if len(rules) != len(deployed):
+        warnings.append(f"The stack file makes {len(rules)} rules, {len(deployed)} are deployed: run `make preview`.")
+    created = f"Created in {place['region']}, detector {place['detectorId']}: {_samples(samples.created)}."
     rows = [(rule, _samples(types)) for rule, types in by_rule.items()]
     if expected.varying:
         rows.append(("one or the other", f"{_samples(expected.varying)}, whose severity varies"))
@@ -99,13 +105,7 @@ def _report(
     return Report(
         f"Sample findings for stack {place['stack']}",
         [
-            Section(
-                "",
-                [
-                    *(Status("warning", warning) for warning in warnings),
-                    f"Created in {place['region']}, detector {place['detectorId']}: {_samples(samples.created)}.",
-                ],
-            ),
+            Section("", [*(Status("warning", warning) for warning in warnings), created]),
             *([Section("Within about 5 minutes these rules should mail", [Facts(rows), repeats])] if rows else []),
             *(Section(title, [Facts(list(reasons))]) for title, reasons in lists.items() if reasons),
         ],
@@ -125,27 +125,16 @@ def _samples(types: Sequence[str]) -> str:
 
 
 def _by_reason(refused: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return types that were refused for the same reason together."""
-    types: dict[str, list[str]] = {}
+    """Return types and reason, one entry for each reason."""
+    types = defaultdict[str, list[str]](list)
     for name, reason in refused.items():
-        types.setdefault(reason, []).append(name)
+        types[reason].append(name)
     return [(first_few(named), reason) for reason, named in types.items()]
-
-
-def _warnings(settings: Settings, deployed: Sequence[str]) -> list[str]:
-    warnings: list[str] = []
-    if not settings.alerts.include_samples:
-        warnings.append("threat-monitor:alerts.includeSamples is false: the rules let no sample through.")
-    if len(rules_of(settings)) != len(deployed):
-        warnings.append(
-            f"The stack file makes {len(rules_of(settings))} rules, {len(deployed)} are deployed: run `make preview`."
-        )
-    return warnings
 
 
 def _plan_report(stack: StackFile, settings: Settings) -> Report:
     values = port_scan_plan.values_of(stack.name, settings, location_of(stack), stack.config.get("aws:profile"))
     text = port_scan_plan.text(values)
-    data: dict[str, Any] = {"stack": stack.name, "region": stack.region, "values": values, "text": text}
-    title = f"Port scan to test stack {stack.name}"
-    return Report(title, [Section("", [verbatim(text.rstrip("\n"), "sh")])], data)
+    data = {"stack": stack.name, "region": stack.region, "values": values, "text": text}
+    shown = [Section("", [verbatim(text.rstrip("\n"), "sh")])]
+    return Report(f"Port scan to test stack {stack.name}", shown, data)

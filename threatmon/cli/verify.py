@@ -54,7 +54,7 @@ def verify(
 
 def _refuse_another_place(stack: str, aws: Aws, outputs: Mapping[str, Any]) -> None:
     """Raise :class:`UsageError` if the stack is deployed elsewhere: every check would say that nothing is there."""
-    *_, region, account_id, _ = str(outputs.get("topicArn", f":{aws.region}:{aws.account_id}:")).split(":")
+    *_, region, account_id, _ = outputs.get("topicArn", f":{aws.region}:{aws.account_id}:").split(":")
     if (region, account_id) != (aws.region, aws.account_id):
         raise UsageError(
             f"Stack {stack} is deployed to account {account_id}, {region}, but this is account {aws.account_id}, "

@@ -1,6 +1,6 @@
 """How a new stack should come to its detector, by GuardDuty's ListDetectors, GetDetector, GetAdministratorAccount."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from threatmon.aws.errors import AwsError
@@ -35,8 +35,8 @@ def detector_choice(
 ) -> DetectorChoice:
     """Return how the stack should come to its detector.
 
-    One that is this account's own is adopted as it is. If somebody else manages it, or that is not known, it is only
-    looked up, which changes nothing. If nothing is known, `create` is safe: it fails if there is one.
+    The account's own is adopted as it is. One that somebody else manages, or that could not be read, is only looked up,
+    which changes nothing. If nothing is known, `create` is safe: it fails if there is one.
 
     https://docs.aws.amazon.com/guardduty/latest/APIReference/API_GetAdministratorAccount.html
     """
@@ -50,19 +50,18 @@ def detector_choice(
         remarks = ("Looked up, which leaves it as it is, because not all of it could be read:", *refused)
         return DetectorChoice("lookup", remarks, ids[0])
     found: Any = detector or {}
-    manager = _manager(stack, found, administrator)
     suspended = found.get("Status") == "DISABLED"
-    if manager:
-        remarks = [f"{manager}, so it is only looked up."]
-        remarks += ["It is suspended: nothing is found until it is enabled there."] if suspended else []
-        return DetectorChoice("lookup", tuple(remarks), ids[0])
+    if manager := _manager(stack, found, administrator):
+        remarks = (f"{manager}, so it is only looked up.",)
+        remarks += ("It is suspended: nothing is found until it is enabled there.",) if suspended else ()
+        return DetectorChoice("lookup", remarks, ids[0])
     features = {feature["Name"]: feature for feature in found.get("Features", ())}
     plans = {plan: _is_on(features[name]) for plan, name in FEATURES.items() if name in features}
-    remarks = ["It is this account's own, and adopted with the plans and the frequency it has."]
-    remarks += ["It is suspended: deploying this stack enables it."] if suspended else []
-    if further := _further(features):
-        remarks.append(f"Also on, and no setting of this stack: {', '.join(further)}.")
-    return DetectorChoice("import", tuple(remarks), ids[0], plans, found.get("FindingPublishingFrequency"))
+    remarks = ("It is this account's own, and adopted with the plans and the frequency it has.",)
+    remarks += ("It is suspended: deploying this stack enables it.",) if suspended else ()
+    if further := ", ".join(_further(features)):
+        remarks += (f"Also on, and no setting of this stack: {further}.",)
+    return DetectorChoice("import", remarks, ids[0], plans, found.get("FindingPublishingFrequency"))
 
 
 def _missing(refused: AwsError) -> str:
@@ -87,12 +86,11 @@ def _is_on(feature: Answer) -> bool:
     return feature["Status"] == "ENABLED"
 
 
-def _further(features: Mapping[str, Answer]) -> list[str]:
-    """Return what is on and no setting is about."""
-    known = {*FEATURES.values(), *_FOUNDATIONAL}
-    return [name for name, feature in features.items() if name not in known and _is_on(feature)] + [
-        f"{part['Name']} of {name}"
-        for name, feature in features.items()
-        for part in feature.get("AdditionalConfiguration", ())
-        if _is_on(part)
-    ]
+def _further(features: Mapping[str, Answer]) -> Iterator[str]:
+    """Yield what is on and no setting is about."""
+    for name, feature in features.items():
+        if name not in (*FEATURES.values(), *_FOUNDATIONAL) and _is_on(feature):
+            yield name
+        for part in feature.get("AdditionalConfiguration", ()):
+            if _is_on(part):
+                yield f"{part['Name']} of {name}"

@@ -4,12 +4,8 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from pulumi.automation import PulumiCommand
-from semver import VersionInfo
 
 from threatmon import project
 from threatmon.errors import UsageError
@@ -19,18 +15,17 @@ _INSTALL_ROOT = project.ROOT / ".pulumi"
 _PATIENCE = 60  # seconds for the backend to answer
 
 
-def find_engine(install: Callable[[Path], object] | None = None) -> Path:
-    """Return the engine's executable: on PATH, else in the project, else installed there by ``install`` (folder given).
+def find_engine() -> Path:
+    """Return the engine's executable: on PATH, else in the project, else installed there.
 
     Raises :class:`UsageError` if it is nowhere and cannot be downloaded.
     """
-    on_path = shutil.which("pulumi")
-    if on_path:
+    if on_path := shutil.which("pulumi"):
         return Path(on_path)
     installed = _INSTALL_ROOT / "bin" / "pulumi"
     if not installed.exists():
         try:
-            (install or _install)(_INSTALL_ROOT)
+            _install(_INSTALL_ROOT)
         except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
             raise UsageError(
                 f"Pulumi {ENGINE_VERSION} is not on PATH and could not be downloaded ({error}).\n"
@@ -42,8 +37,7 @@ def find_engine(install: Callable[[Path], object] | None = None) -> Path:
 def ask_engine(*arguments: str, failure: str) -> Any:
     """Return what a command of the engine prints as JSON; None if it prints nothing.
 
-    Raises :class:`UsageError` that starts with ``failure`` if the command fails or the backend does not answer; also if
-    there is no engine.
+    Raises :class:`UsageError` that starts with ``failure`` if the command fails or the backend does not answer.
     """
     command = [str(find_engine()), *arguments, "--json", "--non-interactive"]
     called = f"`pulumi {' '.join(arguments[:2])}`"
@@ -73,5 +67,8 @@ def reason(stderr: str) -> str:
 
 
 def _install(root: Path) -> None:
-    # https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
+    # Its import takes half a second: https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
+    from pulumi.automation import PulumiCommand  # noqa: PLC0415 - as above
+    from semver import VersionInfo  # noqa: PLC0415 - as above
+
     PulumiCommand.install(root=str(root), version=VersionInfo.parse(ENGINE_VERSION), skip_version_check=True)

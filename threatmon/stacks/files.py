@@ -7,7 +7,7 @@ https://www.pulumi.com/docs/iac/concepts/config/#project-level-configuration
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,8 +48,7 @@ class StackFile(NamedTuple):
         return [str(account_id) for account_id in self.list_of("aws:allowedAccountIds")]
 
     def list_of(self, key: str) -> list[Any]:
-        """Return the list under a full key, given as one or as its JSON text, which ``pulumi config set`` stores;
-        anything else counts as its only entry."""
+        """Return the list under a full key, or in its JSON text (``pulumi config set``), or of the one value there."""
         value = self.config.get(key)
         try:
             decoded = json.loads(value) if isinstance(value, str) else value
@@ -72,42 +71,34 @@ def load(folder: Path, stack: str) -> StackFile:
     """Return the config that the engine hands to the stack's program. Raises :class:`StackFileError`.
 
     A key that the stack's file does not have comes from the ``config`` of Pulumi.yaml, whole: nothing is merged, unless
-    Pulumi.yaml names a single entry (``flowLogs.retentionDays``). As
-    https://github.com/pulumi/pulumi/blob/master/pkg/workspace/config.go does it, with two differences: the engine also
-    refuses a stack that lacks a key declared without a default, or has one of another type than declared; and if such
-    an entry does not fit into the stack's value, the engine drops the value, while this is an error here.
+    Pulumi.yaml names a single entry (``flowLogs.retentionDays``). So does
+    https://github.com/pulumi/pulumi/blob/master/pkg/workspace/config.go, with two differences: the engine also refuses
+    a stack that lacks a key declared without a default, or has one of another type than declared; and if a single entry
+    does not fit into the stack's value, the engine drops the value, while this is an error here.
     """
-    project_file = folder / PROJECT_FILE
+    path, project_file = folder / file_name(stack), folder / PROJECT_FILE
     # The text and not the path: a file may change while we run, and 500 stacks share this one.
     project, defaults = _project(_text(project_file)) if project_file.is_file() else (NAMESPACE, {})
+    if not path.is_file():
+        raise StackFileError(f"{path.name}: no such stack file (there are: {', '.join(names(folder)) or 'none'})")
     config = {
         # An empty value is an empty text, as the engine warns.
         _full_key(key, project): "" if value is None else _readable(value)
-        for key, value in _config(file_name(stack), _content(folder, stack)).items()
+        for key, value in _config(path.name, _content(path.name, _text(path))).items()
     }
     own = frozenset(config)
     for key, value in defaults.items():
-        _fill(config, key, value, file_name(stack))
+        _fill(config, key.split("."), value, f"{path.name}: {PROJECT_FILE} sets {key}, which needs a map there")
     return StackFile(stack, config, frozenset(config) - own)
 
 
 def settings_of(stack: StackFile) -> settings.Settings:
-    """Return the stack's settings. Raises :class:`threatmon.model.settings.ConfigFaults`."""
+    """Return the stack's settings. Raises :class:`settings.ConfigFaults`."""
     return settings.parse(stack.own_config, stack.name)[0]
 
 
-def encryption(folder: Path, stack: str) -> dict[str, Any]:
-    """Return what the engine encrypts the stack's secrets with: ``secretsprovider``, ``encryptedkey``,
-    ``encryptionsalt``, of those that the file has. Raises :class:`StackFileError`."""
-    content = _content(folder, stack)
-    return {key: content[key] for key in ("secretsprovider", "encryptedkey", "encryptionsalt") if content.get(key)}
-
-
 def save(folder: Path, stack: str, text: str) -> None:
-    """Write all of a stack file or nothing; it keeps its mode, and a link stays one.
-
-    Raises :class:`StackFileError`.
-    """
+    """Write all of a stack file or nothing; it keeps its mode, a link stays one. Raises :class:`StackFileError`."""
     path = (folder / file_name(stack)).resolve()
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -122,13 +113,10 @@ def save(folder: Path, stack: str, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-# -- Pulumi.yaml ------------------------------------------------------------------------------------------------------
-
-
 @lru_cache(maxsize=1)
 def _project(text: str) -> tuple[str, Mapping[str, Any]]:
     """Return the project's name, and the values Pulumi.yaml has for keys that a stack does not set."""
-    content = _parsed(PROJECT_FILE, text)
+    content = _content(PROJECT_FILE, text)
     project = str(content.get("name", NAMESPACE))
     # The engine's order, in which `flowLogs` comes before `flowLogs.retentionDays`.
     values: dict[str, Any] = {}
@@ -141,38 +129,21 @@ def _project(text: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _declared(entry: Any) -> Any:
-    """Return what ``key: value``, ``key: {value: ...}`` or ``key: {type: ..., default: ...}`` stands for, or None."""
+    """Return the value of ``key: value``, ``key: {value: ...}`` or ``key: {type: ..., default: ...}``, or None."""
     return entry.get("default", entry.get("value")) if isinstance(entry, Mapping) else entry
 
 
-def _fill(config: dict[str, Any], key: str, value: Any, file: str) -> None:
-    """Set ``key``, or the entry that a path such as ``namespace:key.entry`` leads to, if it is not set."""
-    root, *path = key.split(".")
-    if not path:
+def _fill(config: dict[str, Any], path: Sequence[str], value: Any, fault: str) -> None:
+    """Set the entry that a path of keys leads to, if it is not set; copy maps on the way, which stacks share."""
+    key, *rest = path
+    if not rest:
         config.setdefault(key, value)
         return
-    place = config[root] = _copied(config.get(root, {}), key, file)
-    for part in path[:-1]:
-        place[part] = _copied(place.get(part, {}), key, file)
-        place = place[part]
-    place.setdefault(path[-1], value)
-
-
-def _copied(entry: Any, key: str, file: str) -> dict[str, Any]:
-    if not isinstance(entry, Mapping):
-        raise StackFileError(f"{file}: {PROJECT_FILE} sets {key}, which needs a map there; found something else")
-    return dict(entry)
-
-
-# -- content ----------------------------------------------------------------------------------------------------------
-
-
-def _content(folder: Path, stack: str) -> Mapping[str, Any]:
-    path = folder / file_name(stack)
-    if not path.is_file():
-        known = ", ".join(names(folder)) or "none"
-        raise StackFileError(f"{path.name}: no such stack file (there are: {known})")
-    return _parsed(path.name, _text(path))
+    entries = config.get(key, {})
+    if not isinstance(entries, Mapping):
+        raise StackFileError(f"{fault}; found something else")
+    config[key] = {**entries}
+    _fill(config[key], rest, value, fault)
 
 
 def _text(path: Path) -> str:
@@ -182,7 +153,7 @@ def _text(path: Path) -> str:
         raise StackFileError(f"{path.name}: cannot be read: {error}") from None
 
 
-def _parsed(file: str, text: str) -> Mapping[str, Any]:
+def _content(file: str, text: str) -> Mapping[str, Any]:
     try:
         content = yaml.read(text) or {}
     except ValueError as error:

@@ -10,9 +10,9 @@ from pydantic.alias_generators import to_camel
 from threatmon.aws import prices
 from threatmon.aws.reader import Aws
 from threatmon.errors import UsageError
+from threatmon.evaluation.explain import rules_of
 from threatmon.model import alarms, names
 from threatmon.model.channels import Channel, by_channel
-from threatmon.model.event_patterns import alert_rules
 from threatmon.model.settings import Settings
 from threatmon.reports import Report, Section, Table
 from threatmon.stacks.files import StackFile, settings_of
@@ -22,6 +22,7 @@ COMPRESSION = 0.15  # stored size of a record: the assumption of https://calcula
 ALERTS = 1_000  # a month, each to every subscriber
 SCANNED_DAYS = 20  # days' records that queries and the dashboard's widgets read in a month
 MEASURED_DAYS = 7
+_METRIC = {"Namespace": "AWS/Logs", "MetricName": "IncomingBytes", "Period": 3600, "Statistics": ["Sum"]}
 _NOTES = [
     f"Assumed: a month has {DAYS:.1f} days.",
     f"Assumed: records are stored at {COMPRESSION:.0%} of their size, and the retention time has been reached.",
@@ -32,22 +33,14 @@ _NOTES = [
     "Not estimated: SMS, whose price depends on the country: https://aws.amazon.com/sns/sms-pricing/",
     "Not estimated: requests to KMS, and data transfer: cents",
 ]
-
-
-class Saving(NamedTuple):
-    """A thriftier value of a setting; ``volumes``: other values, and how many times as much is recorded with them."""
-
-    value: Any
-    assumption: str = "nothing; the volume stays the same"
-    volumes: Mapping[Any, float] = {}
-
-
-SAVINGS: Mapping[str, Saving] = {
-    "format": Saving("default", "records half as long as extended ones", {"extended": 2}),
-    "aggregation_seconds": Saving(600, "half as many records; a tenth at best, no fewer of Nitro instances", {60: 2}),
-    "log_group_class": Saving("INFREQUENT_ACCESS"),
-    "retention_days": Saving(90),
-    "traffic_type": Saving("REJECT", "one of ten records is of rejected traffic", {"ALL": 10, "ACCEPT": 9}),
+_SAME = "nothing; the volume stays the same"
+# The thriftier value of a setting, what is assumed, and how many times as much is recorded with each other value.
+THRIFTIER: Mapping[str, tuple[Any, str, Mapping[Any, float]]] = {
+    "format": ("default", "records half as long as extended ones", {"extended": 2}),
+    "aggregation_seconds": (600, "half as many records; a tenth at best, no fewer of Nitro instances", {60: 2}),
+    "log_group_class": ("INFREQUENT_ACCESS", _SAME, {}),
+    "retention_days": (90, _SAME, {}),
+    "traffic_type": ("REJECT", "one of ten records is of rejected traffic", {"ALL": 10, "ACCEPT": 9}),
 }
 
 
@@ -60,14 +53,21 @@ class Item(NamedTuple):
     free: float = 0
 
 
+class Saving(NamedTuple):
+    """Another value of a setting (``flowLogs.key: value``), the total with it, and how much that differs."""
+
+    setting: str
+    assumption: str
+    usd: float
+    change: float
+
+
 def counts(settings: Settings) -> Counter[str]:
     """Count what the program makes of the settings: ``keys``, ``metrics`` of alarms, subscriptions by SNS protocol."""
     subscribers, floor, health = settings.alerts.subscribers, settings.severity_floor, settings.health.enabled
-    samples, archived = settings.alerts.include_samples, settings.alerts.include_archived
-    rules = alert_rules(settings.finding_types, floor, include_samples=samples, include_archived=archived)
     topics = {Channel("text", floor), *by_channel(subscribers, floor)}
     watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
-    watches += [alarms.UNDELIVERED] * len(rules) + [alarms.UNDELIVERABLE] * len(topics)
+    watches += [alarms.UNDELIVERED] * len(rules_of(settings)) + [alarms.UNDELIVERABLE] * len(topics)
     found = Counter[str](subscriber.protocol for subscriber in subscribers)
     found["email"] += len(settings.alert_emails) + len(settings.health_emails)
     found["keys"] = (settings.alerts.kms_key_arn is None) + health
@@ -82,10 +82,9 @@ def measure(aws: Aws, stack: str) -> tuple[float, float]:
     there is no record.
     """
     group, now = names.log_group(stack), datetime.now(UTC)
-    metric = {"Namespace": "AWS/Logs", "MetricName": "IncomingBytes", "Period": 3600, "Statistics": ["Sum"]}
     of_group = {"Dimensions": [{"Name": "LogGroupName", "Value": group}]}
     week = {"StartTime": now - timedelta(days=MEASURED_DAYS), "EndTime": now}
-    hours = aws.read("cloudwatch", "get_metric_statistics", **metric, **of_group, **week)["Datapoints"]
+    hours = aws.read("cloudwatch", "get_metric_statistics", **_METRIC, **of_group, **week)["Datapoints"]
     received = {hour["Timestamp"]: hour["Sum"] for hour in hours if hour["Sum"]}
     if not received:
         raise UsageError(
@@ -99,10 +98,9 @@ def measure(aws: Aws, stack: str) -> tuple[float, float]:
 def estimate(gb_per_day: float, settings: Settings) -> list[Item]:
     """Return the bill of a month; its last line is the total."""
     logs, count = settings.flow_logs, counts(settings)
-    delivered, scanned = gb_per_day * DAYS, gb_per_day * SCANNED_DAYS
+    delivered, scanned, keys = gb_per_day * DAYS, gb_per_day * SCANNED_DAYS, count["keys"]
     stored = gb_per_day * logs.retention_days * COMPRESSION
     delivery = prices.tiered(delivered, prices.LOGS_DELIVERY[logs.log_group_class])
-    keys, mails = count["keys"], count["email"] + count["email-json"]
     items = [
         Item("flow-log delivery", f"{delivered:,.1f} GB, class {logs.log_group_class}", delivery),
         Item("flow-log storage", f"{stored:,.1f} GB after {logs.retention_days} days", stored * prices.LOGS_STORAGE),
@@ -110,7 +108,7 @@ def estimate(gb_per_day: float, settings: Settings) -> list[Item]:
         Item("KMS keys", f"{keys}; the first two yearly rotations add $1 each", keys * prices.KMS_KEY),
         _pieces("dashboard", 1, *prices.DASHBOARD),
         _pieces("alarms, by metric", count["metrics"], *prices.ALARM_METRIC),
-        _pieces("SNS, mails", ALERTS * mails, *prices.MAIL),
+        _pieces("SNS, mails", ALERTS * (count["email"] + count["email-json"]), *prices.MAIL),
         _pieces("SNS, https", ALERTS * count["https"], *prices.HTTPS),
         Item("EventBridge", "events of AWS services are free", 0),
         Item("SQS", "only dead letters; a million requests a month are free", 0),
@@ -123,22 +121,21 @@ def _pieces(what: str, count: int, price: float, free: int) -> Item:
     return Item(what, f"{count:,}; the account's first {free:,} are free", count * price, min(count, free) * price)
 
 
-def savings(gb_per_day: float, settings: Settings) -> list[tuple[str, str, float]]:
-    """Return ``flowLogs.key: value`` of each saving that is not made yet, what it assumes, and the total with it."""
-    logs, found = settings.flow_logs, list[tuple[str, str, float]]()
-    for key, (value, assumption, volumes) in SAVINGS.items():
+def savings(gb_per_day: float, settings: Settings) -> list[Saving]:
+    """Return each saving that is not made yet."""
+    logs, total, found = settings.flow_logs, estimate(gb_per_day, settings)[-1].usd, list[Saving]()
+    for key, (value, assumption, volumes) in THRIFTIER.items():
         if (current := getattr(logs, key)) != value:
             changed = settings.model_copy(update={"flow_logs": logs.model_copy(update={key: value})})
             usd = estimate(gb_per_day / volumes.get(current, 1), changed)[-1].usd
-            found.append((f"flowLogs.{to_camel(key)}: {value}", assumption, usd))
+            found.append(Saving(f"flowLogs.{to_camel(key)}: {value}", assumption, usd, usd - total))
     return found
 
 
 def report(stack: StackFile, gb_per_day: float, days: float | None = None) -> Report:
-    """Return the bill of a stack, and each saving; ``days`` is over how many the volume was measured."""
+    """Return the bill of a stack, and each saving; ``days`` is the time over which the volume was measured."""
     settings = settings_of(stack)
-    bill = estimate(gb_per_day, settings)
-    others = [(*saving, saving[-1] - bill[-1].usd) for saving in savings(gb_per_day, settings)]
+    bill, others = estimate(gb_per_day, settings), savings(gb_per_day, settings)
     notes = [f"Prices: {prices.REGION}, {prices.DATED}, {prices.SOURCE} ({prices.CAVEAT})."]
     if stack.region != prices.REGION:
         notes.append(f"This stack is in {stack.region}, where prices differ; by how much is not known here.")
@@ -147,10 +144,10 @@ def report(stack: StackFile, gb_per_day: float, days: float | None = None) -> Re
     notes += _NOTES
     source = f"measured over {days:.1f} days" if days else "as given"
     rows = [(item.what, item.basis, f"{item.usd:,.2f}") for item in bill]
-    other_rows = [(with_, assuming, f"{usd:,.2f}", f"{change:+,.2f}") for with_, assuming, usd, change in others]
     tables = [Table("", ("What", "How much", "USD a month"), rows)]
-    if other_rows:
-        tables.append(Table("", ("With", "Assuming", "USD a month", "Change"), other_rows))
+    if others:
+        rows = [(other.setting, other.assumption, f"{other.usd:,.2f}", f"{other.change:+,.2f}") for other in others]
+        tables.append(Table("", ("With", "Assuming", "USD a month", "Change"), rows))
     data = {
         "stack": stack.name,
         "region": stack.region,
@@ -158,7 +155,7 @@ def report(stack: StackFile, gb_per_day: float, days: float | None = None) -> Re
         "measuredDays": days,
         "items": [item._asdict() for item in bill[:-1]],
         "totalUsd": bill[-1].usd,
-        "savings": [dict(zip(("setting", "assumption", "usd", "change"), other, strict=True)) for other in others],
+        "savings": [other._asdict() for other in others],
         "notes": notes,
     }
     title = f"Stack {stack.name}, {gb_per_day:,.2f} GB of flow logs a day, {source}"

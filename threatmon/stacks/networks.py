@@ -32,7 +32,7 @@ class Network(NamedTuple):
     public: bool | None = None
     """whether its routes lead to an internet gateway; None if they could not be read"""
     logged_to: tuple[str, ...] = ()
-    """where the flow logs go that it or its VPC has already, without those of the stack itself"""
+    """destinations of the flow logs that it or its VPC has already, without those of the stack itself"""
     owner: str = ""
     """the other account that shares it, and alone can log it"""
 
@@ -48,7 +48,7 @@ class Network(NamedTuple):
 
     @property
     def description(self) -> str:
-        """What a person knows it by, on one line."""
+        """What a person recognises it by, on one line."""
         size = f"{self.size} addresses" if self.size is not None else ""
         location = "whole VPC" if self.is_vpc else f"in {self.vpc_id}" if self.vpc_id else ""
         logs = f"has flow logs to {', '.join(self.logged_to)}" if self.logged_to else ""
@@ -66,27 +66,21 @@ def networks_of(
     """Return the VPCs, each before its subnets; ``route_tables`` are None if they could not be read."""
     logs = defaultdict[str, list[str]](list)
     for flow_log in flow_logs:
-        if (where := destination(flow_log)) != f"log group {names.log_group(stack)}":
-            logs[flow_log["ResourceId"]].append(where)
+        if (logged_to := destination(flow_log)) != f"log group {names.log_group(stack)}":
+            logs[flow_log["ResourceId"]].append(logged_to)
 
-    def network(answer: Answer, id_: str, cidr: str, **more: Any) -> Network:
+    def network(answer: Answer, id_: str, **more: Any) -> Network:
         vpc_id, owner = str(answer["VpcId"]), str(answer.get("OwnerId", account_id))
-        return Network(
-            id_,
-            vpc_id,
-            next((tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] == "Name"), ""),
-            cidr,
-            logged_to=tuple(dict.fromkeys([*logs[id_], *logs[vpc_id]])),
-            owner="" if owner == account_id else owner,
-            **more,
-        )
+        name = next((tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] == "Name"), "")
+        logged_to = tuple(dict.fromkeys([*logs[id_], *logs[vpc_id]]))
+        other_owner = "" if owner == account_id else owner
+        return Network(id_, vpc_id, name, _cidr(answer), logged_to=logged_to, owner=other_owner, **more)
 
-    found = [network(vpc, vpc["VpcId"], _cidrs_of_vpc(vpc)) for vpc in vpcs]
+    found = [network(vpc, vpc["VpcId"]) for vpc in vpcs]
     found += [
         network(
             subnet,
             subnet["SubnetId"],
-            _cidr_of_subnet(subnet),
             zone=subnet.get("AvailabilityZone", ""),
             size=ip_network(subnet["CidrBlock"]).num_addresses - _RESERVED if subnet.get("CidrBlock") else None,
             free=subnet.get("AvailableIpAddressCount"),
@@ -99,15 +93,11 @@ def networks_of(
     )
 
 
-def _cidrs_of_vpc(vpc: Answer) -> str:
-    blocks = [block["CidrBlock"] for block in vpc.get("CidrBlockAssociationSet", ())]
-    return " ".join(blocks) or vpc.get("CidrBlock", "")
-
-
-def _cidr_of_subnet(subnet: Answer) -> str:
-    """Return the subnet's block; of one without IPv4, its IPv6 block."""
-    ipv6 = [block["Ipv6CidrBlock"] for block in subnet.get("Ipv6CidrBlockAssociationSet", ())]
-    return next(filter(None, [subnet.get("CidrBlock"), *ipv6]), "")
+def _cidr(answer: Answer) -> str:
+    """Return all blocks of a VPC, or the subnet's block: of one without IPv4, its IPv6 block."""
+    blocks = [block["CidrBlock"] for block in answer.get("CidrBlockAssociationSet", ())]
+    ipv6 = [block["Ipv6CidrBlock"] for block in answer.get("Ipv6CidrBlockAssociationSet", ())]
+    return " ".join(blocks) or answer.get("CidrBlock") or next(iter(ipv6), "")
 
 
 def _is_public(subnet: Answer, route_tables: Sequence[Answer]) -> bool:

@@ -48,13 +48,7 @@ def survey(aws: Aws, stack: str) -> Survey:
         asked = {what: ask(aws.read, "guardduty", call, DetectorId=ids[0]) for what, call in _DETAILS.items()}
         answers |= side_by_side(asked)
     refused = {what: answer for what, answer in answers.items() if isinstance(answer, RefusedError)}
-    known = {what: answer for what, answer in answers.items() if what not in refused}
-    networks = networks_of(
-        stack,
-        aws.account_id,
-        known.get("VPCs", ()),
-        known.get("subnets", ()),
-        known.get("flow logs", ()),
-        known.get("route tables"),
-    )
+    vpcs, subnets, flow_logs = ([] if what in refused else answers[what] for what in ("VPCs", "subnets", "flow logs"))
+    route_tables = None if "route tables" in refused else answers["route tables"]
+    networks = networks_of(stack, aws.account_id, vpcs, subnets, flow_logs, route_tables)
     return Survey(networks, detector_choice(stack, ids, *map(answers.get, _DETAILS)), refused)

@@ -6,6 +6,7 @@ Names come from tags, which hold any text; they stand in comments alone.
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,10 +15,12 @@ from ruamel.yaml.error import CommentMark
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.tokens import CommentToken
 
+from threatmon.model.finding_types import EVERYTHING
 from threatmon.model.settings import NAMESPACE, Settings
 from threatmon.reports import one_line
 from threatmon.stacks import yaml
-from threatmon.stacks.choice import Choice
+from threatmon.stacks.detector_choice import DetectorChoice
+from threatmon.stacks.networks import Network
 
 _WIDTH = 120
 _INDENT = "  "
@@ -30,11 +33,47 @@ _DESCRIPTIONS = {
 _SETTINGS = "What follows are all settings. A key behind a # is not set, and shows what holds without it."
 
 
-def text(choice: Choice, before: str = "") -> str:
-    """Return the text of the stack file.
+@dataclass(frozen=True)
+class Choice:
+    """What a new stack file says."""
 
-    What the file that it replaces has besides its config stays: above all, what its secrets are encrypted with.
-    """
+    stack: str
+    account_id: str
+    region: str
+    networks: Sequence[Network]
+    emails: Sequence[str]
+    detector: DetectorChoice
+    finding_types: Sequence[str] = ()
+    """none for the default: all from medium upwards"""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keys of the namespace that are set, as ``threatmon.model.settings.parse`` takes them."""
+        # Types that are set count from low upwards, so the default is written out as a whole.
+        everything = {"findingTypes": [EVERYTHING], "minimumSeverity": "medium"}
+        config: dict[str, Any] = {
+            "subnetIds": [network.id for network in self.networks if not network.is_vpc],
+            "vpcIds": [network.id for network in self.networks if network.is_vpc],
+            "alertEmails": list(self.emails),
+            **({"findingTypes": list(self.finding_types)} if self.finding_types else everything),
+            "detector": {"mode": self.detector.mode, **({"id": self.detector.id} if self.detector.id else {})},
+            "protectionPlans": dict(self.detector.plans),
+            "findingPublishingFrequency": self.detector.frequency,
+            "flowLogs": {"keepOnDestroy": True},
+            "health": {"enabled": True},
+            "protect": True,
+        }
+        return {key: value for key, value in config.items() if value}
+
+    @property
+    def overlaps(self) -> list[str]:
+        """Subnets whose VPC is chosen as a whole, so that their traffic would be recorded twice."""
+        vpcs = {network.id for network in self.networks if network.is_vpc}
+        return [network.id for network in self.networks if not network.is_vpc and network.vpc_id in vpcs]
+
+
+def text(choice: Choice, before: str = "") -> str:
+    """Return the text of the stack file; all but the config of the file ``before`` stays, as what encrypts secrets."""
     kept: Mapping[str, Any] = yaml.round_trip().load(before) or {}
     document = CommentedMap((key, value) for key, value in kept.items() if key != "config")
     document["config"] = _config(choice)
@@ -87,7 +126,7 @@ def _add_settings(
             below = _add_settings(nested, type(value), fields, indent + _INDENT if is_given else _INDENT)
             value = nested
         elif is_given:
-            value = _with_remarks(given[key], remarks)
+            value = _with_remarks(given[key], remarks) if isinstance(given[key], list) else given[key]
         if is_given:
             section[name] = value
             _comment(section, name, comments)
@@ -97,14 +136,11 @@ def _add_settings(
     return comments
 
 
-def _with_remarks(value: Any, remarks: Mapping[str, str]) -> Any:
-    """Return a value that, if it is a list, has the remark about each entry behind it."""
-    if not isinstance(value, list):
-        return value
-    entries = CommentedSeq(value)
-    for index, entry in enumerate(value):
-        if remark := remarks.get(entry):
-            entries.yaml_add_eol_comment(f"# {remark}", index, column=0)
+def _with_remarks(values: list[str], remarks: Mapping[str, str]) -> CommentedSeq:
+    entries = CommentedSeq(values)
+    for index, value in enumerate(values):
+        if value in remarks:
+            entries.yaml_add_eol_comment(f"# {remarks[value]}", index, column=0)
     return entries
 
 
