@@ -11,7 +11,7 @@ from examples import ACCOUNT, EMAIL, OTHER_ACCOUNT, REGION, SUBNET, VPC
 from findings import recorded
 
 from threatmon.emulator.demonstration import Demonstration, demonstrate, report
-from threatmon.reports import render
+from threatmon.reports.rendering import render
 from threatmon.stacks.files import StackFile
 
 DEV = {

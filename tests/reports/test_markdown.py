@@ -9,8 +9,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from reports.generated import SAMPLE, hostile, normal, outline, reports
 
-from threatmon.reports import model, render
+from threatmon.reports import model
 from threatmon.reports.escape import code, markdown
+from threatmon.reports.rendering import render
 
 _KINDS = {"heading_open": "heading", "paragraph_open": "paragraph", "th_open": "cell", "td_open": "cell"}
 _FRAME = {

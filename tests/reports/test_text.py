@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from reports.generated import SAMPLE, hostile, reports
 from rich.console import Console
 
-from threatmon.reports import model, one_line, render
+from threatmon.reports import model
+from threatmon.reports.escape import one_line
+from threatmon.reports.rendering import render
 from threatmon.reports.text import print_report
 
 
@@ -130,5 +132,5 @@ def test_a_time_in_json_is_a_text() -> None:
 
 
 def test_only_who_prints_text_loads_rich() -> None:
-    program = "import sys, threatmon.reports; assert 'rich' not in sys.modules"
+    program = "import sys, threatmon.reports.rendering; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

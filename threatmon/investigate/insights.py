@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Aws, attempt
-from threatmon.reports import size
+from threatmon.reports.model import size
 
 PERMISSIONS = ("logs:GetQueryResults", "logs:StartQuery", "logs:StopQuery")
 

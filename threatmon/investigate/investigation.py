@@ -21,7 +21,7 @@ from threatmon.investigate.traffic import Traffic, entries
 from threatmon.investigate.traffic_queries import NoEndpointError, endpoint_of, queries
 from threatmon.model.queries import FormatName
 from threatmon.model.settings import Settings
-from threatmon.reports import size
+from threatmon.reports.model import size
 
 PERMISSIONS = tuple(
     sorted({"ec2:DescribeInstances", *guardduty.PERMISSIONS, *insights.PERMISSIONS, *network_context.PERMISSIONS})

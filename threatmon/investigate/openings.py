@@ -8,7 +8,7 @@ from typing import NamedTuple
 from threatmon.investigate.addresses import ANYONE, INTERNET, described
 from threatmon.investigate.packet_filters import LAST_PORT, PROTOCOL_NUMBERS, PacketFilter, edges, passing
 from threatmon.investigate.ports import PORT_NAMES
-from threatmon.reports import first_few
+from threatmon.reports.model import first_few
 
 _SHOWN = 8
 

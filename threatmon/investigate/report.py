@@ -13,7 +13,7 @@ from threatmon.investigate.openings import summary
 from threatmon.investigate.subject import LONGEST, Window
 from threatmon.investigate.topology import topology
 from threatmon.investigate.traffic import Traffic
-from threatmon.reports import Block, Facts, Report, Section, size, table
+from threatmon.reports.model import Block, Facts, Report, Section, size, table
 
 _ROWS = 10
 

@@ -15,7 +15,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.tokens import CommentToken
 
 from threatmon.model.settings import NAMESPACE, Settings
-from threatmon.reports import one_line
+from threatmon.reports.escape import one_line
 from threatmon.stacks import yaml
 from threatmon.stacks.choice import Choice
 
