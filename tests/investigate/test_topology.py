@@ -10,7 +10,6 @@ from threatmon.investigate.exposure import Exposure, InboundPath
 from threatmon.investigate.load_balancers import LoadBalancer
 from threatmon.investigate.openings import Opening
 from threatmon.investigate.topology import Edge, Topology, mermaid, text, topology
-from threatmon.investigate.traffic import Burst, Peer
 
 INSTANCE = "i-0abcd1234ef567890"
 SSH = Opening("tcp", 22, 22, "0.0.0.0/0")
@@ -41,8 +40,8 @@ BALANCER = LoadBalancer(
     targets=((8080, "healthy"),),
 )
 PEERS = [
-    Peer("10.20.2.30", inside=True, flows=9, sent=120_000, received=0),
-    Peer("198.51.100.7", inside=False, flows=3, sent=4300, received=700),
+    {"address": "10.20.2.30", "sent": 120_000, "received": 0},
+    {"address": "198.51.100.7", "sent": 4300, "received": 700},
 ]
 
 
@@ -89,12 +88,13 @@ def test_without_exposure_the_instance_and_its_peers_are_left() -> None:
 
 
 def test_scanned_hosts_come_first_with_their_ports_and_few_peers_are_drawn() -> None:
-    peers = [Peer(f"198.51.100.{n}", inside=False, flows=1, sent=1, received=1) for n in range(20)]
-    drawn = text(topology(INSTANCE, None, peers, [Burst("10.20.2.30", "tcp", "2026-09-14 09:30:00", 998, 1004)]))
+    peers = [{"address": f"198.51.100.{n}", "sent": 1, "received": 1} for n in range(20)]
+    burst = {"address": "10.20.2.30", "protocol": "tcp", "ports": 998}
+    drawn = text(topology(INSTANCE, None, peers, [burst]))
     lines = drawn.split("\n")
     assert lines[1] == "├─> 10.20.2.30, inside  [998 tcp ports in 5 minutes]"
     assert len(lines) == 1 + 6
-    assert "ports" not in text(topology(INSTANCE, None, peers, [Burst("10.20.2.30", "tcp", "", 3, 3)]))
+    assert "ports" not in text(topology(INSTANCE, None, peers, [burst | {"ports": 3}]))
 
 
 def test_mermaid_draws_the_same() -> None:

@@ -149,13 +149,13 @@ _TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }  # fmt: skip
 
 
-def _cell(entry: Any, field: str) -> object:
-    value = getattr(entry, field)
+def _cell(entry: traffic.Entry, field: str) -> object:
+    value = entry[field]
     match field:
         case "port":
-            return f"{entry.protocol} {value}"
+            return f"{entry['protocol']} {value}"
         case "ports":
-            return f"{value} {entry.protocol}"
+            return f"{value} {entry['protocol']}"
         case "size" | "sent" | "received":
             return size(value)
         case "inside":
@@ -176,7 +176,8 @@ def _traffic(found: Found) -> Section:
     blocks += [
         table(title, list(columns), [[_cell(entry, field) for field in columns.values()] for entry in entries], _ROWS)
         for question, (title, columns) in _TABLES.items()
-        if (entries := _first(question, seen))
+        # Of the hosts inside, those that were administered come first, as only the first are shown.
+        if (entries := sorted(seen.of(question), key=lambda entry: not entry.get("administration")))
     ]
     empty = [title.lower() for question, (title, _) in _TABLES.items() if seen.entries.get(question) == []]
     blocks += [f"No records of: {'; '.join(empty)}."] if empty else []
@@ -190,12 +191,6 @@ def _traffic(found: Found) -> Section:
         f" USD {traffic.cost(seen.bytes_scanned):.4f}: {traffic.PRICE_SOURCE}."
     )
     return Section("Traffic", blocks)
-
-
-def _first(question: str, seen: Traffic) -> list[Any]:
-    """Return the entries, with those that matter most in front, as only the first are shown."""
-    entries = seen.of(question)
-    return sorted(entries, key=lambda reached: not reached.administration) if question == "inside" else entries
 
 
 def _cut(seen: Window) -> str:
@@ -250,7 +245,7 @@ def _traffic_document(seen: Traffic) -> dict[str, Any]:
     return {
         "start": seen.window.start.isoformat(),
         "end": seen.window.end.isoformat(),
-        **{question: [entry._asdict() for entry in entries] for question, entries in seen.entries.items()},
+        **seen.entries,
         "scan": traffic.scan_verdict(seen.of("bursts")) if "bursts" in seen.entries else None,
         "failures": dict(seen.failures),
         "bytesScanned": seen.bytes_scanned,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threatmon.investigate.addresses import is_private
 from threatmon.investigate.exposure import Exposure, InboundPath
 from threatmon.investigate.openings import summary
-from threatmon.investigate.traffic import SCAN_PORTS, Burst, Peer
+from threatmon.investigate.traffic import SCAN_PORTS, Entry
 from threatmon.reports.escape import one_line
 from threatmon.reports.model import Drawing, size
 
@@ -40,7 +40,7 @@ class Topology:
 
 
 def topology(
-    instance_id: str, exposure: Exposure | None, peers: Sequence[Peer] = (), bursts: Sequence[Burst] = ()
+    instance_id: str, exposure: Exposure | None, peers: Sequence[Entry] = (), bursts: Sequence[Entry] = ()
 ) -> Topology:
     """Lead from the internet over its gateway, a load balancer or security groups to the instance and its peers.
 
@@ -66,10 +66,9 @@ def topology(
             nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
     addresses = f" ({', '.join(exposure.private_addresses)})" if exposure and exposure.private_addresses else ""
     nodes[instance_id] = f"{instance_id}{addresses}"
-    scans = {
-        burst.address: burst for burst in sorted(bursts, key=lambda burst: burst.ports) if burst.ports >= SCAN_PORTS
-    }
-    known = {peer.address: peer for peer in peers}
+    worst_last = sorted(bursts, key=lambda burst: burst["ports"])
+    scans = {burst["address"]: burst for burst in worst_last if burst["ports"] >= SCAN_PORTS}
+    known = {peer["address"]: peer for peer in peers}
     for address in list(dict.fromkeys([*reversed(scans), *known]))[:_PEERS]:
         edges.append(Edge(instance_id, f"peer {address}", _traffic(known.get(address), scans.get(address))))
         nodes[f"peer {address}"] = f"{address}{', inside' if is_private(address) else ''}"
@@ -89,9 +88,9 @@ def _entrance(path: InboundPath, door: str, instance_id: str, last: str) -> list
     return [*before, Edge(door, instance_id, last)]
 
 
-def _traffic(peer: Peer | None, burst: Burst | None) -> str:
-    scanned = [f"{burst.ports} {burst.protocol} ports in 5 minutes"] if burst else []
-    volume = [f"sent {size(peer.sent)}, received {size(peer.received)}"] if peer else []
+def _traffic(peer: Entry | None, burst: Entry | None) -> str:
+    scanned = [f"{burst['ports']} {burst['protocol']} ports in 5 minutes"] if burst else []
+    volume = [f"sent {size(peer['sent'])}, received {size(peer['received'])}"] if peer else []
     return "; ".join([*scanned, *volume])
 
 
