@@ -75,8 +75,8 @@ def load_balancers_of(aws: Aws, instance: Answer, vpc_ids: Collection[str]) -> l
 def in_front(targets: Collection[str], groups: Iterable[tuple[Answer, Sequence[Answer]]]) -> dict[str, Targets]:
     """Return the load balancers (ARNs) that have one of ``targets`` (instance id, addresses), with port and health.
 
-    ``groups`` are target groups with what ``describe_target_health`` answers for them. A Network Load Balancer whose
-    target is one of these load balancers stands in front as well.
+    ``groups`` are target groups with the answers of ``describe_target_health``. Included are Network Load Balancers
+    whose target is one of these load balancers.
     """
     groups = list(groups)
     found: dict[str, Targets] = {}

@@ -1,4 +1,4 @@
-"""Which ports the internet reaches through packet filters, and from where."""
+"""The ports that the internet reaches through packet filters, and their sources."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,7 +14,7 @@ _SHOWN = 8
 
 
 class Opening(NamedTuple):
-    """Ports that can be reached, and from where, as :func:`addresses.described` has it."""
+    """Ports that can be reached; ``sources`` as :func:`addresses.described` writes them."""
 
     protocol: str
     first: int

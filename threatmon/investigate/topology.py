@@ -1,4 +1,4 @@
-"""The way from the internet to an instance, and on to whom it talks to, as a drawing.
+"""A drawing of the way from the internet to an instance, and on to its peers.
 
 Mermaid: https://mermaid.js.org/syntax/flowchart.html
 """
