@@ -1,4 +1,4 @@
-"""The report of an investigation: for the person on call, and for a machine."""
+"""The report of an investigation, for people and machines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,12 +23,9 @@ def report(found: Found) -> Report:
     about = found.subject
     title = str(about.finding.get("type", "Finding")) if about.finding else f"Instance {about.instance_id}"
     sections = [_finding(found)] if about.finding else []
-    if about.instance_id:
-        sections.append(_exposure(found))
-    if found.traffic or "traffic" in found.failures:
-        sections.append(_traffic(found))
-    if about.instance_id:
-        sections.append(Section("Other findings on this instance", [_others(found)]))
+    sections += [_exposure(found)] if about.instance_id else []
+    sections += [_traffic(found)] if found.traffic or "traffic" in found.failures else []
+    sections += [Section("Other findings on this instance", [_others(found)])] if about.instance_id else []
     return Report(title, sections, _document(found))
 
 
@@ -69,8 +66,8 @@ def _finding(found: Found) -> Section:
         "This is a sample finding: GuardDuty made up its resources.": about.is_sample,
         "The finding is archived.": at(service, "archived") is True,
     }
-    shown = [remark for remark, applies in remarks.items() if applies]
-    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *shown])
+    applying = [remark for remark, applies in remarks.items() if applies]
+    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *applying])
 
 
 def _seen(first: Any, last: Any) -> str:
@@ -207,22 +204,14 @@ def _others(found: Found) -> Block:
         return found.failures.get("others", "Not looked at.")
     if not found.others:
         return "None in the 90 days for which GuardDuty keeps findings."
-    rows = [
-        (
-            severity_word(finding),
-            finding.get("type"),
-            _minute(at(finding, "service", "eventLastSeen") or finding.get("updatedAt")),
-            at(finding, "service", "count"),
-            finding.get("id"),
-        )
-        for finding in found.others
-    ]
+    rows: list[tuple[object, ...]] = []
+    for finding in found.others:
+        seen = at(finding, "service", "eventLastSeen") or finding.get("updatedAt")
+        time = time_of(seen)
+        minute = f"{time:%Y-%m-%d %H:%M}" if time else seen
+        count = at(finding, "service", "count")
+        rows.append((severity_word(finding), finding.get("type"), minute, count, finding.get("id")))
     return table("The latest first", ("Severity", "Type", "Last seen (UTC)", "Count", "Finding id"), rows, _ROWS)
-
-
-def _minute(value: Any) -> str:
-    time = time_of(value)
-    return f"{time:%Y-%m-%d %H:%M}" if time else str(value or "")
 
 
 # -- for a machine ----------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Topology:
-    """Labels by node id, in the order they were met, and the arrows between them."""
+    """Labels by node id, and the arrows between the nodes."""
 
     nodes: dict[str, str]
     edges: tuple[Edge, ...]
@@ -42,18 +42,18 @@ class Topology:
 def topology(
     instance_id: str, exposure: Exposure | None, peers: Sequence[Entry] = (), bursts: Sequence[Entry] = ()
 ) -> Topology:
-    """Lead from the internet over its gateway, a load balancer or security groups to the instance and its peers.
+    """Draw the internet, its gateways, load balancers or security groups, the instance, and its peers.
 
     Without ``exposure`` only the instance and its peers are drawn.
     """
     nodes: dict[str, str] = {}
     edges: list[Edge] = []
     if exposure:
-        nodes[_INTERNET] = _INTERNET
+        opened = [path for path in (*exposure.interfaces, *(path for _, path in exposure.balancers)) if path.openings]
+        nodes |= {node: node for node in (_INTERNET, *(gateway for path in opened for gateway in path.gateway_ids))}
         for path in exposure.interfaces:
             if path.openings:
                 edges += _entrance(path, path.name, instance_id, f"at {', '.join(path.addresses)}")
-                nodes |= _gateways(path)
                 nodes[path.name] = f"{', '.join(path.security_group_ids) or path.name}: {summary(path.openings)}"
             else:
                 edges.append(Edge(_INTERNET, instance_id, str(path.closed_because), closed=True))
@@ -62,7 +62,6 @@ def topology(
             listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners)
             targets = "; ".join(f"port {port}, {health}" for port, health in balancer.targets)
             edges += _entrance(path, door, instance_id, targets)
-            nodes |= _gateways(path)
             nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
     addresses = f" ({', '.join(exposure.private_addresses)})" if exposure and exposure.private_addresses else ""
     nodes[instance_id] = f"{instance_id}{addresses}"
@@ -75,12 +74,8 @@ def topology(
     return Topology(nodes, tuple(dict.fromkeys(edges)))
 
 
-def _gateways(path: InboundPath) -> dict[str, str]:
-    return {gateway_id: gateway_id for gateway_id in path.gateway_ids} if path.openings else {}
-
-
 def _entrance(path: InboundPath, door: str, instance_id: str, last: str) -> list[Edge]:
-    """Return the arrows from the internet to a door, as far as they lead, and from there to the instance."""
+    """Return the arrows from the internet over its gateways to a door, closed or not, and on to the instance."""
     if path.openings:
         before = [edge for via in path.gateway_ids for edge in (Edge(_INTERNET, via), Edge(via, door))]
     else:
@@ -95,9 +90,8 @@ def _traffic(peer: Entry | None, burst: Entry | None) -> str:
 
 
 def text(drawn: Topology) -> str:
-    """Draw a tree of lines; a node met again is named, and not followed again."""
-    targets = {edge.target for edge in drawn.edges}
-    sources = {edge.source for edge in drawn.edges}
+    """Draw a tree of lines; a node is followed once, and then only named."""
+    sources, targets = {edge.source for edge in drawn.edges}, {edge.target for edge in drawn.edges}
     lines: list[str] = []
     seen: set[str] = set()
 
@@ -121,7 +115,7 @@ def text(drawn: Topology) -> str:
 
 
 def mermaid(drawn: Topology) -> str:
-    """Draw a Mermaid flowchart; no label turns into syntax."""
+    """Draw a Mermaid flowchart, its labels escaped."""
     names = {node: f"n{index}" for index, node in enumerate(drawn.nodes)}
     lines = ["flowchart LR", *(f'  {names[node]}["{_quoted(label)}"]' for node, label in drawn.nodes.items())]
     for edge in drawn.edges:
