@@ -91,7 +91,7 @@ def _exposure(found: Found) -> Section:
         *(_balancer(balancer, path) for balancer, path in seen.balancers),
     ]
     peers, bursts = (found.traffic.of("peers"), found.traffic.of("bursts")) if found.traffic else ([], [])
-    drawn = topology(seen.instance_id, seen, peers, bursts)
+    drawn = topology(seen, peers, bursts)
     return Section("Exposure", [seen.verdict, Facts(rows), drawn.drawing(), *found.notes, *failures])
 
 

@@ -39,32 +39,25 @@ class Topology:
         return Drawing(text(self), mermaid(self))
 
 
-def topology(
-    instance_id: str, exposure: Exposure | None, peers: Sequence[Entry] = (), bursts: Sequence[Entry] = ()
-) -> Topology:
-    """Draw the internet, its gateways, load balancers or security groups, the instance, and its peers.
-
-    Without ``exposure`` only the instance and its peers are drawn.
-    """
-    nodes: dict[str, str] = {}
+def topology(exposure: Exposure, peers: Sequence[Entry] = (), bursts: Sequence[Entry] = ()) -> Topology:
+    """Draw the internet, its gateways, load balancers or security groups, the instance, and its peers."""
+    instance_id, addresses = exposure.instance_id, ", ".join(exposure.private_addresses)
+    opened = [path for path in (*exposure.interfaces, *(path for _, path in exposure.balancers)) if path.openings]
+    nodes = {node: node for node in (_INTERNET, *(gateway for path in opened for gateway in path.gateway_ids))}
     edges: list[Edge] = []
-    if exposure:
-        opened = [path for path in (*exposure.interfaces, *(path for _, path in exposure.balancers)) if path.openings]
-        nodes |= {node: node for node in (_INTERNET, *(gateway for path in opened for gateway in path.gateway_ids))}
-        for path in exposure.interfaces:
-            if path.openings:
-                edges += _entrance(path, path.name, instance_id, f"at {', '.join(path.addresses)}")
-                nodes[path.name] = f"{', '.join(path.security_group_ids) or path.name}: {summary(path.openings)}"
-            else:
-                edges.append(Edge(_INTERNET, instance_id, str(path.closed_because), closed=True))
-        for balancer, path in exposure.balancers:
-            door = f"{balancer.kind} load balancer {balancer.name}"
-            listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners)
-            targets = "; ".join(f"port {port}, {health}" for port, health in balancer.targets)
-            edges += _entrance(path, door, instance_id, targets)
-            nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
-    addresses = f" ({', '.join(exposure.private_addresses)})" if exposure and exposure.private_addresses else ""
-    nodes[instance_id] = f"{instance_id}{addresses}"
+    for path in exposure.interfaces:
+        if path.openings:
+            edges += _entrance(path, path.name, instance_id, f"at {', '.join(path.addresses)}")
+            nodes[path.name] = f"{', '.join(path.security_group_ids) or path.name}: {summary(path.openings)}"
+        else:
+            edges.append(Edge(_INTERNET, instance_id, str(path.closed_because), closed=True))
+    for balancer, path in exposure.balancers:
+        door = f"{balancer.kind} load balancer {balancer.name}"
+        listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners)
+        targets = "; ".join(f"port {port}, {health}" for port, health in balancer.targets)
+        edges += _entrance(path, door, instance_id, targets)
+        nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
+    nodes[instance_id] = f"{instance_id} ({addresses})" if addresses else instance_id
     worst_last = sorted(bursts, key=lambda burst: burst["ports"])
     scans = {burst["address"]: burst for burst in worst_last if burst["ports"] >= SCAN_PORTS}
     known = {peer["address"]: peer for peer in peers}
