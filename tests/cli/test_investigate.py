@@ -454,14 +454,6 @@ def test_a_finding_of_another_account_or_region_asks_for_its_stack(
     assert incident.scripted.calls == ["sts:GetCallerIdentity"]
 
 
-def test_no_way_into_the_account_is_one_line(incident: Incident, command: RunCommand) -> None:
-    incident.scripted.refuse("sts:GetCallerIdentity", "ExpiredToken")
-    status, out, err = command(OWN)
-    assert (status, out) == (1, "")
-    assert err.startswith("The AWS credentials have expired")
-    assert err.count("\n") == 1
-
-
 def test_queries_that_scan_too_much_are_stopped(incident: Incident, command: RunCommand) -> None:
     incident.status = "Running"
     code, out, _ = command(OWN, "--max-gb", "0.5")

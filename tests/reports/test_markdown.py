@@ -36,7 +36,7 @@ def parsed(text: str) -> list[tuple[str, str]]:
             found.append((_KINDS[before.type], inline(token)))
         elif token.type == "fence":
             assert token.map
-            assert text.split("\n")[token.map[1] - 1] == token.markup  # it is closed, and where it should be
+            assert text.split("\n")[token.map[1] - 1] == token.markup  # it ends at its own fence
             found.append(("code", token.content.removesuffix("\n")))
         elif token.type == "html_block" and (
             opened := re.fullmatch(r"<details><summary>(All \d+)</summary>", token.content.strip())
