@@ -325,7 +325,7 @@ def test_a_finding_without_an_instance_prints_what_applies(
     assert code == 0
     assert "The finding names no instance: exposure and other findings do not apply." in out
     assert "Exposure" not in out
-    assert len(incident.queries) == 1  # whom its remote address met
+    assert len(incident.queries) == 1  # who else met its remote address
     assert "srcaddr" in incident.queries[0]
     assert "guardduty:ListFindings" not in incident.scripted.calls
     detail["service"]["action"] = {}
