@@ -24,7 +24,7 @@ from typing import NamedTuple
 from fleet_stacks import ROOT, Stacks, new_stacks
 from rich.console import Console
 
-from threatmon.reports import Check, Checks, Report, Section, Table
+from threatmon.reports.model import Check, Checks, Report, Section, Table
 from threatmon.reports.text import print_report
 
 SIZES = (10, 50, 200)

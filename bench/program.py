@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from bare import bare_program
 from rich.console import Console
 
-from threatmon.reports import Report, Section, Status, Table
+from threatmon.reports.model import Report, Section, Status, Table
 from threatmon.reports.text import print_report
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ from threatmon.aws.reader import Aws
 from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.model.event_patterns import compact
 from threatmon.model.policies import topic_policy
-from threatmon.reports import Check
+from threatmon.reports.model import Check
 from threatmon.stacks.files import StackFile, settings_of
 from threatmon.verify import stack_checks
 from threatmon.verify.deployed_stack import DeployedStack

@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import OperationNotPageableError
 from scripted_account import ScriptedAccount
 
-from threatmon.aws.errors import AwsError, NotThereError, RefusedError, ThrottledError
+from threatmon.aws.errors import AwsError, RefusedError, ThrottledError
 from threatmon.aws.reader import attempt, batches, side_by_side
 
 RECORDS = [{"Data": b"x"}]
@@ -132,11 +132,6 @@ def test_a_refused_call_names_the_action_that_iam_knows(
     scripted.refuse(action)
     with pytest.raises(RefusedError, match=f"^Permission {action} is missing: no$"):
         scripted.aws.call(service, operation, **parameters)
-
-
-def test_a_resource_that_does_not_exist_is_not_there(scripted: ScriptedAccount) -> None:
-    with pytest.raises(NotThereError, match=r"^events:DescribeRule failed: ResourceNotFoundException: "):
-        scripted.aws.read("events", "describe_rule", Name="x")
 
 
 def test_throttled_calls_are_tried_again_with_backoff(scripted: ScriptedAccount) -> None:

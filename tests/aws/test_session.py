@@ -42,11 +42,6 @@ def test_a_missing_region_says_what_to_set() -> None:
         connect(region=None)
 
 
-def test_a_region_that_aws_does_not_have_is_named() -> None:
-    with pytest.raises(UsageError, match=r"^Pulumi\.dev\.yaml: aws:region: nonsense is not a Region of AWS$"):
-        connect(region="nonsense")
-
-
 def test_missing_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(MissingCredentialsError, match="set AWS_PROFILE"):

@@ -11,7 +11,7 @@ from findings import recorded
 from stack_in_account import write
 
 from threatmon.emulator.demonstration import Demonstration, demonstrate, report
-from threatmon.reports import render
+from threatmon.reports.rendering import render
 from threatmon.stacks.files import StackFile
 
 DEV = {

@@ -17,7 +17,8 @@ from threatmon.fleet.coverage_report import report
 from threatmon.fleet.targets import Target
 from threatmon.model.queries import log_format
 from threatmon.model.settings import parse
-from threatmon.reports import Check, Facts, Status, Table, render
+from threatmon.reports.model import Check, Facts, Status, Table
+from threatmon.reports.rendering import render
 from threatmon.stacks.files import StackFile
 from threatmon.verify import checks
 

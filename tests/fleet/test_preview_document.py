@@ -12,7 +12,7 @@ from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.grouping import group, status
 from threatmon.fleet.preview_document import read_document
 from threatmon.fleet.preview_report import report
-from threatmon.reports import render
+from threatmon.reports.rendering import render
 
 
 def as_json(previews: list[StackPreview]) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threatmon.fleet.changes import ResourceChange, StackPreview
 from threatmon.fleet.grouping import group
 from threatmon.fleet.preview_report import DRIFT, report, short_type
-from threatmon.reports import Output, render
+from threatmon.reports.rendering import Output, render
 
 
 def pattern(*types: str) -> dict[str, str]:

@@ -189,13 +189,3 @@ def test_a_query_that_cannot_be_stopped_hides_nothing(queries: Queries) -> None:
     queries.scripted.refuse("logs:StopQuery", "InvalidParameterException")
     assert queries.run("a", "b", seconds=2)["a"].failure == "Stopped after 2 s: look at less time (--hours)."
     assert queries.scripted.calls.count("logs:StopQuery") == 2
-
-
-def test_moto_takes_the_calls(scripted: ScriptedAccount) -> None:
-    scripted.account.client("logs").create_log_group(logGroupName="/logs")
-    assert Insights(scripted.aws, "/logs").run({"q": "fields @message"}, START, END) == {"q": QueryResult([])}
-
-
-def test_nothing_to_ask_asks_nothing(queries: Queries) -> None:
-    assert queries.run() == {}
-    assert queries.scripted.calls == []

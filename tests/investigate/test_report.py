@@ -9,7 +9,7 @@ from threatmon.investigate.finding import severity_word
 from threatmon.investigate.investigation import Found
 from threatmon.investigate.report import report
 from threatmon.investigate.subject import Subject, subject_of
-from threatmon.reports import render
+from threatmon.reports.rendering import render
 
 SCAN = recorded("ec2_portscan")["detail"]
 

@@ -17,50 +17,37 @@ def seen(first: str, last: str) -> dict[str, Any]:
     return {"service": {"eventFirstSeen": first, "eventLastSeen": last}}
 
 
-def test_the_window_is_an_hour_around_the_finding() -> None:
-    found = window(SCAN, NOW, None)
-    assert (found.start, found.end, found.cut) == (
-        datetime(2026, 9, 14, 8, 31, 2, tzinfo=UTC),
-        datetime(2026, 9, 14, 10, 44, 57, tzinfo=UTC),
-        None,
-    )
-    assert str(found) == "2026-09-14 08:31 to 10:44 UTC"
+def day(number: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(2026, 9, number, hour, minute, second, tzinfo=UTC)
 
 
-def test_a_long_finding_is_cut_to_its_last_day_unless_hours_are_given() -> None:
-    weeks = seen("2026-09-01T00:00:00Z", "2026-09-14T10:00:00Z")
-    found = window(weeks, NOW, None)
-    assert (found.start, found.end) == (
-        datetime(2026, 9, 13, 11, tzinfo=UTC),
-        datetime(2026, 9, 14, 11, tzinfo=UTC),
-    )
-    assert found.cut == pytest.approx(24 * 13 + 12)
-    assert window(weeks, NOW, 2) == Window(datetime(2026, 8, 31, 22, tzinfo=UTC), datetime(2026, 9, 14, 12, tzinfo=UTC))
+WEEKS = seen("2026-09-01T00:00:00Z", "2026-09-14T10:00:00Z")
+RECORD = {"createdAt": "2026-09-14T10:00:00Z", "updatedAt": "2026-09-14T11:00:00+02:00"}
+LAST_DAY = Window(NOW - timedelta(hours=24), NOW)
 
 
-def test_a_finding_of_just_now_is_looked_at_up_to_now() -> None:
-    now = datetime(2026, 9, 14, 9, 50, tzinfo=UTC)
-    assert window(SCAN, now, None).end == now
+@pytest.mark.parametrize(
+    ("finding", "now", "hours", "expected"),
+    [
+        pytest.param(SCAN, NOW, None, Window(day(14, 8, 31, 2), day(14, 10, 44, 57)), id="an hour around a finding"),
+        pytest.param(WEEKS, NOW, None, Window(day(13, 11), day(14, 11), cut=24 * 13 + 12), id="cut to the last day"),
+        pytest.param(WEEKS, NOW, 2, Window(day(1) - timedelta(hours=2), day(14, 12)), id="not cut if hours are given"),
+        pytest.param(SCAN, day(14, 9, 50), None, Window(day(14, 8, 31, 2), day(14, 9, 50)), id="not beyond now"),
+        pytest.param(SCAN, day(1), None, Window(day(14, 8, 31, 2), day(14, 10, 44, 57)), id="a clock that is behind"),
+        pytest.param(RECORD, NOW, None, Window(day(14, 8), day(14, 11)), id="the times of the record if no others"),
+        pytest.param(None, NOW, None, LAST_DAY, id="an instance: the last day"),
+        pytest.param(None, NOW, 3, Window(NOW - timedelta(hours=3), NOW), id="an instance: the hours given"),
+        *((finding, NOW, None, LAST_DAY) for finding in ({}, seen("soon", "later"), {"service": None}, seen("", ""))),
+    ],
+)
+def test_the_window_is_the_time_around_a_finding_or_before_now(
+    finding: dict[str, Any] | None, now: datetime, hours: float | None, expected: Window
+) -> None:
+    assert window(finding, now, hours) == expected
 
 
-def test_a_clock_that_is_behind_does_not_hide_the_finding() -> None:
-    found = window(SCAN, datetime(2025, 1, 1, tzinfo=UTC), None)
-    assert found.end == datetime(2026, 9, 14, 10, 44, 57, tzinfo=UTC)
-
-
-def test_an_instance_is_looked_at_for_the_last_day_or_the_hours_given() -> None:
-    assert window(None, NOW, None) == Window(NOW - timedelta(hours=24), NOW)
-    assert window(None, NOW, 3) == Window(NOW - timedelta(hours=3), NOW)
-
-
-@pytest.mark.parametrize("finding", [{}, seen("soon", "later"), {"service": None}, seen("", "")])
-def test_a_finding_without_times_is_looked_at_like_an_instance(finding: dict[str, Any]) -> None:
-    assert window(finding, NOW, None) == Window(NOW - timedelta(hours=24), NOW)
-
-
-def test_a_finding_without_a_service_has_the_times_of_its_record() -> None:
-    finding = {"createdAt": "2026-09-14T10:00:00Z", "updatedAt": "2026-09-14T11:00:00+02:00"}
-    assert window(finding, NOW, None).start == datetime(2026, 9, 14, 8, tzinfo=UTC)
+def test_a_window_of_one_day_names_it_once() -> None:
+    assert str(window(SCAN, NOW, None)) == "2026-09-14 08:31 to 10:44 UTC"
 
 
 def test_the_subject_of_a_finding_is_its_instance_and_its_remote_address() -> None:

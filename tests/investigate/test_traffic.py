@@ -3,45 +3,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.aws import prices
-from threatmon.investigate.traffic import (
-    PRICE_SOURCE,
-    Burst,
-    Peer,
-    PortUse,
-    Reached,
-    Reject,
-    Sighting,
-    cost,
-    entries,
-    scan_verdict,
-)
+from threatmon.investigate.traffic import PRICE_SOURCE, cost, entries, scan_verdict
 from threatmon.investigate.traffic_queries import Endpoint
 
 INSTANCE = Endpoint(addresses=("10.20.1.25", "2001:db8::5"))
 QUESTIONS = ["ports_out", "ports_in", "peers", "rejected", "bursts", "inside", "remote"]
 
 
-def test_rows_are_read_with_port_names_and_numbers_of_any_form() -> None:
-    ports = entries(
-        "ports_out",
-        [{"dstport": "443", "protocol": "6", "action": "ACCEPT", "flows": "2", "hosts": "1", "size": "1.5E9"}],
-        INSTANCE,
-    )
-    assert ports == [PortUse("tcp", 443, "HTTPS", "ACCEPT", 2, 1, 1_500_000_000)]
-    other = entries("ports_in", [{"dstport": "4444", "protocol": "47", "action": "REJECT"}], INSTANCE)
-    assert other == [PortUse("47", 4444, None, "REJECT", 0, 0, 0)]
-    rejected = entries(
-        "rejected", [{"srcaddr": "a", "dstaddr": "b", "dstport": "53", "protocol": "17", "flows": "9"}], INSTANCE
-    )
-    assert rejected == [Reject("a", "b", "udp", 53, "DNS", 9)]
-    burst = {"dstaddr": "b", "protocol": "6", "bin(5m)": "2026-09-14 09:30:00.000", "ports": "99", "packetsSent": "120"}
-    assert entries("bursts", [burst], INSTANCE) == [Burst("b", "tcp", "2026-09-14 09:30:00", 99, 120)]
-    reached = entries(
-        "inside", [{"dstaddr": "b", "dstport": "22", "protocol": "6", "flows": "3", "size": "7"}], INSTANCE
-    )
-    assert reached == [Reached("b", "tcp", 22, "SSH", administration=True, flows=3, size=7)]
-    sighting = {"interface_id": "eni-9", "srcaddr": "a", "dstaddr": "b", "action": "ACCEPT", "flows": "1", "size": "2"}
-    assert entries("remote", [sighting], INSTANCE) == [Sighting("eni-9", "a", "b", "ACCEPT", 1, 2)]
+@pytest.mark.parametrize(
+    ("question", "row", "entry"),
+    [
+        (
+            "ports_out",
+            {"dstport": "443", "protocol": "6", "action": "ACCEPT", "flows": "2", "hosts": "1", "size": "1.5E9"},
+            ("tcp", 443, "HTTPS", "ACCEPT", 2, 1, 1_500_000_000),
+        ),
+        (
+            "ports_in",
+            {"dstport": "4444", "protocol": "47", "action": "REJECT"},
+            ("47", 4444, None, "REJECT", 0, 0, 0),
+        ),
+        (
+            "rejected",
+            {"srcaddr": "a", "dstaddr": "b", "dstport": "53", "protocol": "17", "flows": "9"},
+            ("a", "b", "udp", 53, "DNS", 9),
+        ),
+        (
+            "bursts",
+            {"dstaddr": "b", "protocol": "6", "bin(5m)": "2026-09-14 09:30:00.000", "ports": "99", "packetsSent": "9"},
+            ("b", "tcp", "2026-09-14 09:30:00", 99, 9),
+        ),
+        (
+            "inside",
+            {"dstaddr": "b", "dstport": "22", "protocol": "6", "flows": "3", "size": "7"},
+            ("b", "tcp", 22, "SSH", True, 3, 7),
+        ),
+        (
+            "remote",
+            {"interface_id": "eni-9", "srcaddr": "a", "dstaddr": "b", "action": "ACCEPT", "flows": "1", "size": "2"},
+            ("eni-9", "a", "b", "ACCEPT", 1, 2),
+        ),
+    ],
+)
+def test_rows_are_read_with_port_names_and_numbers_of_any_form(
+    question: str, row: dict[str, str], entry: tuple[object, ...]
+) -> None:
+    assert [tuple(read.values()) for read in entries(question, [row], INSTANCE)] == [entry]
 
 
 @pytest.mark.parametrize("direction", [True, False])
@@ -54,8 +61,8 @@ def test_both_directions_of_a_peer_are_one_entry_the_largest_first(direction: bo
     if not direction:  # of the default format, only the address says it
         rows = [{key: value for key, value in row.items() if key != "flow_direction"} for row in rows]
     assert entries("peers", rows, INSTANCE) == [
-        Peer("10.20.2.30", inside=True, flows=3, sent=40, received=0),
-        Peer("198.51.100.7", inside=False, flows=3, sent=10, received=5),
+        {"address": "10.20.2.30", "inside": True, "flows": 3, "sent": 40, "received": 0},
+        {"address": "198.51.100.7", "inside": False, "flows": 3, "sent": 10, "received": 5},
     ]
 
 
@@ -69,9 +76,8 @@ def test_rows_of_any_content_are_read(question: str, rows: list[dict[str, str]])
 
 def test_a_scan_is_named_with_its_worst_five_minutes() -> None:
     bursts = [
-        Burst("10.20.2.31", "tcp", "2026-09-14 09:35:00", 40, 50),
-        Burst("10.20.2.30", "tcp", "2026-09-14 09:30:00", 998, 1004),
-        Burst("10.20.2.32", "tcp", "2026-09-14 09:30:00", 2, 2),
+        {"address": address, "protocol": "tcp", "start": "2026-09-14 09:30:00", "ports": ports}
+        for address, ports in (("10.20.2.31", 40), ("10.20.2.30", 998), ("10.20.2.32", 2))
     ]
     assert scan_verdict(bursts) == (
         "A port scan: 998 tcp ports of 10.20.2.30 in the 5 minutes from 2026-09-14 09:30:00 UTC, and 1 more hosts."

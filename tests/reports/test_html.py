@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from reports.generated import SAMPLE, normal, outline, reports
 
-from threatmon.reports import model, render
+from threatmon.reports import model
+from threatmon.reports.rendering import render
 
 _KINDS = {"h1": "heading", "h2": "heading", "p": "paragraph", "caption": "paragraph", "summary": "paragraph"} | {
     "pre": "code",

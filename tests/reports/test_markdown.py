@@ -9,8 +9,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from reports.generated import SAMPLE, hostile, normal, outline, reports
 
-from threatmon.reports import model, render
+from threatmon.reports import model
 from threatmon.reports.escape import code, markdown
+from threatmon.reports.rendering import render
 
 _KINDS = {"heading_open": "heading", "paragraph_open": "paragraph", "th_open": "cell", "td_open": "cell"}
 _FRAME = {
@@ -35,7 +36,7 @@ def parsed(text: str) -> list[tuple[str, str]]:
             found.append((_KINDS[before.type], inline(token)))
         elif token.type == "fence":
             assert token.map
-            assert text.split("\n")[token.map[1] - 1] == token.markup  # it is closed, and where it should be
+            assert text.split("\n")[token.map[1] - 1] == token.markup  # it ends at its own fence
             found.append(("code", token.content.removesuffix("\n")))
         elif token.type == "html_block" and (
             opened := re.fullmatch(r"<details><summary>(All \d+)</summary>", token.content.strip())

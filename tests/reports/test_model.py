@@ -1,6 +1,6 @@
 import pytest
 
-from threatmon.reports import Check, Checks, Status, Table, counted, first_few, short, size, table, verbatim
+from threatmon.reports.model import Check, Checks, Status, Table, counted, first_few, short, size, table, verbatim
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from stack_in_account import CHANNELS, HEALTH, TOKEN, StackInAccount, stack_file
 from threatmon.model import names
 from threatmon.model.email import mail
 from threatmon.model.severity import BANDS
-from threatmon.reports import Check
+from threatmon.reports.model import Check
 from threatmon.verify.stack_checks import PERMISSIONS
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -23,7 +23,7 @@ _UNREADABLE = "The AWS credentials cannot be read: {message}"
 
 
 class AwsError(ThreatmonError):
-    """Says in one line why a call to AWS failed, and what to do.
+    """Say in one line why a call to AWS failed, and what to do.
 
     ``action`` is what the call needs, as IAM names it (``sqs:DeleteMessage``); ``code`` and ``message`` are AWS's own,
     or the name and text of botocore's error if AWS did not answer.
@@ -37,14 +37,14 @@ class AwsError(ThreatmonError):
 
     @staticmethod
     def of(error: BotoCoreError | ClientError, action: str) -> "AwsError":
-        """Makes the error that fits botocore's; ``action`` is what the failed call needed."""
+        """Make the error that fits botocore's; ``action`` is what the failed call needed."""
         code, message = type(error).__name__, str(error)
         if isinstance(error, ClientError):
             details: Any = error.response.get("Error", {})
             code, message = str(details.get("Code", "")), str(details.get("Message", error))
         if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
             return AwsError(_UNREACHABLE, action, code, message)
-        if "detectorId is not owned" in message:  # GuardDuty has no code of its own for it
+        if "detectorId is not owned" in message:  # GuardDuty's code for it is BadRequestException
             return NotThereError(_FAILED, action, code, message)
         known = ((kind, text) for kind, text, codes in _KINDS if re.fullmatch(codes, code))
         kind, text = next(known, (AwsError, _FAILED))
@@ -53,30 +53,30 @@ class AwsError(ThreatmonError):
 
 
 class RefusedError(AwsError):
-    """Names the permission that is missing: ``action``."""
+    """Name the missing permission: ``action``."""
 
 
 class NotThereError(AwsError):
-    """Says that a resource does not exist, or does no longer."""
+    """Say that a resource does not exist (any more)."""
 
 
 class ThrottledError(AwsError):
-    """Says that AWS still throttles a call after all attempts."""
+    """Say that AWS still throttles a call after all attempts."""
 
 
 class CredentialsError(AwsError):
-    """Says that the credentials have expired, cannot be read or are not accepted."""
+    """Say that the credentials have expired, cannot be read or are not accepted."""
 
 
 class MissingCredentialsError(CredentialsError):
-    """Says that there are no credentials."""
+    """Say that there are no credentials."""
 
     exit_code = WRONG_USE
 
 
 @contextmanager
 def translated(action: str) -> Generator[None]:
-    """Raises :class:`AwsError` in place of botocore's errors."""
+    """Raise :class:`AwsError` in place of botocore's errors."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -13,7 +13,7 @@ SOURCE = "https://aws.amazon.com/cloudwatch/pricing/"
 CAVEAT = "taken from secondary sources, not from the price list itself; check them there"
 
 Tiers = Sequence[tuple[float, float]]
-"""Ascending: from which quantity of a month on, and the price of a unit of that part."""
+"""Ascending: the quantity of a month from which on a price holds, and that price of a unit."""
 
 # A GB, by the class of the log group.
 LOGS_DELIVERY: Mapping[str, Tiers] = {
@@ -31,7 +31,7 @@ HTTPS = (0.60 / 1_000_000, 100_000)
 
 
 def tiered(quantity: float, tiers: Tiers) -> float:
-    """Return the price of a quantity whose parts have different prices."""
+    """Return the price of a quantity, each part at the price of its tier."""
     return sum(
         max(0.0, min(quantity, upper) - lower) * price for (lower, price), (upper, _) in pairwise([*tiers, (inf, 0)])
     )

@@ -1,4 +1,4 @@
-"""The one way to ask AWS: each question once for the length of a command, all pages of a list, errors as values."""
+"""The one way to ask AWS: each question once in a command, all pages of a list, errors as values."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Answer = Mapping[str, Any]
 
 # Throttled calls are tried again, ever more slowly: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 _CONFIG = Config(retries={"mode": "adaptive", "max_attempts": MAX_ATTEMPTS}, user_agent_extra="threatmon")
-# IAM names few services otherwise than their endpoints do.
+# Services whose name in IAM is not that of their endpoint.
 _ACTION_PREFIXES = {"monitoring": "cloudwatch"}
 
 _Key = TypeVar("_Key")
@@ -24,11 +24,10 @@ _Result = TypeVar("_Result")
 
 
 class Aws:
-    """One account and Region, for any number of threads.
+    """Ask one account and Region, from any number of threads.
 
-    Takes a session with a Region, and further config of its clients. Services and operations are named as boto3 does
-    (``"ec2", "describe_subnets"``). Answers are shared between callers, who must not change them. Every question raises
-    :class:`AwsError`.
+    Services and operations have boto3's names (``"ec2", "describe_subnets"``). Answers are shared: callers must not
+    change them. Every question raises :class:`AwsError`.
     """
 
     def __init__(self, session: boto3.Session, config: Config | None = None) -> None:
@@ -49,25 +48,25 @@ class Aws:
         return str(self.read("sts", "get_caller_identity")["Account"])
 
     def read(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Returns the answer of one call; the same question is asked once, and a failure is remembered too."""
+        """Return the answer of a call that is made once; a failure is remembered too."""
         return self._once(["one", service, operation, parameters], lambda: self.call(service, operation, **parameters))
 
     def read_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
-        """Returns the entries of all pages, as :meth:`call_all`; asked once, like :meth:`read`."""
+        """Return the entries of all pages as :meth:`call_all` does, asked once."""
         question = ["all", service, operation, parameters]
         return list(self._once(question, lambda: self.call_all(service, operation, **parameters)))
 
     def call(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Makes a call and remembers nothing: for writes, polls and queues."""
+        """Make a call and remember nothing: for writes, polls and queues."""
         client = self._client(service)
         with translated(_action(client, operation)):
             return getattr(client, operation)(**parameters)
 
     def call_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
-        """Returns the entries of all pages and remembers nothing.
+        """Return the entries of all pages and remember nothing.
 
-        An operation with several lists gives that of its paginator's first result key (DescribeAlarms: MetricAlarms).
-        One without a paginator raises botocore's ``OperationNotPageableError``.
+        Of several lists it is that of the paginator's first result key (DescribeAlarms: MetricAlarms). An operation
+        without a paginator raises botocore's ``OperationNotPageableError``.
         """
         client = self._client(service)
         pages = client.get_paginator(operation).paginate(**parameters)
@@ -89,13 +88,13 @@ class Aws:
         if first:
             try:
                 future.set_result(ask())
-            except BaseException as error:  # noqa: BLE001 - also Ctrl-C, or whoever waits would wait for ever
+            except BaseException as error:  # noqa: BLE001 - also Ctrl-C, or other threads would wait for ever
                 future.set_exception(error)
         return future.result()
 
 
 def attempt(question: Callable[[], _Result], kind: type[AwsError] = AwsError) -> _Result | AwsError:
-    """Returns what a question gives, or its error if that is of a kind."""
+    """Return the answer of a question, or its error if that is of a kind."""
     try:
         return question()
     except kind as error:
@@ -103,7 +102,7 @@ def attempt(question: Callable[[], _Result], kind: type[AwsError] = AwsError) ->
 
 
 def side_by_side(questions: Mapping[_Key, Callable[[], _Result]], threads: int = 8) -> dict[_Key, _Result]:
-    """Asks several questions at once; returns the results by the questions' keys.
+    """Ask several questions at once; return the results by the questions' keys.
 
     Raises the first error and drops the rest; wrap a question in :func:`attempt` to have its error as its result.
     """
@@ -116,12 +115,12 @@ def side_by_side(questions: Mapping[_Key, Callable[[], _Result]], threads: int =
 
 
 def batches(values: Sequence[str], size: int) -> Iterator[list[str]]:
-    """Yields the values in lists of at most ``size``, for calls that take no more."""
+    """Yield the values in lists of at most ``size``, for calls that take no more."""
     return (list(values[start : start + size]) for start in range(0, len(values), size))
 
 
 def iam_action(operation: OperationModel) -> str:
-    """Returns the IAM action that a call needs (``cloudwatch:GetMetricData``)."""
+    """Return the IAM action that a call needs (``cloudwatch:GetMetricData``)."""
     prefix = str(operation.service_model.signing_name)
     name = operation.name.removesuffix("Batch") if prefix == "sqs" else operation.name  # IAM has no batch actions
     return f"{_ACTION_PREFIXES.get(prefix, prefix)}:{name}"

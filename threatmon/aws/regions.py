@@ -14,8 +14,7 @@ from threatmon.model.location import Location
 def location_of(region: str | None, source: str, account_id: str = "") -> Location:
     """Return a Region with its partition.
 
-    Raises :class:`UsageError` if it is missing, or a Region that no partition could have; ``source`` is the file that
-    should name it.
+    Raises :class:`UsageError` if it is missing or not a Region; ``source`` is the file that should name it.
     """
     if not region:
         raise UsageError(f"{source}: aws:region is not set; run `pulumi config set aws:region <region>`")

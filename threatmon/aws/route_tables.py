@@ -1,4 +1,4 @@
-"""Which route table a subnet uses, by EC2's ``describe_route_tables``."""
+"""The route table of a subnet, by EC2's ``describe_route_tables``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

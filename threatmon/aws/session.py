@@ -29,12 +29,10 @@ def connect(
     source: str,
     session: boto3.Session | None = None,
 ) -> Aws:
-    """Opens the account of a stack file.
+    """Open the account of a stack file, given its settings (``roles``: aws:assumeRoles, unchecked) and its name.
 
-    Takes aws:profile, aws:region, aws:assumeRoles (its entries need not be checked before), aws:allowedAccountIds, the
-    file's name for messages, and a session to use in place of the profile's or the environment's. Raises
-    :class:`UsageError` for what the file has wrong and an account it does not allow, and
-    :class:`threatmon.aws.errors.AwsError`.
+    ``session`` is used in place of the profile's or the environment's. Raises :class:`UsageError` for faults of the
+    file and an account it does not allow, and :class:`threatmon.aws.errors.AwsError`.
     """
     assumed = [_parameters(role, f"{source}: aws:assumeRoles[{index}]") for index, role in enumerate(roles)]
     session = session or new_session(profile, region)
@@ -52,7 +50,7 @@ def connect(
 
 
 def new_session(profile: str | None, region: str | None) -> boto3.Session:
-    """Makes a session with the user's own credentials. Raises :class:`UsageError` for a profile that does not exist."""
+    """Make a session with the user's own credentials. Raises :class:`UsageError` for a profile that does not exist."""
     try:
         return _session(profile, region)
     except BotoCoreError as error:
@@ -62,10 +60,9 @@ def new_session(profile: str | None, region: str | None) -> boto3.Session:
 def assume_role(
     session: boto3.Session, role: Mapping[str, str], identity_token: str | None = None
 ) -> Mapping[str, Any]:
-    """Returns temporary credentials of a role as STS gives them (``AccessKeyId``, ``SecretAccessKey``...).
+    """Return temporary credentials as STS does (``AccessKeyId``...), for the session's credentials or an OIDC token.
 
-    ``role`` has the parameters of AssumeRole (``RoleArn``, ``RoleSessionName``...). The session's credentials are used,
-    or instead of them an OIDC token. Raises :class:`threatmon.aws.errors.AwsError`.
+    ``role`` has the parameters of AssumeRole (``RoleArn``...). Raises :class:`threatmon.aws.errors.AwsError`.
     """
     if identity_token is None:
         return Aws(session).call("sts", "assume_role", **role)["Credentials"]
@@ -75,7 +72,7 @@ def assume_role(
 
 
 def session_of(credentials: Mapping[str, Any], region: str | None) -> boto3.Session:
-    """Makes a session with temporary credentials as STS gives them."""
+    """Make a session with temporary credentials of STS."""
     return _session(
         None,
         region,
@@ -86,7 +83,6 @@ def session_of(credentials: Mapping[str, Any], region: str | None) -> boto3.Sess
 
 
 def _parameters(role: Any, subject: str) -> dict[str, str]:
-    """Returns the parameters of AssumeRole. Raises :class:`UsageError` for a role that is no mapping of texts."""
     given = {name: role[key] for key, name in _ROLE_KEYS.items() if key in role} if isinstance(role, Mapping) else {}
     if "RoleArn" not in given or not all(isinstance(value, str) for value in given.values()):
         raise UsageError(f"{subject} must be texts under roleArn and, if needed, sessionName and externalId")
@@ -101,5 +97,5 @@ def _session(profile: str | None, region: str | None, **credentials: str) -> bot
 
 @cache
 def _loader(data_path: str | None) -> Loader:
-    """Keeps the service models it has read, for all sessions: reading them takes longer than most calls."""
+    """Return a loader for all sessions: reading service models takes longer than most calls."""
     return create_loader(data_path)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from threatmon.reports import Output, Report, render
+from threatmon.reports.model import Report
+from threatmon.reports.rendering import Output, render
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How the result is printed.")]
 

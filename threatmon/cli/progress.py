@@ -11,7 +11,7 @@ from rich.text import Text
 
 @contextmanager
 def status(text: str) -> Generator[Callable[[str], None]]:
-    """Show a line until the block ends; yield what replaces its text. Shows nothing without a terminal."""
+    """Show a line until the block ends, if there is a terminal; yield a function that replaces its text."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -21,9 +21,9 @@ def status(text: str) -> Generator[Callable[[str], None]]:
 
 @contextmanager
 def bar(title: str, total: int) -> Generator[Callable[[str], None]]:
-    """Show how much of ``total`` is done until the block ends; yield what counts one more, given what it was.
+    """Show how much of ``total`` is done until the block ends; yield a function that counts one more, given its name.
 
-    Without a terminal, as in a log of CI, each is a line: ``Previewed 2 of 50: prod-eu``.
+    Without a terminal, as in CI, each is a line: ``Previewed 2 of 50: prod-eu``.
     """
     done = 0
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()

@@ -13,7 +13,7 @@ from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import finding_types
 from threatmon.model.settings import Settings
-from threatmon.reports import Facts, Report, Section, Status, counted, first_few, verbatim
+from threatmon.reports.model import Facts, Report, Section, Status, counted, first_few, verbatim
 from threatmon.stacks.connect import connect
 from threatmon.stacks.files import StackFile, load, settings_of
 from threatmon.stacks.location import location_of

@@ -10,7 +10,7 @@ from threatmon.aws.reader import Aws
 from threatmon.cli.output import OutputOption, show
 from threatmon.cli.progress import status
 from threatmon.errors import CHECK_FAILED, UsageError
-from threatmon.reports import STATES, Check, Checks, Report, Section, counted
+from threatmon.reports.model import STATES, Check, Checks, Report, Section, counted
 from threatmon.stacks.connect import connect
 from threatmon.stacks.files import load, settings_of
 from threatmon.stacks.outputs import stack_outputs

@@ -13,7 +13,7 @@ from threatmon.emulator.deployment import deployed
 from threatmon.emulator.program import ProgramRun, Registration
 from threatmon.evaluation.explain import summary
 from threatmon.evaluation.findings import Event
-from threatmon.reports import Facts, Report, Section, counted, verbatim
+from threatmon.reports.model import Facts, Report, Section, counted, verbatim
 from threatmon.stacks.files import StackFile
 
 

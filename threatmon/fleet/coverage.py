@@ -10,7 +10,7 @@ from threatmon.aws.flow_logs import destination
 from threatmon.aws.reader import Answer, Aws, attempt
 from threatmon.errors import ThreatmonError
 from threatmon.fleet.targets import Target
-from threatmon.reports import STATES, Check, State, counted
+from threatmon.reports.model import STATES, Check, State, counted
 from threatmon.verify import stack_checks
 from threatmon.verify.checks import CheckResult, ok
 from threatmon.verify.delivery_test import MetricSum

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from threatmon.fleet.coverage import DAYS, STATE_OF, Coverage, Problem, StackCoverage, SubnetCoverage
-from threatmon.reports import STATES, Check, Facts, Report, Section, Status, Table, first_few
+from threatmon.reports.model import STATES, Check, Facts, Report, Section, Status, Table, first_few
 
 LIMITS = (
     "Only the accounts and Regions that stack files name were asked; GuardDuty and flow logs of others are not known.",

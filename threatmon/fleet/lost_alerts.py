@@ -12,7 +12,7 @@ from threatmon.fleet.changes import UNKNOWN, ResourceChange
 from threatmon.model.event_patterns import Pattern
 from threatmon.model.finding_types import catalogue, is_known
 from threatmon.model.severity import BANDS
-from threatmon.reports import first_few
+from threatmon.reports.model import first_few
 
 _TOPIC = "aws:sns/topic:Topic"
 _SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"

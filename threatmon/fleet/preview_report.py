@@ -9,7 +9,7 @@ from threatmon.fleet.dangers import KINDS, Danger
 from threatmon.fleet.differences import Difference
 from threatmon.fleet.grouping import ChangeSummary, FleetPreview, Group, ResourceCount, group
 from threatmon.fleet.preview_document import document
-from threatmon.reports import Block, Line, Listing, Names, Report, Section, counted, short
+from threatmon.reports.model import Block, Line, Listing, Names, Report, Section, counted, short
 
 _SIGNS: Mapping[Op, str] = {"create": "+", "import": "+", "delete": "-"}
 _OPS: Sequence[Op] = ("delete", "replace", "update", "create", "import", "refresh")  # what has to be seen first

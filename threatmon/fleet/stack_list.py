@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from threatmon.fleet.targets import Target
-from threatmon.reports import Report, Section, Status, Table, counted
+from threatmon.reports.model import Report, Section, Status, Table, counted
 
 _COLUMNS = ("Stack", "Account", "Region", "Subnets", "VPCs", "Addresses", "Detector", "Last update")
 

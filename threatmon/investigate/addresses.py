@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from netaddr import IPAddress, IPSet
 
-from threatmon.reports import first_few
+from threatmon.reports.model import first_few
 
 ANYONE: Mapping[int, str] = {4: "0.0.0.0/0", 6: "::/0"}
 """All addresses, by IP version."""

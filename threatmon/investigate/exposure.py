@@ -1,8 +1,7 @@
 """Whether the internet reaches an instance, at which ports, or what stops it.
 
-A packet arrives if the address is public, the subnet's routes lead back to an internet gateway, the network ACL lets it
-in (and a TCP reply out), and a security group does. Not looked at are ways in that do not end at a gateway of the VPC:
-peering, VPN, transit gateways, Global Accelerator.
+A packet arrives if the address is public, the subnet's routes lead to an internet gateway, the network ACL lets it in
+(and a TCP reply out), and a security group lets it in. Ignored are peering, VPN, transit gateways, Global Accelerator.
 https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html
 """
 
@@ -109,13 +108,18 @@ def _path(
 ) -> InboundPath:
     """Judge one way in.
 
-    ``addresses`` are the public ones by IP version, ``subnets`` are subnet and VPC ids. Without security groups (None)
-    everything is let in; if ``listening`` to some ports, only to those.
+    ``addresses`` are the public ones by IP version, ``subnets`` pairs of subnet and VPC id. Without security groups
+    (None) everything is let in; if there are ``listening`` ports, only to those.
     """
     groups = [group for group in known(context.security_groups) if group["GroupId"] in (security_group_ids or ())]
     lists = {} if isinstance(context.prefix_lists, AwsError) else context.prefix_lists
     tables = [route_table_of(subnet_id, vpc_id, known(context.route_tables)) for subnet_id, vpc_id in subnets]
-    acls = [_network_acl_of(subnet_id, known(context.network_acls)) for subnet_id, _ in subnets]
+    acl_of_subnet = {
+        association.get("SubnetId"): acl
+        for acl in known(context.network_acls)
+        for association in acl.get("Associations") or []
+    }
+    acls = [acl_of_subnet.get(subnet_id, {}) for subnet_id, _ in subnets]
     by_groups, by_acls, arriving, gateway_ids = list[Opening](), list[Opening](), list[Opening](), list[str]()
     for version, own in addresses.items():
         doors = [security_groups(groups, lists, version)] if security_group_ids is not None else []
@@ -142,16 +146,6 @@ def _path(
     return path if path.openings else replace(path, closed_because=_closed_because(path, context))
 
 
-def _network_acl_of(subnet_id: str, network_acls: Sequence[Answer]) -> Answer:
-    """Return the network ACL of a subnet; each has exactly one."""
-    of_the_subnet = (
-        acl
-        for acl in network_acls
-        if any(association.get("SubnetId") == subnet_id for association in acl.get("Associations") or [])
-    )
-    return next(of_the_subnet, {})
-
-
 def _ids(answers: Iterable[Answer], key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(answer[key]) for answer in answers if answer))
 
@@ -173,7 +167,7 @@ def _closed_because(path: InboundPath, context: NetworkContext) -> str:
 
 
 def _unread(context: NetworkContext) -> list[str]:
-    """Return what must be known to say whether a packet arrives, and could not be read."""
+    """Return the needed parts that could not be read."""
     parts = {
         "the route tables": context.route_tables,
         "the network ACLs": context.network_acls,
@@ -192,9 +186,8 @@ def _verdict(
     ]
     if reached:
         return True, f"Reachable from the internet: {'; '.join(reached)}."
-    balancers_unread = isinstance(context.balancers, AwsError)
     missing = _unread(context) if any(path.addresses for path in (*interfaces, *balancers)) else []
-    missing += ["the load balancers"] if balancers_unread else []
+    missing += ["the load balancers"] if isinstance(context.balancers, AwsError) else []
     if missing:
         return None, f"Not known whether the internet reaches it: {' and '.join(missing)} could not be read."
     reasons = [str(path.closed_because) for path in interfaces] or ["no network interface is left"]

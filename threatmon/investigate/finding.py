@@ -1,4 +1,4 @@
-"""Fields of a finding (the ``detail`` of its event), whatever it lacks."""
+"""Fields of a finding (the ``detail`` of its event), any of which may be missing."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ Json = Mapping[str, Any]
 
 
 def at(node: Any, *path: str) -> Any:
-    """Return what lies at a path of names, None if it leads nowhere."""
+    """Return the value at a path of names, None if there is none."""
     for name in path:
         node = node.get(name) if isinstance(node, Mapping) else None
     return node

@@ -3,7 +3,7 @@
 from threatmon.aws.reader import Aws
 from threatmon.errors import CHECK_FAILED, ThreatmonError
 from threatmon.evaluation.findings import Event, event_of
-from threatmon.reports import one_line
+from threatmon.reports.escape import one_line
 
 PERMISSIONS = ("guardduty:GetFindings", "guardduty:ListDetectors", "guardduty:ListFindings")
 
@@ -13,7 +13,7 @@ _LATEST_FIRST = {"AttributeName": "updatedAt", "OrderBy": "DESC"}
 
 
 class UnknownFindingError(ThreatmonError):
-    """Says that an account has no such finding, or no detector."""
+    """Say that an account has no such finding, or no detector."""
 
     exit_code = CHECK_FAILED
 
@@ -53,7 +53,7 @@ def findings_on(aws: Aws, instance_id: str, detector_id: str | None, own_id: str
 
 
 def _only_detector(aws: Aws) -> str:
-    """Return the detector of the account; it has one for each Region."""
+    """Return the Region's detector; there is one at most."""
     ids = aws.read("guardduty", "list_detectors")["DetectorIds"]
     if not ids:
         raise UnknownFindingError(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Aws, attempt
-from threatmon.reports import size
+from threatmon.reports.model import size
 
 PERMISSIONS = ("logs:GetQueryResults", "logs:StartQuery", "logs:StopQuery")
 
@@ -56,16 +56,19 @@ class Insights:
     ) -> dict[str, QueryResult]:
         """Return the results by the names of ``queries``; at most :data:`AT_ONCE` run at a time.
 
-        ``progress`` is given how many have ended, and the bytes scanned so far. Whatever ends this, Ctrl-C included,
-        leaves no query running.
+        ``progress`` is given the number of ended queries and the bytes scanned so far. No query is left running, even
+        after Ctrl-C.
         """
         waiting, running, results = deque(queries), dict[str, str](), dict[str, QueryResult]()
         times = {"startTime": int(start.timestamp()), "endTime": int(end.timestamp())}
         deadline = self.clock() + self.seconds
         try:
             while left := len(waiting) + len(running):
-                while waiting and len(running) < AT_ONCE and self._start(waiting[0], queries, times, running, results):
-                    waiting.popleft()
+                while waiting and len(running) < AT_ONCE and (started := self._start(queries[waiting[0]], times)):
+                    if isinstance(started, str):
+                        running[waiting.popleft()] = started
+                    else:
+                        results[waiting.popleft()] = started
                 for name, query_id in list(running.items()):
                     ended, results[name] = self._poll(query_id)
                     if ended:
@@ -84,27 +87,16 @@ class Insights:
                 attempt(partial(self.aws.call, "logs", "stop_query", queryId=query_id))
         return {name: results[name] for name in queries}
 
-    def _start(
-        self,
-        name: str,
-        queries: Mapping[str, str],
-        times: Mapping[str, int],
-        running: dict[str, str],
-        results: dict[str, QueryResult],
-    ) -> bool:
-        """Start a query, or say in its result why not; return whether its turn is over."""
-        query = {"logGroupName": self.log_group_name, "queryString": queries[name], **times}
-        started = attempt(partial(self.aws.call, "logs", "start_query", **query))
+    def _start(self, query: str, times: Mapping[str, int]) -> str | QueryResult | None:
+        """Return the id of the started query, its result if AWS refuses it, None if it has to wait for its turn."""
+        request = {"logGroupName": self.log_group_name, "queryString": query, **times}
+        started = attempt(partial(self.aws.call, "logs", "start_query", **request))
         if not isinstance(started, AwsError):
-            running[name] = started["queryId"]
-        elif started.code == _TOO_MANY:
-            return False
-        else:
-            results[name] = QueryResult([], failure=self._explained(started))
-        return True
+            return str(started["queryId"])
+        return None if started.code == _TOO_MANY else QueryResult([], failure=self._explained(started))
 
     def _poll(self, query_id: str) -> tuple[bool, QueryResult]:
-        """Return whether a query has ended, and its result; until then, that is what it has scanned."""
+        """Return whether a query has ended, and its result (until then only the bytes scanned so far)."""
         got = attempt(partial(self.aws.call, "logs", "get_query_results", queryId=query_id))
         if isinstance(got, AwsError):
             return True, QueryResult([], failure=self._explained(got))

@@ -1,4 +1,4 @@
-"""An investigation: everything that AWS says about a subject. What AWS refuses is left out, with its reason."""
+"""An investigation: everything that AWS says about a subject, and the reason for each part that AWS refuses."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from threatmon.investigate.traffic import Traffic, entries
 from threatmon.investigate.traffic_queries import NoEndpointError, endpoint_of, queries
 from threatmon.model.queries import FormatName
 from threatmon.model.settings import Settings
-from threatmon.reports import size
+from threatmon.reports.model import size
 
 PERMISSIONS = tuple(
     sorted({"ec2:DescribeInstances", *guardduty.PERMISSIONS, *insights.PERMISSIONS, *network_context.PERMISSIONS})
@@ -44,7 +44,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Found:
-    """Everything an investigation found. A part that is None has its reason in ``failures``, by the part's name."""
+    """The results of an investigation. A part that is None has its reason in ``failures``, by the part's name."""
 
     subject: Subject
     exposure: Exposure | None = None
@@ -57,7 +57,7 @@ class Found:
 
     @property
     def anything(self) -> bool:
-        """Whether any part was found out; of a bare instance that nothing knows, none is."""
+        """Whether any part was found; of an instance without a finding, none is if AWS knows nothing of it."""
         answered = self.traffic.entries if self.traffic else {}
         if self.subject.finding is None:
             return self.exposure is not None or any(answered.values()) or bool(self.others)
@@ -74,10 +74,10 @@ def look_into(
     hours: float | None = None,
     say: Say = lambda _: None,
 ) -> Found:
-    """Find out everything about a subject of the stack's account.
+    """Ask AWS for everything about a subject of the stack's account.
 
-    ``asked`` is Logs Insights on the stack's log group, ``hours`` as :func:`subject.window` takes them; ``say`` is
-    given a line for each step.
+    ``asked`` is Logs Insights on the stack's log group, ``hours`` as in :func:`subject.window`; ``say`` takes a line
+    for each step.
     """
     home = (aws.account_id, aws.region)
     if (subject.account_id or home[0], subject.region or home[1]) != home:
@@ -140,9 +140,9 @@ def _others(aws: Aws, settings: Settings, subject: Subject) -> Sequence[Json] | 
 def _traffic(
     asked: Insights, log_format: FormatName, subject: Subject, instance: Answer | None, times: Window, say: Say
 ) -> Traffic | NoEndpointError | None:
-    whose = endpoint_of(subject.instance_id, instance)
+    endpoint = endpoint_of(subject.instance_id, instance)
     try:
-        questions = queries(log_format, whose, subject.remote_addresses)
+        questions = queries(log_format, endpoint, subject.remote_addresses)
     except NoEndpointError as error:
         return error if subject.instance_id else None
     started = time.monotonic()
@@ -154,7 +154,7 @@ def _traffic(
     return Traffic(
         window=times,
         entries={
-            question: entries(question, result.rows, whose)
+            question: entries(question, result.rows, endpoint)
             for question, result in results.items()
             if result.failure is None
         },

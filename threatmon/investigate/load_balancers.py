@@ -72,13 +72,12 @@ def load_balancers_of(aws: Aws, instance: Answer, vpc_ids: Collection[str]) -> l
     ]
 
 
-def in_front(targets: Collection[str], groups: Iterable[tuple[Answer, Sequence[Answer]]]) -> dict[str, Targets]:
+def in_front(targets: Collection[str], groups: Sequence[tuple[Answer, Sequence[Answer]]]) -> dict[str, Targets]:
     """Return the load balancers (ARNs) that have one of ``targets`` (instance id, addresses), with port and health.
 
-    ``groups`` are target groups with what ``describe_target_health`` answers for them. A Network Load Balancer whose
-    target is one of these load balancers stands in front as well.
+    ``groups`` are target groups with the answers of ``describe_target_health``. Included are Network Load Balancers
+    whose target is one of these load balancers.
     """
-    groups = list(groups)
     found: dict[str, Targets] = {}
     wanted = set(targets)
     while wanted:
@@ -92,9 +91,9 @@ def in_front(targets: Collection[str], groups: Iterable[tuple[Answer, Sequence[A
                 for entry in healths
                 if entry["Target"]["Id"] in wanted
             ]
-            for arn in group.get("LoadBalancerArns") or [] if hits else []:
+            arns = group.get("LoadBalancerArns") or [] if hits else []
+            for arn in (arn for arn in arns if arn not in found):
                 new[arn] = tuple(dict.fromkeys([*new.get(arn, ()), *hits]))
-        new = {arn: hits for arn, hits in new.items() if arn not in found}
         found |= new
         wanted = set(new)
     return found

@@ -1,4 +1,4 @@
-"""What lies around an instance: routes, network ACLs, security groups, prefix lists, load balancers, its role."""
+"""The network around an instance: routes, network ACLs, security groups, prefix lists, load balancers, its role."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True)
 class NetworkContext:
-    """What lies around an instance, as AWS describes it; a part that could not be read is the error."""
+    """What AWS describes around an instance; a part that could not be read is the error."""
 
     route_tables: Sequence[Answer] | AwsError = ()
     network_acls: Sequence[Answer] | AwsError = ()
@@ -42,7 +42,7 @@ def known(part: Sequence[_Entry] | AwsError) -> Sequence[_Entry]:
 
 
 def read_network_context(aws: Aws, instance: Answer) -> NetworkContext:
-    """Ask AWS what lies around an instance of ``describe_instances``."""
+    """Ask AWS for the network around an instance of ``describe_instances``."""
     interfaces = interfaces_of(instance)
     vpc_ids = sorted({interface["VpcId"] for interface in interfaces if interface.get("VpcId")})
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Which ports the internet reaches through packet filters, and from where."""
+"""The ports that the internet reaches through packet filters, and their sources."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from threatmon.investigate.addresses import ANYONE, INTERNET, described
 from threatmon.investigate.packet_filters import LAST_PORT, PROTOCOL_NUMBERS, PacketFilter, edges, passing
 from threatmon.investigate.ports import PORT_NAMES
-from threatmon.reports import first_few
+from threatmon.reports.model import first_few
 
 _SHOWN = 8
 
 
 class Opening(NamedTuple):
-    """Ports that can be reached, and from where, as :func:`addresses.described` has it."""
+    """Ports that can be reached; ``sources`` as :func:`addresses.described` writes them."""
 
     protocol: str
     first: int

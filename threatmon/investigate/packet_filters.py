@@ -1,7 +1,6 @@
-"""What a packet from the internet has to pass: security groups, network ACL, routes, and a load balancer's listeners.
+"""Filters for packets from the internet: security groups, network ACL, routes, and a load balancer's listeners.
 
-Each becomes rules, the first of which that is about a packet decides. Only TCP and UDP have ports; nothing else is
-looked at.
+Each becomes rules; the first rule about a packet decides. Only TCP and UDP are looked at.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +95,7 @@ def security_groups(groups: Iterable[Answer], prefix_lists: PrefixLists, version
 
 
 def network_acl(acl: Answer, version: int) -> tuple[PacketFilter, PacketFilter]:
-    """Return what a network ACL lets in, and whom it lets a TCP reply out to.
+    """Return what a network ACL lets in, and the addresses a TCP reply may go to.
 
     https://docs.aws.amazon.com/vpc/latest/userguide/nacl-rules.html
     """
@@ -115,7 +114,7 @@ def network_acl(acl: Answer, version: int) -> tuple[PacketFilter, PacketFilter]:
         ]
         for egress in (False, True)
     )
-    # Whoever asks chooses the port the reply goes to.
+    # The client chooses the port of the reply.
     answered = reduce(
         IPSet.union,
         (passing([rule for rule in outbound if rule.is_about("tcp", port)]) for port in edges([outbound])),
@@ -143,5 +142,5 @@ def internet_routes(table: Answer, prefix_lists: PrefixLists, version: int) -> t
 
 
 def listeners(listening: Iterable[tuple[str, int]], version: int) -> PacketFilter:
-    """Return what a load balancer takes, given the protocols and ports it listens to."""
+    """Return what a load balancer accepts on the protocols and ports it listens to."""
     return [PacketRule((ANYONE[version],), protocol, port, port) for protocol, port in listening]

@@ -13,7 +13,7 @@ PORT_NAMES: Mapping[int, str] = {
     6443: "Kubernetes API", 6667: "IRC", 8080: "HTTP, alternative", 8443: "HTTPS, alternative", 9092: "Kafka",
     9200: "Elasticsearch", 10250: "kubelet", 11211: "memcached", 27017: "MongoDB",
 }  # fmt: skip
-"""The names of https://www.iana.org/assignments/service-names-port-numbers, as people say them."""
+"""The usual names of https://www.iana.org/assignments/service-names-port-numbers."""
 
 ADMINISTRATION_PORTS = frozenset({22, 23, 135, 139, 445, 2375, 2376, 3389, 5900, 5985, 5986, 6443, 10250})
-"""Whoever gets in there controls the machine."""
+"""Ports that give control of the machine."""

@@ -1,4 +1,4 @@
-"""The report of an investigation: for the person on call, and for a machine."""
+"""The report of an investigation, for people and machines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from threatmon.investigate.openings import summary
 from threatmon.investigate.subject import LONGEST, Window
 from threatmon.investigate.topology import topology
 from threatmon.investigate.traffic import Traffic
-from threatmon.reports import Block, Facts, Report, Section, size, table
+from threatmon.reports.model import Block, Facts, Report, Section, size, table
 
 _ROWS = 10
 
@@ -23,12 +23,9 @@ def report(found: Found) -> Report:
     about = found.subject
     title = str(about.finding.get("type", "Finding")) if about.finding else f"Instance {about.instance_id}"
     sections = [_finding(found)] if about.finding else []
-    if about.instance_id:
-        sections.append(_exposure(found))
-    if found.traffic or "traffic" in found.failures:
-        sections.append(_traffic(found))
-    if about.instance_id:
-        sections.append(Section("Other findings on this instance", [_others(found)]))
+    sections += [_exposure(found)] if about.instance_id else []
+    sections += [_traffic(found)] if found.traffic or "traffic" in found.failures else []
+    sections += [Section("Other findings on this instance", [_others(found)])] if about.instance_id else []
     return Report(title, sections, _document(found))
 
 
@@ -69,8 +66,8 @@ def _finding(found: Found) -> Section:
         "This is a sample finding: GuardDuty made up its resources.": about.is_sample,
         "The finding is archived.": at(service, "archived") is True,
     }
-    shown = [remark for remark, applies in remarks.items() if applies]
-    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *shown])
+    applying = [remark for remark, applies in remarks.items() if applies]
+    return Section("The finding", [Facts([(name, value) for name, value in rows if value]), *applying])
 
 
 def _seen(first: Any, last: Any) -> str:
@@ -94,7 +91,7 @@ def _exposure(found: Found) -> Section:
         *(_balancer(balancer, path) for balancer, path in seen.balancers),
     ]
     peers, bursts = (found.traffic.of("peers"), found.traffic.of("bursts")) if found.traffic else ([], [])
-    drawn = topology(seen.instance_id, seen, peers, bursts)
+    drawn = topology(seen, peers, bursts)
     return Section("Exposure", [seen.verdict, Facts(rows), drawn.drawing(), *found.notes, *failures])
 
 
@@ -149,13 +146,13 @@ _TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }  # fmt: skip
 
 
-def _cell(entry: Any, field: str) -> object:
-    value = getattr(entry, field)
+def _cell(entry: traffic.Entry, field: str) -> object:
+    value = entry[field]
     match field:
         case "port":
-            return f"{entry.protocol} {value}"
+            return f"{entry['protocol']} {value}"
         case "ports":
-            return f"{value} {entry.protocol}"
+            return f"{value} {entry['protocol']}"
         case "size" | "sent" | "received":
             return size(value)
         case "inside":
@@ -176,7 +173,8 @@ def _traffic(found: Found) -> Section:
     blocks += [
         table(title, list(columns), [[_cell(entry, field) for field in columns.values()] for entry in entries], _ROWS)
         for question, (title, columns) in _TABLES.items()
-        if (entries := _first(question, seen))
+        # Of the hosts inside, those that were administered come first, as only the first are shown.
+        if (entries := sorted(seen.of(question), key=lambda entry: not entry.get("administration")))
     ]
     empty = [title.lower() for question, (title, _) in _TABLES.items() if seen.entries.get(question) == []]
     blocks += [f"No records of: {'; '.join(empty)}."] if empty else []
@@ -190,12 +188,6 @@ def _traffic(found: Found) -> Section:
         f" USD {traffic.cost(seen.bytes_scanned):.4f}: {traffic.PRICE_SOURCE}."
     )
     return Section("Traffic", blocks)
-
-
-def _first(question: str, seen: Traffic) -> list[Any]:
-    """Return the entries, with those that matter most in front, as only the first are shown."""
-    entries = seen.of(question)
-    return sorted(entries, key=lambda reached: not reached.administration) if question == "inside" else entries
 
 
 def _cut(seen: Window) -> str:
@@ -212,22 +204,14 @@ def _others(found: Found) -> Block:
         return found.failures.get("others", "Not looked at.")
     if not found.others:
         return "None in the 90 days for which GuardDuty keeps findings."
-    rows = [
-        (
-            severity_word(finding),
-            finding.get("type"),
-            _minute(at(finding, "service", "eventLastSeen") or finding.get("updatedAt")),
-            at(finding, "service", "count"),
-            finding.get("id"),
-        )
-        for finding in found.others
-    ]
+    rows: list[tuple[object, ...]] = []
+    for finding in found.others:
+        seen = at(finding, "service", "eventLastSeen") or finding.get("updatedAt")
+        time = time_of(seen)
+        minute = f"{time:%Y-%m-%d %H:%M}" if time else seen
+        count = at(finding, "service", "count")
+        rows.append((severity_word(finding), finding.get("type"), minute, count, finding.get("id")))
     return table("The latest first", ("Severity", "Type", "Last seen (UTC)", "Count", "Finding id"), rows, _ROWS)
-
-
-def _minute(value: Any) -> str:
-    time = time_of(value)
-    return f"{time:%Y-%m-%d %H:%M}" if time else str(value or "")
 
 
 # -- for a machine ----------------------------------------------------------------------------------------------------
@@ -250,7 +234,7 @@ def _traffic_document(seen: Traffic) -> dict[str, Any]:
     return {
         "start": seen.window.start.isoformat(),
         "end": seen.window.end.isoformat(),
-        **{question: [entry._asdict() for entry in entries] for question, entries in seen.entries.items()},
+        **seen.entries,
         "scan": traffic.scan_verdict(seen.of("bursts")) if "bursts" in seen.entries else None,
         "failures": dict(seen.failures),
         "bytesScanned": seen.bytes_scanned,

@@ -1,4 +1,4 @@
-"""What an investigation is about, and the time it looks at."""
+"""The subject of an investigation, and its time window."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ _REMOTE_SIDES = ("networkConnectionAction", "awsApiCallAction", "kubernetesApiCa
 
 @dataclass(frozen=True)
 class Subject:
-    """What is investigated: an instance, a finding (the ``detail`` of its event), or both."""
+    """An instance, a finding (the ``detail`` of its event), or both."""
 
     instance_id: str | None
     finding: Json | None = None
@@ -28,7 +28,7 @@ class Subject:
 
 
 def subject_of(finding: Json) -> Subject:
-    """Return the subject of a finding, whatever it lacks."""
+    """Return the subject of a finding, any part of which may be missing."""
     action = at(finding, "service", "action")
     sides = [*(at(action, kind) for kind in _REMOTE_SIDES), *each(at(action, "portProbeAction", "portProbeDetails"))]
     remotes = [text(at(side, "remoteIpDetails", key)) for side in sides for key in ("ipAddressV4", "ipAddressV6")]
@@ -43,7 +43,7 @@ def subject_of(finding: Json) -> Subject:
 
 @dataclass(frozen=True)
 class Window:
-    """The time that is looked at, in UTC; ``cut`` is the length in hours that was reduced to it, None if none was."""
+    """The investigated time in UTC; ``cut`` is its length in hours before it was shortened, None if it was not."""
 
     start: datetime
     end: datetime
@@ -58,8 +58,7 @@ class Window:
 def window(finding: Json | None, now: datetime, hours: float | None) -> Window:
     """Return the time from ``hours`` before a finding was first seen to as many after it was last seen.
 
-    Without a finding it ends ``now``. Without ``hours`` it is one hour (24 without a finding), and the last 24 hours of
-    all that.
+    Without a finding it ends ``now``. The default is one hour, cut to the last 24 in all; without a finding 24.
     """
     times = [time_of(at(finding, *path)) for path in (("service", "eventFirstSeen"), ("service", "eventLastSeen"))]
     times += [time_of(at(finding, key)) for key in ("createdAt", "updatedAt")] if not any(times) else []

@@ -1,4 +1,4 @@
-"""The way from the internet to an instance, and on to whom it talks to, as a drawing.
+"""A drawing of the way from the internet to an instance, and on to its peers.
 
 Mermaid: https://mermaid.js.org/syntax/flowchart.html
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from threatmon.investigate.addresses import is_private
 from threatmon.investigate.exposure import Exposure, InboundPath
 from threatmon.investigate.openings import summary
-from threatmon.investigate.traffic import SCAN_PORTS, Burst, Peer
-from threatmon.reports import Drawing, one_line, size
+from threatmon.investigate.traffic import SCAN_PORTS, Entry
+from threatmon.reports.escape import one_line
+from threatmon.reports.model import Drawing, size
 
 _PEERS = 6
 _INTERNET = "internet"
@@ -28,7 +29,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Topology:
-    """Labels by node id, in the order they were met, and the arrows between them."""
+    """Labels by node id, and the arrows between the nodes."""
 
     nodes: dict[str, str]
     edges: tuple[Edge, ...]
@@ -38,49 +39,36 @@ class Topology:
         return Drawing(text(self), mermaid(self))
 
 
-def topology(
-    instance_id: str, exposure: Exposure | None, peers: Sequence[Peer] = (), bursts: Sequence[Burst] = ()
-) -> Topology:
-    """Lead from the internet over its gateway, a load balancer or security groups to the instance and its peers.
-
-    Without ``exposure`` only the instance and its peers are drawn.
-    """
-    nodes: dict[str, str] = {}
+def topology(exposure: Exposure, peers: Sequence[Entry] = (), bursts: Sequence[Entry] = ()) -> Topology:
+    """Draw the internet, its gateways, load balancers or security groups, the instance, and its peers."""
+    instance_id, addresses = exposure.instance_id, ", ".join(exposure.private_addresses)
+    opened = [path for path in (*exposure.interfaces, *(path for _, path in exposure.balancers)) if path.openings]
+    nodes = {node: node for node in (_INTERNET, *(gateway for path in opened for gateway in path.gateway_ids))}
     edges: list[Edge] = []
-    if exposure:
-        nodes[_INTERNET] = _INTERNET
-        for path in exposure.interfaces:
-            if path.openings:
-                edges += _entrance(path, path.name, instance_id, f"at {', '.join(path.addresses)}")
-                nodes |= _gateways(path)
-                nodes[path.name] = f"{', '.join(path.security_group_ids) or path.name}: {summary(path.openings)}"
-            else:
-                edges.append(Edge(_INTERNET, instance_id, str(path.closed_because), closed=True))
-        for balancer, path in exposure.balancers:
-            door = f"{balancer.kind} load balancer {balancer.name}"
-            listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners)
-            targets = "; ".join(f"port {port}, {health}" for port, health in balancer.targets)
-            edges += _entrance(path, door, instance_id, targets)
-            nodes |= _gateways(path)
-            nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
-    addresses = f" ({', '.join(exposure.private_addresses)})" if exposure and exposure.private_addresses else ""
-    nodes[instance_id] = f"{instance_id}{addresses}"
-    scans = {
-        burst.address: burst for burst in sorted(bursts, key=lambda burst: burst.ports) if burst.ports >= SCAN_PORTS
-    }
-    known = {peer.address: peer for peer in peers}
+    for path in exposure.interfaces:
+        if path.openings:
+            edges += _entrance(path, path.name, instance_id, f"at {', '.join(path.addresses)}")
+            nodes[path.name] = f"{', '.join(path.security_group_ids) or path.name}: {summary(path.openings)}"
+        else:
+            edges.append(Edge(_INTERNET, instance_id, str(path.closed_because), closed=True))
+    for balancer, path in exposure.balancers:
+        door = f"{balancer.kind} load balancer {balancer.name}"
+        listening = ", ".join(f"{protocol} {port}" for protocol, port in balancer.listeners)
+        targets = "; ".join(f"port {port}, {health}" for port, health in balancer.targets)
+        edges += _entrance(path, door, instance_id, targets)
+        nodes[door] = f"{door}: {summary(path.openings) if path.openings else listening}"
+    nodes[instance_id] = f"{instance_id} ({addresses})" if addresses else instance_id
+    worst_last = sorted(bursts, key=lambda burst: burst["ports"])
+    scans = {burst["address"]: burst for burst in worst_last if burst["ports"] >= SCAN_PORTS}
+    known = {peer["address"]: peer for peer in peers}
     for address in list(dict.fromkeys([*reversed(scans), *known]))[:_PEERS]:
         edges.append(Edge(instance_id, f"peer {address}", _traffic(known.get(address), scans.get(address))))
         nodes[f"peer {address}"] = f"{address}{', inside' if is_private(address) else ''}"
     return Topology(nodes, tuple(dict.fromkeys(edges)))
 
 
-def _gateways(path: InboundPath) -> dict[str, str]:
-    return {gateway_id: gateway_id for gateway_id in path.gateway_ids} if path.openings else {}
-
-
 def _entrance(path: InboundPath, door: str, instance_id: str, last: str) -> list[Edge]:
-    """Return the arrows from the internet to a door, as far as they lead, and from there to the instance."""
+    """Return the arrows from the internet over its gateways to a door, closed or not, and on to the instance."""
     if path.openings:
         before = [edge for via in path.gateway_ids for edge in (Edge(_INTERNET, via), Edge(via, door))]
     else:
@@ -88,16 +76,15 @@ def _entrance(path: InboundPath, door: str, instance_id: str, last: str) -> list
     return [*before, Edge(door, instance_id, last)]
 
 
-def _traffic(peer: Peer | None, burst: Burst | None) -> str:
-    scanned = [f"{burst.ports} {burst.protocol} ports in 5 minutes"] if burst else []
-    volume = [f"sent {size(peer.sent)}, received {size(peer.received)}"] if peer else []
+def _traffic(peer: Entry | None, burst: Entry | None) -> str:
+    scanned = [f"{burst['ports']} {burst['protocol']} ports in 5 minutes"] if burst else []
+    volume = [f"sent {size(peer['sent'])}, received {size(peer['received'])}"] if peer else []
     return "; ".join([*scanned, *volume])
 
 
 def text(drawn: Topology) -> str:
-    """Draw a tree of lines; a node met again is named, and not followed again."""
-    targets = {edge.target for edge in drawn.edges}
-    sources = {edge.source for edge in drawn.edges}
+    """Draw a tree of lines; a node is followed once, and then only named."""
+    sources, targets = {edge.source for edge in drawn.edges}, {edge.target for edge in drawn.edges}
     lines: list[str] = []
     seen: set[str] = set()
 
@@ -121,7 +108,7 @@ def text(drawn: Topology) -> str:
 
 
 def mermaid(drawn: Topology) -> str:
-    """Draw a Mermaid flowchart; no label turns into syntax."""
+    """Draw a Mermaid flowchart, its labels escaped."""
     names = {node: f"n{index}" for index, node in enumerate(drawn.nodes)}
     lines = ["flowchart LR", *(f'  {names[node]}["{_quoted(label)}"]' for node, label in drawn.nodes.items())]
     for edge in drawn.edges:

@@ -1,9 +1,9 @@
-"""What flow logs say about one instance: the rows of the queries of :mod:`traffic_queries`, read."""
+"""What flow logs say about one instance: the results of :mod:`traffic_queries`."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from threatmon.aws import prices
 from threatmon.investigate.addresses import is_private
@@ -12,6 +12,8 @@ from threatmon.investigate.subject import Window
 from threatmon.investigate.traffic_queries import SCAN_MINUTES, Endpoint
 
 Row = Mapping[str, str]
+Entry = Mapping[str, Any]
+"""A row that is read: addresses, names, and counts; ``size``, ``sent`` (by the instance) and ``received`` in bytes."""
 
 # https://www.iana.org/assignments/protocol-numbers
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
@@ -24,74 +26,8 @@ PRICE_SOURCE = f"USD {prices.LOGS_INSIGHTS_SCAN} per GB scanned ({prices.SOURCE}
 
 
 def cost(bytes_scanned: int) -> float:
-    """Estimate the US dollars that Logs Insights takes for scanning so many bytes; see :data:`PRICE_SOURCE`."""
+    """Estimate the price of a scan in US dollars; see :data:`PRICE_SOURCE`."""
     return bytes_scanned / BYTES_PER_GB * prices.LOGS_INSIGHTS_SCAN
-
-
-class PortUse(NamedTuple):
-    """Connections to one port. ``hosts`` counts the addresses on the other side, ``size`` is in bytes."""
-
-    protocol: str
-    port: int
-    name: str | None
-    action: str
-    flows: int
-    hosts: int
-    size: int
-
-
-class Peer(NamedTuple):
-    """An address the instance exchanged packets with; sizes are in bytes, as the instance sent and received them."""
-
-    address: str
-    inside: bool
-    flows: int
-    sent: int
-    received: int
-
-
-class Reject(NamedTuple):
-    """Packets that a security group or a network ACL stopped."""
-
-    source: str
-    destination: str
-    protocol: str
-    port: int
-    name: str | None
-    flows: int
-
-
-class Burst(NamedTuple):
-    """How many ports of one host the instance tried in the five minutes from ``start`` (UTC)."""
-
-    address: str
-    protocol: str
-    start: str
-    ports: int
-    packets: int
-
-
-class Reached(NamedTuple):
-    """A host inside that accepted connections of the instance; ``administration`` marks ports that control it."""
-
-    address: str
-    protocol: str
-    port: int
-    name: str | None
-    administration: bool
-    flows: int
-    size: int
-
-
-class Sighting(NamedTuple):
-    """Packets between the finding's remote address and an interface in the log group."""
-
-    interface_id: str
-    source: str
-    destination: str
-    action: str
-    flows: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -99,100 +35,93 @@ class Traffic:
     """What the flow logs answered, by question, and what asking took."""
 
     window: Window
-    entries: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    entries: Mapping[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
     """why a question has no answer"""
     records: int = 0
     bytes_scanned: int = 0
     seconds: float = 0.0
 
-    def of(self, question: str) -> list[Any]:
+    def of(self, question: str) -> list[Entry]:
         """Return the entries of one question, none if it has no answer."""
         return self.entries.get(question, [])
 
 
-def entries(question: str, rows: Sequence[Row], endpoint: Endpoint) -> list[Any]:
-    """Read the rows of a question: :class:`Peer` the largest first, all others in the order of the rows."""
+def entries(question: str, rows: Sequence[Row], endpoint: Endpoint) -> list[Entry]:
+    """Read the rows of a question: peers the largest first, all others in the order of the rows."""
     if question == "peers":
         return _peers(rows, endpoint)
-    kind = _ENTRIES[question]
-    return [kind(*(_FIELDS[name](row) for name in kind._fields)) for row in rows]
+    return [{name: _FIELDS[name](row) for name in _ENTRIES[question]} for row in rows]
 
 
-_ENTRIES: Mapping[str, Any] = {
-    "ports_out": PortUse,
-    "ports_in": PortUse,
-    "rejected": Reject,
-    "bursts": Burst,
-    "inside": Reached,
-    "remote": Sighting,
+_PORT_USE = ("protocol", "port", "name", "action", "flows", "hosts", "size")
+_ENTRIES: Mapping[str, Sequence[str]] = {
+    "ports_out": _PORT_USE,
+    "ports_in": _PORT_USE,
+    "rejected": ("source", "destination", "protocol", "port", "name", "flows"),
+    "bursts": ("address", "protocol", "start", "ports", "packets"),
+    "inside": ("address", "protocol", "port", "name", "administration", "flows", "size"),
+    "remote": ("interface_id", "source", "destination", "action", "flows", "size"),
 }
 
 
-def _number(row: Row, field: str) -> int:
+def _number(row: Row, column: str) -> int:
     """Return a number, which Logs Insights writes as text, a large one with an exponent."""
     try:
-        return int(float(row.get(field, "0")))
+        return int(float(row.get(column, "0")))
     except (ValueError, OverflowError):
         return 0
 
 
-def _protocol(row: Row) -> str:
-    number = _number(row, "protocol")
-    return _PROTOCOLS.get(number, str(number))
-
-
-def _text_of(field: str) -> Callable[[Row], str]:
-    return lambda row: row.get(field, "")
-
-
-def _number_of(field: str) -> Callable[[Row], int]:
-    return lambda row: _number(row, field)
+def _text(column: str) -> Callable[[Row], str]:
+    return lambda row: row.get(column, "")
 
 
 # How each field of an entry is read from a row.
 _FIELDS: Mapping[str, Callable[[Row], object]] = {
-    "interface_id": _text_of("interface_id"),
-    "source": _text_of("srcaddr"),
-    "destination": _text_of("dstaddr"),
-    "address": _text_of("dstaddr"),
-    "protocol": _protocol,
-    "port": _number_of("dstport"),
+    "interface_id": _text("interface_id"),
+    "source": _text("srcaddr"),
+    "destination": _text("dstaddr"),
+    "address": _text("dstaddr"),
+    "action": _text("action"),
+    "start": lambda row: row.get(f"bin({SCAN_MINUTES}m)", "").partition(".")[0],
+    "protocol": lambda row: _PROTOCOLS.get(number := _number(row, "protocol"), str(number)),
+    "port": partial(_number, column="dstport"),
     "name": lambda row: PORT_NAMES.get(_number(row, "dstport")),
     "administration": lambda row: _number(row, "dstport") in ADMINISTRATION_PORTS,
-    "action": _text_of("action"),
-    "start": lambda row: row.get(f"bin({SCAN_MINUTES}m)", "").partition(".")[0],
-    "ports": _number_of("ports"),
-    "packets": _number_of("packetsSent"),
-    "flows": _number_of("flows"),
-    "hosts": _number_of("hosts"),
-    "size": _number_of("size"),
+    "ports": partial(_number, column="ports"),
+    "packets": partial(_number, column="packetsSent"),
+    "flows": partial(_number, column="flows"),
+    "hosts": partial(_number, column="hosts"),
+    "size": partial(_number, column="size"),
 }
 
 
-def _peers(rows: Sequence[Row], endpoint: Endpoint) -> list[Peer]:
+def _peers(rows: Sequence[Row], endpoint: Endpoint) -> list[Entry]:
     """Return one entry for each remote address, both directions together."""
-    flows, sent, received = Counter[str](), Counter[str](), Counter[str]()
+    peers: dict[str, dict[str, Any]] = {}
     for row in rows:
         outwards = (
             row["flow_direction"] == "egress" if "flow_direction" in row else row.get("srcaddr") in endpoint.addresses
         )
         address = row.get("dstaddr" if outwards else "srcaddr", "")
-        flows[address] += _number(row, "flows")
-        (sent if outwards else received)[address] += _number(row, "size")
-    peers = [Peer(address, is_private(address), n, sent[address], received[address]) for address, n in flows.items()]
-    return sorted(peers, key=lambda peer: peer.sent + peer.received, reverse=True)
+        new = {"address": address, "inside": is_private(address), "flows": 0, "sent": 0, "received": 0}
+        peer = peers.setdefault(address, new)
+        peer["flows"] += _number(row, "flows")
+        peer["sent" if outwards else "received"] += _number(row, "size")
+    return sorted(peers.values(), key=lambda peer: peer["sent"] + peer["received"], reverse=True)
 
 
-def scan_verdict(bursts: Sequence[Burst]) -> str:
+def scan_verdict(bursts: Sequence[Entry]) -> str:
     """Say in one sentence whether the instance scanned ports."""
     if not bursts:
         return "No scan: it opened no connection that was recorded."
-    worst = max(bursts, key=lambda burst: burst.ports)
-    if worst.ports < SCAN_PORTS:
-        return f"No scan: at most {worst.ports} ports of one host in {SCAN_MINUTES} minutes ({worst.address})."
-    hosts = len({burst.address for burst in bursts if burst.ports >= SCAN_PORTS})
+    worst = max(bursts, key=lambda burst: burst["ports"])
+    ports, address = worst["ports"], worst["address"]
+    if ports < SCAN_PORTS:
+        return f"No scan: at most {ports} ports of one host in {SCAN_MINUTES} minutes ({address})."
+    others = len({burst["address"] for burst in bursts if burst["ports"] >= SCAN_PORTS}) - 1
     return (
-        f"A port scan: {worst.ports} {worst.protocol} ports of {worst.address} in the {SCAN_MINUTES} minutes from"
-        f" {worst.start} UTC{f', and {hosts - 1} more hosts' if hosts > 1 else ''}."
+        f"A port scan: {ports} {worst['protocol']} ports of {address} in the {SCAN_MINUTES} minutes from"
+        f" {worst['start']} UTC{f', and {others} more hosts' if others else ''}."
     )

@@ -1,4 +1,4 @@
-"""What flow logs are asked about one instance, as Logs Insights queries.
+"""The Logs Insights queries about the flow logs of one instance.
 
 Records: https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
 """
@@ -6,7 +6,6 @@ Records: https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from threatmon.aws.reader import Answer
 from threatmon.errors import ThreatmonError
@@ -16,10 +15,10 @@ from threatmon.model.queries import FormatName, parse_line
 
 SCAN_MINUTES = 5
 
-# Replies go to the port the other side drew, most often from 32768 up; without them, what is left is what a side asked
-# for: https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html#nacl-ephemeral-ports
+# Requests, not replies: those go to ephemeral ports, most often from 32768 up.
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html#nacl-ephemeral-ports
 _ASKS = "(srcport >= 32768 or dstport < 32768)"
-# The flags of a TCP record say it better: SYN, with FIN or RST in the same record, and no ACK.
+# The flags of a TCP record are more precise: SYN, perhaps with FIN or RST in the same record, without ACK.
 _OPENS: Mapping[FormatName, str] = {
     "default": _ASKS,
     "extended": f"{_ASKS} and (protocol != 6 or {' or '.join(f'tcp_flags = {flags}' for flags in (2, 3, 6, 7))})",
@@ -28,12 +27,12 @@ _TO_INSIDE = " or ".join(f'isIpv{version_of(cidr)}InSubnet(dstaddr, "{cidr}")' f
 
 
 class NoEndpointError(ThreatmonError):
-    """Says that nothing known of the instance tells its records from others."""
+    """Say that the records of the instance cannot be selected."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Whose traffic: what is known of an instance. ``addresses`` are those of its interfaces, private or IPv6."""
+    """Identify an instance in flow logs; ``addresses`` are those of its interfaces, private or IPv6."""
 
     instance_id: str | None = None
     interface_ids: tuple[str, ...] = ()
@@ -41,32 +40,26 @@ class Endpoint:
 
 
 def endpoint_of(instance_id: str | None, instance: Answer | None) -> Endpoint:
-    """Return whose records to ask for; ``instance`` is one of ``describe_instances``, if known."""
+    """Return the endpoint of an instance, one of ``describe_instances`` if known."""
     if not instance:
         return Endpoint(instance_id)
     interface_ids = tuple(interface["NetworkInterfaceId"] for interface in interfaces_of(instance))
     return Endpoint(instance_id, interface_ids, own_addresses(instance))
 
 
-class _Query(NamedTuple):
-    filter: str
-    stats: str
-    order: str
-    limit: int = 50
-
-    def text(self, name: FormatName) -> str:
-        commands = [f"filter {self.filter}", f"stats {self.stats}", f"sort {self.order} desc", f"limit {self.limit}"]
-        return "\n| ".join([parse_line(name), *commands])
-
-
 def queries(name: FormatName, endpoint: Endpoint, remote_addresses: Iterable[str] = ()) -> dict[str, str]:
     """Return the Logs Insights queries about one instance, by question (see :func:`traffic.entries`).
 
-    ``remote_addresses`` are those the finding names: one query asks who else in the log group met them. Ids and
-    addresses that do not have the form of one are left out, as they come from files and become part of a query.
-    Raises :class:`NoEndpointError` if nothing is left to ask about.
+    ``remote_addresses`` are those of the finding: one query asks who else in the log group met them. Malformed ids and
+    addresses are left out, as they come from files and become part of a query. Raises :class:`NoEndpointError` if
+    nothing is left to ask about.
     """
-    asked: dict[str, _Query] = {}
+
+    def query(condition: str, stats: str, order: str, limit: int = 50) -> str:
+        commands = [f"filter {condition}", f"stats {stats}", f"sort {order} desc", f"limit {limit}"]
+        return "\n| ".join([parse_line(name), *commands])
+
+    asked: dict[str, str] = {}
     remotes = [address for address in map(normal_form, remote_addresses) if address and not is_private(address)]
     flows_and_size = "count(*) as flows, sum(bytes) as size by"
     try:
@@ -76,7 +69,7 @@ def queries(name: FormatName, endpoint: Endpoint, remote_addresses: Iterable[str
             raise
     else:
         asked |= {
-            f"ports_{way}": _Query(
+            f"ports_{way}": query(
                 f"{mine} and {condition} and {_ASKS}",
                 f"count(*) as flows, count_distinct({other}) as hosts, sum(bytes) as size by dstport, protocol, action",
                 "flows",
@@ -84,19 +77,19 @@ def queries(name: FormatName, endpoint: Endpoint, remote_addresses: Iterable[str
             for way, condition, other in (("out", outwards, "dstaddr"), ("in", inwards, "srcaddr"))
         }
         direction = ", flow_direction" if name == "extended" else ""
-        asked["peers"] = _Query(
+        asked["peers"] = query(
             f'{mine} and log_status = "OK"', f"{flows_and_size} srcaddr, dstaddr{direction}", "size", 100
         )
-        asked["rejected"] = _Query(
+        asked["rejected"] = query(
             f'{mine} and action = "REJECT"', "count(*) as flows by srcaddr, dstaddr, dstport, protocol", "flows"
         )
-        asked["bursts"] = _Query(
+        asked["bursts"] = query(
             f"{mine} and {outwards} and {_OPENS[name]}",
             f"count_distinct(dstport) as ports, sum(packets) as packetsSent by dstaddr, protocol, bin({SCAN_MINUTES}m)",
             "ports",
             20,
         )
-        asked["inside"] = _Query(
+        asked["inside"] = query(
             f'{mine} and {outwards} and {_ASKS} and action = "ACCEPT" and ({_TO_INSIDE})',
             f"{flows_and_size} dstaddr, dstport, protocol",
             "flows",
@@ -104,12 +97,12 @@ def queries(name: FormatName, endpoint: Endpoint, remote_addresses: Iterable[str
         )
     if remotes:
         met = f"{_any('srcaddr', remotes)} or {_any('dstaddr', remotes)}"
-        asked["remote"] = _Query(met, f"{flows_and_size} interface_id, srcaddr, dstaddr, action", "size")
-    return {question: query.text(name) for question, query in asked.items()}
+        asked["remote"] = query(met, f"{flows_and_size} interface_id, srcaddr, dstaddr, action", "size")
+    return asked
 
 
 def _selection(name: FormatName, endpoint: Endpoint) -> tuple[str, str, str]:
-    """Return the conditions on a record: it is of this instance, it went out of it, it came into it."""
+    """Return the conditions that a record is of this instance, outbound, and inbound."""
     instance_id = endpoint.instance_id if re.fullmatch(r"i-[0-9a-f]{8,17}", endpoint.instance_id or "") else None
     interface_ids = [eni for eni in endpoint.interface_ids if re.fullmatch(r"eni-[0-9a-f]{8,17}", eni)]
     if name == "extended":

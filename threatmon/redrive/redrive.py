@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from threatmon.redrive.publisher import Publisher
 from threatmon.redrive.queue import Message, Queue
-from threatmon.reports import Report, Section, State, Status, Table, Value
+from threatmon.reports.model import Report, Section, State, Status, Table, Value
 
 _SENDING_SECONDS = 120  # hides the one message in hand; longer than a throttled call with all its retries
 

@@ -110,23 +110,14 @@ def _table(parent: ET.Element, shown: model.Table) -> None:
     for column in shown.columns:
         _add(titles, "th", column, scope="col", role="columnheader")
     body = ET.SubElement(table, "tbody", role="rowgroup")
-    states = {
-        name
-        for row in shown.rows
-        for name, cell in zip(shown.columns, row, strict=True)
-        if isinstance(cell, model.Status)
-    }
-    heading = shown.columns.index(
-        shown.heading or [*(name for name in shown.columns if name not in states), *shown.columns][0]
-    )
+    states = {index for row in shown.rows for index, cell in enumerate(row) if isinstance(cell, model.Status)}
+    others = [index for index in range(len(shown.columns)) if index not in states]
+    heading = shown.columns.index(shown.heading) if shown.heading else next(iter(others), 0)
     for cells in shown.rows:
         row = ET.SubElement(body, "tr", role="row")
         for index, (column, cell) in enumerate(zip(shown.columns, cells, strict=True)):
-            if index == heading:
-                entry = _add(row, "th", cell, scope="row", role="rowheader")
-            else:
-                entry = _add(row, "td", cell, role="cell")
-            entry.set("data-column", one_line(column))
+            tag, role = ("th", {"scope": "row", "role": "rowheader"}) if index == heading else ("td", {"role": "cell"})
+            _add(row, tag, cell, **role).set("data-column", one_line(column))
     _more(parent, shown.more)
 
 

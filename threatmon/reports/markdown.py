@@ -27,8 +27,8 @@ class _Text(NamedTuple):
 def render(report: model.Report, limit: int | None = None, whole: str = "") -> str:
     """Return the report as Markdown of ``limit`` characters at most; no text of it becomes markup.
 
-    What finds no room is counted at the end, with ``whole``: an address, or words, for where the whole report is.
-    Raises :class:`ValueError` if the title and that sentence do not fit.
+    What finds no room is counted at the end, with ``whole``, the address of the whole report or words for it. Raises
+    :class:`ValueError` if the title and that sentence do not fit.
     """
     hashes = "##" if report.marker else "#"
     top = f"{report.marker}\n" * bool(report.marker) + f"{hashes} {markdown(report.title)}\n"

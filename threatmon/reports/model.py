@@ -1,6 +1,6 @@
 """A report as data: sections of blocks, for a person to read; and one document for a machine.
 
-Every text is as its source wrote it, an attacker perhaps; the renderers escape it.
+Texts are unescaped, perhaps an attacker's; the renderers escape them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ State = Literal["failed", "unknown", "warning", "ok"]
 STATES: tuple[State, ...] = ("failed", "unknown", "warning", "ok")
 """Worst first."""
 SIGNS: Mapping[State, str] = {"failed": "\N{BALLOT X}", "unknown": "?", "warning": "!", "ok": "\N{CHECK MARK}"}
-"""What repeats a state for who sees no colours."""
+"""For readers who see no colours."""
 
 FEW, MOST = 3, 200
 _STEP = 1000
@@ -20,7 +20,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class Status:
-    """A text with a state, which its colour or sign repeats. Its word is the state unless given."""
+    """A text with a state, shown by colour or sign; without ``word`` it is the state's name."""
 
     state: State
     word: str = ""
@@ -35,10 +35,9 @@ Value = str | Status
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a title, which may be empty.
+    """Rows under a title, which may be empty, and the number of rows left out.
 
-    ``more`` says how many further rows are left out; ``heading`` is the column that names a row, for a screen reader
-    (the first that is no status, unless given).
+    ``heading`` is the column that names a row, for a screen reader: by default the first that is no status.
     """
 
     title: str
@@ -60,7 +59,7 @@ class Facts:
 
 
 class Check(NamedTuple):
-    """What was looked at, how it is, and what to do about it."""
+    """The state of one subject, and what to do about it."""
 
     state: State
     subject: str
@@ -76,14 +75,9 @@ class Checks:
 
     def as_table(self) -> Table:
         """Return the checks as a table; a column of what to do only if there is anything to do."""
-        columns = (
-            ("State", "What", "Found", "To do")
-            if any(check.todo for check in self.rows)
-            else ("State", "What", "Found")
-        )
-        return Table(
-            "", columns, [(Status(check.state), *check[1 : len(columns)]) for check in self.rows], heading="What"
-        )
+        columns = ("State", "What", "Found", "To do")[: 4 if any(check.todo for check in self.rows) else 3]
+        rows = [(Status(check.state), *check[1 : len(columns)]) for check in self.rows]
+        return Table("", columns, rows, heading="What")
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """Lines as they are: those of a diff with their signs, of a text or command without; ``more`` are left out."""
+    """Lines of a diff with their signs, of a text or command without; ``more`` are left out."""
 
     rows: Sequence[Line]
     kind: Literal["diff", "text", "sh"] = "diff"
@@ -134,9 +128,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A title and the sections under it. ``data`` is the same for a machine: what ``json`` writes, or ``str`` shows.
+    """A title, its sections, and the same as ``data`` for a machine: values that ``json`` or ``str`` writes.
 
-    ``marker`` is an HTML comment of ours at the start of the Markdown, by which CI finds the comment it has to update.
+    ``marker`` is an HTML comment at the start of the Markdown, by which CI finds the comment it has to update.
     """
 
     title: str

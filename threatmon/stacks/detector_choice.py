@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from threatmon.aws.errors import AwsError
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.settings import NAMESPACE
-from threatmon.reports import one_line
+from threatmon.reports.escape import one_line
 
 Answer = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from threatmon.evaluation.explain import rules_of
 from threatmon.model import alarms, names
 from threatmon.model.channels import Channel, by_channel
 from threatmon.model.settings import Settings
-from threatmon.reports import Report, Section, Table
+from threatmon.reports.model import Report, Section, Table
 from threatmon.stacks.files import StackFile, settings_of
 
 DAYS = 730 / 24  # of a month, as AWS counts its hours

@@ -15,7 +15,7 @@ from threatmon.model.event_patterns import AlertRule
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.queries import FIELDS
 from threatmon.model.settings import Settings
-from threatmon.reports import State, counted
+from threatmon.reports.model import State, counted
 
 
 class CheckResult(NamedTuple):

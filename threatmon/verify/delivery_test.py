@@ -15,7 +15,7 @@ from threatmon.evaluation.explain import rules_of
 from threatmon.model.channels import Channel
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import NAMESPACE, Settings
-from threatmon.reports import Check, Checks, Section, Status
+from threatmon.reports.model import Check, Checks, Section, Status
 from threatmon.verify.deployed_stack import DeployedStack
 from threatmon.verify.recipients import recipients
 from threatmon.verify.sample_findings import create, expectation, select

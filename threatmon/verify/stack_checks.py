@@ -11,7 +11,7 @@ from threatmon.model.channels import Channel
 from threatmon.model.email import mail
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.settings import Settings
-from threatmon.reports import Check
+from threatmon.reports.model import Check
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey, failed
 from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError

@@ -14,7 +14,7 @@ from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import dangers
 from threatmon.fleet.preview_report import report
 from threatmon.fleet.rollout import StackUpdate, UpdateState
-from threatmon.reports import Report, Section, State, Status, Table
+from threatmon.reports.model import Report, Section, State, Status, Table
 from threatmon.reports.text import print_report
 
 _STATES: Mapping[UpdateState, State] = {
