@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, parse_line, saved_queries
+from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, saved_queries
 
 # https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html, the default format and its order
 DEFAULT = (
