@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -42,9 +41,8 @@ def preview_all(
     title: str, work: Callable[[Target], StackPreview], fleet: Fleet, targets: Sequence[Target], parallel: int
 ) -> list[StackPreview]:
     """Return what ``work`` gives for each stack, by name. Raises :class:`UsageError` if it is interrupted."""
-    stopping = Event()
     previews: list[StackPreview] = []
-    with progress.bar(title, len(targets)) as count, interruptible(stopping, progress.say, fleet.interrupt):
+    with progress.bar(title, len(targets)) as count, interruptible(progress.say, fleet.interrupt) as stopping:
         for preview in in_parallel(work, targets, parallel, stopping.is_set):
             previews.append(preview)
             count(f"{preview.stack}: failed" if preview.error else preview.stack)
