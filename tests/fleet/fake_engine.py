@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import grpc
-import pulumi
 import pytest
 import yaml
 from pulumi.automation import CommandResult, OnOutput
@@ -215,7 +214,6 @@ def prepared(
     monkeypatch.setattr("threatmon.project.ROOT", folder)
     monkeypatch.setattr(previews, "Engine", lambda: engine)
     monkeypatch.setattr(previews, "Workspaces", partial(Workspaces, program=lambda: None))
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process
     for stack in stacks:
         engine.would(stack, *events)
     return engine

@@ -2,14 +2,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, FakeEngine, done, pre, project, says, write_stack
 
 from threatmon.aws.errors import AwsError
 from threatmon.errors import UsageError
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.interruptions import Interrupted
+from threatmon.fleet.recovery import Interrupted
 from threatmon.fleet.targets import Target, read
 from threatmon.fleet.workspaces import Workspaces
 
@@ -30,8 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # a fleet silences it for the whole process
+def engine() -> FakeEngine:
     return FakeEngine("dev", "prod", "test")
 
 

@@ -1,7 +1,6 @@
 """What of an update is dangerous: evidence, detection or alerts that would be lost, and rights that would be given."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from threatmon.fleet.changes import ResourceChange
@@ -9,23 +8,21 @@ from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.fleet.policy_widening import widened_policies
 from threatmon.model.protection_plans import FEATURES
 
-KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "detector-deleted": "a detector is deleted, and its findings with it",
-        "detector-suspended": "a detector stops looking",
-        "flow-log-deleted": "a subnet or VPC is no longer recorded by a flow log",
-        "flow-log-replaced": "a flow log is replaced, with a gap in the record",
-        "log-group-deleted": "a log group is deleted, and its records with it",
-        "log-group-replaced": "a log group is replaced by an empty one",
-        "key-deleted": "a key is scheduled for deletion, after which nothing it encrypted can be read",
-        "key-replaced": "a key is replaced, and the old one scheduled for deletion",
-        "retention-shortened": "records or undelivered alerts are kept for a shorter time",
-        "last-subscriber-dropped": "all subscriptions of a topic end; new ones must be confirmed first",
-        "finding-type-dropped": "findings of some type or severity alert nobody any more",
-        "plan-switched-off": "a protection plan of GuardDuty is switched off",
-        "policy-widened": "a policy allows something it did not allow",
-    }
-)
+KINDS: Mapping[str, str] = {
+    "detector-deleted": "a detector is deleted, and its findings with it",
+    "detector-suspended": "a detector stops looking",
+    "flow-log-deleted": "a subnet or VPC is no longer recorded by a flow log",
+    "flow-log-replaced": "a flow log is replaced, with a gap in the record",
+    "log-group-deleted": "a log group is deleted, and its records with it",
+    "log-group-replaced": "a log group is replaced by an empty one",
+    "key-deleted": "a key is scheduled for deletion, after which nothing it encrypted can be read",
+    "key-replaced": "a key is replaced, and the old one scheduled for deletion",
+    "retention-shortened": "records or undelivered alerts are kept for a shorter time",
+    "last-subscriber-dropped": "all subscriptions of a topic end; new ones must be confirmed first",
+    "finding-type-dropped": "findings of some type or severity alert nobody any more",
+    "plan-switched-off": "a protection plan of GuardDuty is switched off",
+    "policy-widened": "a policy allows something it did not allow",
+}
 """Every kind of danger, and what it means."""
 
 
@@ -98,11 +95,8 @@ def _key(change: ResourceChange) -> _Found:
     if change.op == "delete":
         yield "key-deleted", f"nothing it encrypted can be read once it is deleted, in {window} days"
     elif change.op == "replace":
-        old = (
-            "the old one stays, and this stack forgets it"
-            if change.retained
-            else f"nothing the old one encrypted can be read once it is deleted, in {window} days"
-        )
+        lost = f"nothing the old one encrypted can be read once it is deleted, in {window} days"
+        old = "the old one stays, and this stack forgets it" if change.retained else lost
         yield "key-replaced", f"{old}{_because(change)}"
 
 
@@ -114,7 +108,8 @@ def _queue(change: ResourceChange) -> _Found:
 def _shortened(change: ResourceChange, property_: str, default: int, what: str, unit: str) -> _Found:
     """Yield that something is kept for less time, if it is; 0 is for ever."""
     old, new = change.old.get(property_, default), change.new.get(property_, default)
-    if change.op != "delete" and _is_number(old) and _is_number(new) and (new or float("inf")) < (old or float("inf")):
+    are_known = isinstance(old, int | float) and isinstance(new, int | float)
+    if change.op != "delete" and are_known and (new or float("inf")) < (old or float("inf")):
         before = f"{int(old)} {unit}s" if old else "for ever"
         yield "retention-shortened", f"{what} are deleted after {int(new)} {unit}s, instead of {before}"
 
@@ -135,10 +130,6 @@ def _statuses(inputs: Mapping[str, Any]) -> dict[str, Any]:
         plan: inputs.get("status"),
         **{f"{plan} {configuration.get('name')}": configuration.get("status") for configuration in additional},
     }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
 
 
 def _because(change: ResourceChange) -> str:

@@ -11,7 +11,7 @@ from typing import get_args
 from pulumi.automation import events
 
 from threatmon.fleet.changes import Op, ResourceChange
-from threatmon.fleet.interruptions import Interrupted, interrupted
+from threatmon.fleet.recovery import Interrupted, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
@@ -56,7 +56,7 @@ class EventCollector:
         if diagnostic.severity == "error":
             self.errors.append(text)
         elif diagnostic.severity == "warning":
-            operations = interrupted(text)
+            operations = interrupted_operations(text)
             self.interrupted += operations
             self.warnings += [] if operations else [text]
 

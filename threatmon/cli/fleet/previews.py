@@ -12,7 +12,6 @@ from threatmon.fleet import recovery, roles
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
-from threatmon.fleet.interruptions import Interrupted
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import in_parallel, interruptible
 from threatmon.fleet.workspaces import Workspaces
@@ -30,7 +29,7 @@ PARALLEL = 4
 def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) -> Fleet:
     """Return the project's stacks, reached with the credentials of that role, or else with this process's own."""
 
-    def find(target: Target, interrupted: Interrupted) -> str | None:
+    def find(target: Target, interrupted: recovery.Interrupted) -> str | None:
         return recovery.find(lambda: roles.connected(target, role), target.stack, interrupted)
 
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
