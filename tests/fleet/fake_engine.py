@@ -6,6 +6,7 @@ https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -179,6 +180,16 @@ def step(op: str, type_: str, name: str, old: Any = None, new: Any = None, **mor
 def says(severity: str, message: str) -> Event:
     """A diagnostic, in the markup that the engine puts colours in."""
     return {"diagnosticEvent": {"severity": severity, "message": f"<{{%reset%}}>{message}<{{%reset%}}>\n"}}
+
+
+def locked(host: str, pid: int, age: timedelta = timedelta(minutes=1)) -> str:
+    """What the engine says of a stack that a process has locked."""
+    since = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+        "lock file with `pulumi cancel`.\n"
+        f"  s3://state/.pulumi/locks/prod/a.json: created by ada@{host} (pid {pid}) at {since}"
+    )
 
 
 def write_stack(folder: Path, stack: str, number: int, further: Mapping[str, Any] | None = None, **config: Any) -> None:

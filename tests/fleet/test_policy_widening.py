@@ -67,7 +67,7 @@ WIDER: dict[str, tuple[Statement, Statement, str]] = {
     "no condition": _loosened({"ArnEquals": SOURCE}, {}),
     "another value of a condition": _loosened({"ArnEquals": SOURCE}, {"ArnEquals": {"aws:SourceArn": "arn:low"}}),
     "a condition that may be absent": _loosened({"ArnEquals": SOURCE}, {"ArnEqualsIfExists": SOURCE}),
-    "an ARN where there was none": _loosened({"ArnLike": {"aws:SourceArn": "arn:aws:*"}}, {"ArnLike": SOURCE}),
+    "an ARN outside the pattern": _loosened({"ArnLike": {"aws:SourceArn": "arn:aws:*"}}, {"ArnLike": SOURCE}),
     "fewer exceptions": _loosened({"StringNotEquals": {"k": ["1", "2"]}}, {"StringNotEquals": {"k": "1"}}),
     "all actions but another": (
         {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},

@@ -123,7 +123,7 @@ def _feature(change: ResourceChange) -> _Found:
 
 
 def _statuses(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of a plan, by the settings' name for it, and of its additional configurations."""
+    """Return the status of a plan, by its name in the settings, and of its additional configurations."""
     plan = next((word for word, name in FEATURES.items() if name == inputs.get("name")), str(inputs.get("name")))
     additional = inputs.get("additionalConfigurations") or []
     return {

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, Literal, NamedTuple
 
 from threatmon.evaluation.iam_wildcards import arn_covers, covers
-from threatmon.evaluation.policy_evaluator import listed, statements
+from threatmon.evaluation.policy_evaluator import conditions, listed, statements
 from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 Effect = Literal["Allow", "Deny"]
@@ -165,13 +165,7 @@ def _principals(statement: Mapping[str, Any]) -> list[_Element]:
 
 def _conditions(statement: Mapping[str, Any]) -> frozenset[_Condition]:
     return frozenset(
-        _Condition(
-            operator,
-            key.lower(),
-            frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in listed(values)),
-        )
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
+        _Condition(operator, key, frozenset(map(str, values))) for operator, key, values in conditions(statement)
     )
 
 
@@ -217,10 +211,10 @@ def _in_words(verb: str, grants: Iterable[_Grant], compared_to: Iterable[_Grant]
     """Return one text for all the actions of the same principal, or in a policy without any, on the same resource."""
     actions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for grant in grants:
-        whom = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
+        subject = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
         loosened = any(_covers_unconditionally(other, grant) for other in compared_to)
-        actions[whom, " under other conditions" if loosened else ""].add(_shown(grant.action))
-    return [f"{verb} {', '.join(sorted(names))} {whom}{how}" for (whom, how), names in sorted(actions.items())]
+        actions[subject, " under other conditions" if loosened else ""].add(_shown(grant.action))
+    return [f"{verb} {', '.join(sorted(names))} {subject}{how}" for (subject, how), names in sorted(actions.items())]
 
 
 def _shown(element: _Element) -> str:

@@ -49,7 +49,7 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     """Update stacks: the canary first, then waves of growing size; the first failure stops the rest.
 
     Every stack is previewed before the first is touched: a preview that fails, or a dangerous change that is not
-    allowed, stops everything. Interrupted or killed, the same command goes on where it stopped. Exit 1 unless every
+    allowed, stops everything. Interrupted or killed, the same command goes on from there. Exit 1 unless every
     stack is up to date in the end.
 
     Example: threatmon fleet up --canary staging --allow finding-type-dropped
