@@ -35,7 +35,7 @@ def _policy(*statements: Statement) -> str:
 
 
 def _new(before: list[Statement], after: list[Statement]) -> tuple[str, ...]:
-    return newly_allowed(frozenset([_policy(*before)]), frozenset([_policy(*after)]))
+    return newly_allowed([_policy(*before)], [_policy(*after)])
 
 
 def _loosened(condition: Statement, other: Statement) -> tuple[Statement, Statement, str]:

@@ -40,9 +40,8 @@ class Danger(NamedTuple):
 def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
     """Return the dangers of one stack's changes, in the order of :data:`KINDS`, then by resource.
 
-    ``changes`` includes the resources that stay the same. To delete a resource that is retained only forgets it, and is
-    no danger; to replace one is, since what takes its place starts empty. A new resource is none either, except for
-    policies (:func:`threatmon.fleet.policy_widening.widened_policies`).
+    ``changes`` includes the resources that stay the same. Deleting a retained resource only forgets it, which is no
+    danger; replacing one is, since what takes its place starts empty. A new resource is one for its policies alone.
     """
     changes = [
         change._replace(op="same", new=change.old) if change.op == "delete" and change.retained else change
@@ -50,14 +49,10 @@ def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
     ]
     if all(change.op in ("same", "read", "refresh") for change in changes):
         return []
-    found = [
-        Danger(kind, change.name, text)
-        for change in changes
-        if change.op in ("update", "replace", "delete") and change.type in _RULES
-        for kind, text in _RULES[change.type](change)
-    ]
-    for kind, rule in _RULES_ON_ALL.items():
-        found += [Danger(kind, resource, text) for resource, text in rule(changes)]
+    found = [Danger(kind, *lost) for kind, rule in _RULES_ON_ALL.items() for lost in rule(changes)]
+    for change in changes:
+        if change.op in ("update", "replace", "delete") and change.type in _RULES:
+            found += [Danger(kind, change.name, text) for kind, text in _RULES[change.type](change)]
     order = list(KINDS)
     return sorted(found, key=lambda danger: (order.index(danger.kind), danger.resource, danger.text))
 

@@ -10,7 +10,7 @@ from typing import get_args
 
 from pulumi.automation import events
 
-from threatmon.fleet.changes import Op, ResourceChange
+from threatmon.fleet.changes import Op, ResourceChange, to_do
 from threatmon.fleet.recovery import Interrupted, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
@@ -31,7 +31,7 @@ class EventCollector:
     @property
     def changed(self) -> int:
         """How many resources were created, updated, replaced or deleted."""
-        return sum(change.op not in ("same", "read") for change in self.changes)
+        return len(to_do(self.changes))
 
     def __call__(self, event: events.EngineEvent) -> None:
         """Take one event."""

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -28,10 +28,9 @@ Holder = tuple[str, str]  # a type token and a logical name; or for all a role h
 def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
     """Yield each resource by which somebody may do more than before, and what that is.
 
-    Looks at every input that is a policy document, and at managed policies by their ARN. What a role holds counts
-    together: a policy that is added widens it, one that is only renamed does not. Left out are documents known only
-    after deployment, and what is new as a whole: a new resource's own policy, and the first policy of a role of this
-    stack, which an interrupted update may have left without.
+    What a role holds counts together, managed policies by their ARN: a policy that is added widens it, one that is
+    only renamed does not. Left out are documents known only after deployment, a new resource's own policy, and the
+    first policy of a role of this stack, which an interrupted update may have left without.
     """
     before: dict[Holder, set[str]] = defaultdict(set)
     after: dict[Holder, set[str]] = defaultdict(set)
@@ -47,11 +46,10 @@ def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, s
     roles = {("role", inputs.get("name")) for role in changes if role.type == _ROLE for inputs in (role.old, role.new)}
     for holder, names in changed.items():
         is_elsewhere = holder[0] == "role" and holder not in roles
-        if before[holder] or is_elsewhere:
-            texts = newly_allowed(frozenset(before[holder]), frozenset(after[holder]))
-            if texts:
-                more = [f"{len(texts) - _FEW} more"] if len(texts) > _FEW else []
-                yield min(names), "; ".join([*texts[:_FEW], *more])
+        texts = newly_allowed(before[holder], after[holder]) if before[holder] or is_elsewhere else ()
+        if texts:
+            more = [f"{len(texts) - _FEW} more"] if len(texts) > _FEW else []
+            yield min(names), "; ".join([*texts[:_FEW], *more])
 
 
 def _holder(change: ResourceChange, known: Mapping[str, Any]) -> Holder:
@@ -112,7 +110,7 @@ class _Grant(NamedTuple):
 _EVERYONE = _Element("Principal", "*")
 
 
-def newly_allowed(before: frozenset[str], after: frozenset[str]) -> tuple[str, ...]:
+def newly_allowed(before: Collection[str], after: Collection[str]) -> tuple[str, ...]:
     """Return what policies (JSON texts) allow together that others did not, in words; empty if that is nothing.
 
     Something is allowed that was not, or no longer denied. An element that begins with ``Not`` is only known to stay

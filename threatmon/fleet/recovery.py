@@ -96,10 +96,7 @@ _FINDERS = {
 
 
 def find(connect: Callable[[], Aws], stack: str, interrupted: Interrupted) -> str | None:
-    """Return the physical id of what the creation made; None if it made nothing, or something that may exist twice.
-
-    In the latter case AWS is not asked, nor connected to.
-    """
+    """Return the physical id of what a creation made, if it can be found; of what may exist twice AWS is not asked."""
     finder = _FINDERS.get(interrupted.type)
     return finder(connect(), stack, interrupted) if finder else None
 
@@ -127,10 +124,7 @@ def look_up(
 
 
 def repair(run: Callable[..., str], found: Mapping[Interrupted, Discovery]) -> None:
-    """Record in a stack's state what was made, and that nothing is under way any more.
-
-    ``run`` runs a command of the engine on the stack and returns what it prints.
-    """
+    """Record what was made in a stack's state; ``run`` runs a command of the engine on it, and returns its output."""
     # Not the Automation API's export, which decrypts secrets.
     state = json.loads(run("stack", "export"))["deployment"] or {}
     pending = [operation["resource"] for operation in state.get("pending_operations") or []]

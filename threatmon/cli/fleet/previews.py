@@ -28,12 +28,12 @@ PARALLEL = 4
 
 def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) -> Fleet:
     """Return the project's stacks, reached with the credentials of that role, or else with this process's own."""
-
-    def find(target: Target, interrupted: recovery.Interrupted) -> str | None:
-        return recovery.find(lambda: roles.connected(target, role), target.stack, interrupted)
-
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
-    return Fleet(workspaces, find, stale_after)
+    return Fleet(
+        workspaces,
+        lambda target, operation: recovery.find(lambda: roles.connected(target, role), target.stack, operation),
+        stale_after,
+    )
 
 
 def preview_all(
