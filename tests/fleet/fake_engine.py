@@ -6,13 +6,13 @@ https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 import grpc
-import pulumi
 import pytest
 import yaml
 from pulumi.automation import CommandResult, OnOutput
@@ -182,6 +182,16 @@ def says(severity: str, message: str) -> Event:
     return {"diagnosticEvent": {"severity": severity, "message": f"<{{%reset%}}>{message}<{{%reset%}}>\n"}}
 
 
+def locked(host: str, pid: int, age: timedelta = timedelta(minutes=1)) -> str:
+    """What the engine says of a stack that a process has locked."""
+    since = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+        "lock file with `pulumi cancel`.\n"
+        f"  s3://state/.pulumi/locks/prod/a.json: created by ada@{host} (pid {pid}) at {since}"
+    )
+
+
 def write_stack(folder: Path, stack: str, number: int, further: Mapping[str, Any] | None = None, **config: Any) -> None:
     """A stack file without faults, of an account of its own; ``config`` changes keys, ``further`` stands next to it."""
     content: dict[str, Any] = {
@@ -215,7 +225,6 @@ def prepared(
     monkeypatch.setattr("threatmon.project.ROOT", folder)
     monkeypatch.setattr(previews, "Engine", lambda: engine)
     monkeypatch.setattr(previews, "Workspaces", partial(Workspaces, program=lambda: None))
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # which a fleet silences for the whole process
     for stack in stacks:
         engine.would(stack, *events)
     return engine

@@ -2,14 +2,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, FakeEngine, done, pre, project, says, write_stack
 
 from threatmon.aws.errors import AwsError
 from threatmon.errors import UsageError
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.interruptions import Interrupted
+from threatmon.fleet.recovery import Interrupted
 from threatmon.fleet.targets import Target, read
 from threatmon.fleet.workspaces import Workspaces
 
@@ -30,8 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # a fleet silences it for the whole process
+def engine() -> FakeEngine:
     return FakeEngine("dev", "prod", "test")
 
 
@@ -95,15 +93,6 @@ def test_no_secret_is_decrypted_for_what_nobody_reads(engine: FakeEngine, folder
 
 
 # -- previews and drift -----------------------------------------------------------------------------------------------
-
-
-def test_a_new_stack_is_previewed_without_a_trace(engine: FakeEngine, folder: Path) -> None:
-    engine.stacks.remove("prod")
-    engine.would("prod", pre("create", TOPIC, "threat-monitor", None, {"name": "alerts"}))
-    preview = fleet(engine, folder).preview(target(folder))
-    assert (preview.is_new, preview.error, [change.op for change in preview.changes]) == (True, None, ["create"])
-    assert [asked.verb for asked in engine.asked if asked.folder == folder] == ["stack ls"]
-    assert engine.stacks == ["dev", "test"]
 
 
 def test_the_folder_of_a_failed_preview_is_gone_too(engine: FakeEngine, folder: Path) -> None:
@@ -199,24 +188,6 @@ def test_an_update_counts_what_it_changed(engine: FakeEngine, folder: Path) -> N
     assert repairs(engine) == ["up"]
 
 
-def test_a_failed_update_says_why(engine: FakeEngine, folder: Path) -> None:
-    engine.fails("up", "prod", "error: update failed", says("error", "too many rules"))
-    update = fleet(engine, folder).update(target(folder))
-    assert (update.stack, update.state, update.error, update.changed) == ("prod", "failed", "too many rules", 0)
-    assert len(engine.named("up")) == 1
-
-
-def test_a_new_stack_is_created_first(engine: FakeEngine, folder: Path) -> None:
-    engine.stacks.remove("prod")
-    assert fleet(engine, folder).update(target(folder)).state == "updated"
-    assert [asked.verb for asked in engine.asked if asked.verb in ("stack init", "up")] == ["stack init", "up"]
-
-
-def test_an_interruption_reaches_the_engine(engine: FakeEngine, folder: Path) -> None:
-    fleet(engine, folder).interrupt()
-    assert engine.interrupted == 1
-
-
 # -- what a killed run leaves -----------------------------------------------------------------------------------------
 
 
@@ -294,17 +265,3 @@ def test_only_a_failed_update_needs_what_an_account_that_cannot_be_searched_hide
         "looked up: Permission logs:DescribeLogGroups is missing: no",
     )
     assert repairs(engine) == commands
-
-
-def test_a_lock_that_a_killed_run_left_is_cleared_on_the_stack_itself(engine: FakeEngine, folder: Path) -> None:
-    locked = (
-        "error: the stack is currently locked by 1 lock(s).\n"
-        "  s3://state/a.json: created by ada@ci-7 (pid 12) at 2026-01-01T00:00:00Z"
-    )
-    engine.fails("up", "prod", locked)
-    update = fleet(engine, folder).update(target(folder))
-    [cancel] = engine.named("cancel")
-    assert (cancel.stack, cancel.folder) == ("prod", folder)
-    assert engine.touched() == ["prod", "prod"]
-    assert update.state == "updated"
-    assert len(update.notes) == 1

@@ -3,25 +3,10 @@
 import json
 from typing import Any
 
+import harness
 import pytest
 from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 from fleet.program_changes import changes_between
-from harness import (
-    ALIAS,
-    DETECTOR,
-    FEATURE,
-    FLOW_LOG,
-    KEY,
-    LOG_GROUP,
-    QUEUE,
-    ROLE,
-    ROLE_POLICY,
-    RULE,
-    SUBSCRIPTION,
-    TARGET,
-    TOPIC,
-    TOPIC_POLICY,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,12 +25,21 @@ def _kinds(*changes: ResourceChange) -> list[str]:
 
 
 IRREPLACEABLE: dict[str, dict[Op, str]] = {
-    DETECTOR: {"delete": "detector-deleted", "replace": "detector-deleted"},
-    FLOW_LOG: {"delete": "flow-log-deleted", "replace": "flow-log-replaced"},
-    LOG_GROUP: {"delete": "log-group-deleted", "replace": "log-group-replaced"},
-    KEY: {"delete": "key-deleted", "replace": "key-replaced"},
+    harness.DETECTOR: {"delete": "detector-deleted", "replace": "detector-deleted"},
+    harness.FLOW_LOG: {"delete": "flow-log-deleted", "replace": "flow-log-replaced"},
+    harness.LOG_GROUP: {"delete": "log-group-deleted", "replace": "log-group-replaced"},
+    harness.KEY: {"delete": "key-deleted", "replace": "key-replaced"},
 }
-HARMLESS = [ALIAS, FEATURE, QUEUE, ROLE, ROLE_POLICY, TARGET, TOPIC, TOPIC_POLICY]
+HARMLESS = [
+    harness.ALIAS,
+    harness.FEATURE,
+    harness.QUEUE,
+    harness.ROLE,
+    harness.ROLE_POLICY,
+    harness.TARGET,
+    harness.TOPIC,
+    harness.TOPIC_POLICY,
+]
 
 
 @pytest.mark.parametrize(("type_", "kinds"), IRREPLACEABLE.items())
@@ -54,14 +48,14 @@ def test_what_cannot_be_brought_back_is_not_deleted_or_replaced_unasked(type_: s
         assert _kinds(_change(op, type_, {"name": "it"}, {"name": "other"})) == [kind]
 
 
-@pytest.mark.parametrize("type_", [*IRREPLACEABLE, RULE, SUBSCRIPTION])
+@pytest.mark.parametrize("type_", [*IRREPLACEABLE, harness.RULE, harness.SUBSCRIPTION])
 def test_what_is_only_forgotten_is_not_lost(type_: str) -> None:
     old = {"name": "it", "topic": "arn:aws:sns:eu-west-1:111122223333:it", "eventPattern": '{"source": ["x"]}'}
     assert dangers([_change("delete", type_, old, retained=True)]) == []
 
 
 def test_a_replaced_log_group_is_empty_even_if_the_old_one_stays() -> None:
-    [danger] = dangers([_change("replace", LOG_GROUP, retained=True, diff={"logGroupClass": "update-replace"})])
+    [danger] = dangers([_change("replace", harness.LOG_GROUP, retained=True, diff={"logGroupClass": "update-replace"})])
     assert danger == Danger(
         "log-group-replaced",
         "it",
@@ -71,7 +65,7 @@ def test_a_replaced_log_group_is_empty_even_if_the_old_one_stays() -> None:
 
 
 def test_a_replaced_key_says_when_the_old_one_is_gone() -> None:
-    [danger] = dangers([_change("replace", KEY, {"deletionWindowInDays": 7.0}, {})])
+    [danger] = dangers([_change("replace", harness.KEY, {"deletionWindowInDays": 7.0}, {})])
     assert danger.text == "nothing the old one encrypted can be read once it is deleted, in 7 days"
 
 
@@ -82,7 +76,7 @@ def test_what_can_be_made_again_may_go(op: Op, type_: str) -> None:
     assert dangers([_change(op, type_, inputs, inputs)]) == []
 
 
-@pytest.mark.parametrize("type_", [*IRREPLACEABLE, *HARMLESS, RULE, SUBSCRIPTION])
+@pytest.mark.parametrize("type_", [*IRREPLACEABLE, *HARMLESS, harness.RULE, harness.SUBSCRIPTION])
 @pytest.mark.parametrize("op", ["create", "import"])
 def test_a_new_resource_endangers_nothing(op: Op, type_: str) -> None:
     policy = json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}})
@@ -101,10 +95,10 @@ def test_a_new_resource_endangers_nothing(op: Op, type_: str) -> None:
     ],
 )
 def test_a_detector_that_stops_looking_is_suspended(old: Inputs, new: Inputs, kinds: list[str]) -> None:
-    assert _kinds(_change("update", DETECTOR, old, new)) == kinds
+    assert _kinds(_change("update", harness.DETECTOR, old, new)) == kinds
 
 
-DAYS, SECONDS = (LOG_GROUP, "retentionInDays"), (QUEUE, "messageRetentionSeconds")
+DAYS, SECONDS = (harness.LOG_GROUP, "retentionInDays"), (harness.QUEUE, "messageRetentionSeconds")
 
 
 @pytest.mark.parametrize(
@@ -156,11 +150,11 @@ ON, OFF = "ENABLED", "DISABLED"
 def test_a_plan_is_not_switched_off_unasked(old: Inputs, new: Inputs, plans: str | None) -> None:
     text = f"GuardDuty raises no findings of {plans} any more"
     expected = [] if plans is None else [Danger("plan-switched-off", "it", text)]
-    assert dangers([_change("update", FEATURE, old, new)]) == expected
+    assert dangers([_change("update", harness.FEATURE, old, new)]) == expected
 
 
 def test_a_plan_that_is_no_longer_managed_stays_on() -> None:
-    assert dangers([_change("delete", FEATURE, _plan(ON))]) == []
+    assert dangers([_change("delete", harness.FEATURE, _plan(ON))]) == []
 
 
 # The real program. A setting of before and after -> every danger, as (kind, resource); for both an empty config is the

@@ -21,6 +21,9 @@ LOCKED = (
 )
 
 
+Make = Callable[..., Engine]
+
+
 class Announced(set[Popen[bytes]]):
     """The processes under way; says when there is one."""
 
@@ -34,7 +37,7 @@ class Announced(set[Popen[bytes]]):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Callable[..., Engine]:
+def engine(tmp_path: Path) -> Make:
     """An engine that is a script, in a shell's language or Python."""
 
     def make(script: str, *, version: str = "v3.250.1", python: bool = False) -> Engine:
@@ -61,13 +64,13 @@ def engine(tmp_path: Path) -> Callable[..., Engine]:
     ],
 )
 def test_an_engine_without_a_version_is_taken_for_the_one_that_is_tested_with(
-    engine: Callable[..., Engine], printed: str, version: str
+    engine: Make, printed: str, version: str
 ) -> None:
     assert str(engine("exit 1", version=printed).version) == version
 
 
 def test_a_command_gets_its_arguments_folder_and_environment(
-    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINE", "kept")
     folder = tmp_path / "elsewhere"
@@ -81,7 +84,7 @@ def test_a_command_gets_its_arguments_folder_and_environment(
 
 
 def test_what_is_given_wins_over_this_process_s_own_environment_and_any_output_is_text(
-    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "mine")
     script = "printf '<%s> a\\377b' \"$AWS_PROFILE\""
@@ -97,7 +100,7 @@ def test_what_is_given_wins_over_this_process_s_own_environment_and_any_output_i
     ],
 )
 def test_a_failure_raises_what_the_automation_api_would(
-    engine: Callable[..., Engine], tmp_path: Path, stderr: str, error: type[CommandError]
+    engine: Make, tmp_path: Path, stderr: str, error: type[CommandError]
 ) -> None:
     (tmp_path / "stderr").write_text(stderr, encoding="utf-8")
     with pytest.raises(CommandError) as raised:
@@ -107,22 +110,20 @@ def test_a_failure_raises_what_the_automation_api_would(
     assert "code: 255" in str(raised.value)
 
 
-def test_the_terminal_s_ctrl_c_does_not_reach_the_engine(engine: Callable[..., Engine], tmp_path: Path) -> None:
+def test_the_terminal_s_ctrl_c_does_not_reach_the_engine(engine: Make, tmp_path: Path) -> None:
     script = "import os; print(os.getpid() == os.getsid(0) == os.getpgid(0), os.getsid(0))"
     own, session = engine(script, python=True).run([], str(tmp_path), {}).stdout.split()
     assert own == "True"
     assert int(session) != os.getsid(0)
 
 
-def test_should_this_process_be_killed_no_broken_pipe_kills_the_engine(
-    engine: Callable[..., Engine], tmp_path: Path
-) -> None:
+def test_should_this_process_be_killed_no_broken_pipe_kills_the_engine(engine: Make, tmp_path: Path) -> None:
     script = "import os, stat; print(*(stat.S_ISFIFO(os.fstat(stream).st_mode) for stream in (1, 2)))"
     assert engine(script, python=True).run([], str(tmp_path), {}).stdout.split() == ["False", "False"]
 
 
 def test_an_interruption_reaches_all_that_is_under_way_and_lets_it_end(
-    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = """
 import os, signal, sys
@@ -155,9 +156,7 @@ while True:
     assert [Path(f"{stack}.saved").read_text(encoding="utf-8") for stack in stacks] == ["all of it"] * 2
 
 
-def test_what_has_ended_is_not_interrupted(
-    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_ended_is_not_interrupted(engine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running = engine("exit 0")
     running.run([], str(tmp_path), {})
     failing = engine("exit 1")

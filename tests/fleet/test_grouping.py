@@ -132,12 +132,6 @@ def test_equal_notes_are_one() -> None:
     assert group(noted).notes == [Group(("stack <stack> was", "stopped"), ("a", "b"), 2)]
 
 
-def test_a_preview_given_twice_counts_once_and_two_different_ones_of_a_stack_are_refused() -> None:
-    assert group([preview("a", TAG), preview("a", TAG)]) == group([preview("a", TAG)])
-    with pytest.raises(ValueError, match="stack a: there are two previews that differ"):
-        group([preview("a", TAG), preview("a")])
-
-
 def test_secrets_stay_out() -> None:
     change, created = update(TOPIC, "t", {"url": "x"}, {"url": WRAPPED_SECRET}), create(TOPIC, "u", a=[WRAPPED_SECRET])
     assert "hunter2" not in repr(group([preview("a", change, created)]))

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fleet.fake_engine import locked
 from pulumi.automation import CommandResult
 from pulumi.automation.errors import ConcurrentUpdateError
 
 from threatmon.errors import UsageError
 from threatmon.fleet import locks as module
-from threatmon.fleet.locks import Lock, locks, may_clear, when_unlocked
+from threatmon.fleet.locks import Lock, locks, when_unlocked
 
 REFUSAL = (
     "error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete the "
@@ -19,7 +20,6 @@ REFUSAL = (
     "  file:///state/.pulumi/locks/dev/a.json: created by ada@laptop (pid 4711) at 2026-09-14T09:30:00Z\n"
     "  s3://state/.pulumi/locks/dev/b.json: created by runner@ci-7 (pid 12) at 2026-09-14T11:30:00+02:00"
 )
-NOON = datetime(2026, 9, 14, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
@@ -27,35 +27,6 @@ def test_a_refusal_names_who_holds_the_locks() -> None:
     since = datetime(2026, 9, 14, 9, 30, tzinfo=UTC)
     assert locks(REFUSAL) == [Lock("ada", "laptop", 4711, since), Lock("runner", "ci-7", 12, since)]
     assert str(locks(REFUSAL)[0]) == "ada@laptop (process 4711) since 2026-09-14 09:30:00 UTC"
-
-
-def test_another_error_names_no_lock_and_clears_nothing() -> None:
-    assert locks("error: no stack named 'dev' found") == []
-    assert not may_clear([], "laptop", lambda _: False, NOON, HOUR)
-
-
-@pytest.mark.parametrize("runs", [True, False])
-def test_on_this_machine_it_counts_whether_the_process_still_runs_however_old_the_lock_is(*, runs: bool) -> None:
-    asked: list[int] = []
-
-    def is_running(pid: int) -> bool:
-        asked.append(pid)
-        return runs
-
-    lock = Lock("ada", "laptop", 4711, NOON - 9 * HOUR)
-    assert may_clear([lock], "laptop", is_running, NOON, HOUR) is not runs
-    assert asked == [4711]
-
-
-def test_the_lock_of_another_machine_is_left_behind_after_a_time() -> None:
-    lock = Lock("runner", "ci-7", 12, NOON - HOUR)
-    assert not may_clear([lock], "laptop", lambda _: False, NOON, HOUR)
-    assert may_clear([lock], "laptop", lambda _: False, NOON + timedelta(seconds=1), HOUR)
-
-
-def test_one_lock_that_is_held_keeps_all() -> None:
-    assert not may_clear(locks(REFUSAL), "laptop", lambda _: True, NOON, HOUR)
-    assert may_clear(locks(REFUSAL), "laptop", lambda _: False, NOON, HOUR)
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------
@@ -103,19 +74,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def refusal(host: str, pid: int, age: timedelta = timedelta(minutes=1)) -> str:
-    since = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return (
-        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
-        "lock file with `pulumi cancel`.\n"
-        f"  s3://state/.pulumi/locks/prod/a.json: created by ada@{host} (pid {pid}) at {since}"
-    )
-
-
 def test_the_lock_of_a_process_that_is_gone_is_cleared_and_noted(clock: Clock) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    stack = LockedStack(refusal(socket.gethostname(), process.pid))
+    stack = LockedStack(locked(socket.gethostname(), process.pid))
     assert (stack.result(), stack.cleared, clock.waited) == ("updated", 1, 0)
     [note] = stack.notes
     assert note.startswith("cleared the lock of a run that is gone: ada@")
@@ -124,7 +86,7 @@ def test_the_lock_of_a_process_that_is_gone_is_cleared_and_noted(clock: Clock) -
 
 def test_a_process_of_another_kind_that_has_got_the_number_since_holds_no_lock(clock: Clock) -> None:
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
-        stack = LockedStack(refusal(socket.gethostname(), other.pid))
+        stack = LockedStack(locked(socket.gethostname(), other.pid))
         assert (stack.result(), stack.cleared, clock.waited) == ("updated", 1, 0)
         other.communicate()
 
@@ -133,7 +95,7 @@ def test_a_process_of_another_kind_that_has_got_the_number_since_holds_no_lock(c
 def test_the_lock_of_another_machine_is_respected_while_it_is_young_and_its_holder_named(
     clock: Clock, minutes: int, cleared: bool
 ) -> None:
-    stack = LockedStack(refusal("ci-7", 12, timedelta(minutes=minutes)))
+    stack = LockedStack(locked("ci-7", 12, timedelta(minutes=minutes)))
     if cleared:
         assert stack.result(timedelta(minutes=30)) == "updated"
     else:
@@ -144,9 +106,11 @@ def test_the_lock_of_another_machine_is_respected_while_it_is_young_and_its_hold
     assert (stack.cleared, len(stack.notes), clock.waited) == (cleared, cleared, 0)
 
 
-def test_a_process_that_lives_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_lives_is_waited_for_however_old_its_lock_is(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_is_engine", lambda pid: pid == 4711)
-    stack = LockedStack(refusal(socket.gethostname(), 4711), times=3)
+    stack = LockedStack(locked(socket.gethostname(), 4711, 9 * HOUR), times=3)
     assert (stack.result(), stack.cleared, stack.notes) == ("updated", 0, [])
     assert clock.waited > 0
 
@@ -154,13 +118,15 @@ def test_a_process_that_lives_is_waited_for(clock: Clock, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("error", "holder"),
     [
-        (refusal(socket.gethostname(), 4711), "ada@"),
+        (locked(socket.gethostname(), 4711), "ada@"),
+        # Of two locks one is held.
+        (f"{locked(socket.gethostname(), 12)}\n{locked(socket.gethostname(), 4711)}", "ada@"),
         # A refusal that names nobody is repeated as it is.
         ("error: [409] Conflict: Another update is under way.", "[409] Conflict: Another update is under way."),
     ],
 )
 def test_nobody_is_waited_for_for_ever(clock: Clock, monkeypatch: pytest.MonkeyPatch, error: str, holder: str) -> None:
-    monkeypatch.setattr(module, "_is_engine", lambda _: True)
+    monkeypatch.setattr(module, "_is_engine", lambda pid: pid == 4711)
     stack = LockedStack(error, times=100)
     with pytest.raises(UsageError) as raised:
         stack.result()

@@ -35,7 +35,7 @@ def _policy(*statements: Statement) -> str:
 
 
 def _new(before: list[Statement], after: list[Statement]) -> tuple[str, ...]:
-    return newly_allowed(frozenset([_policy(*before)]), frozenset([_policy(*after)]))
+    return newly_allowed([_policy(*before)], [_policy(*after)])
 
 
 def _loosened(condition: Statement, other: Statement) -> tuple[Statement, Statement, str]:
@@ -67,7 +67,7 @@ WIDER: dict[str, tuple[Statement, Statement, str]] = {
     "no condition": _loosened({"ArnEquals": SOURCE}, {}),
     "another value of a condition": _loosened({"ArnEquals": SOURCE}, {"ArnEquals": {"aws:SourceArn": "arn:low"}}),
     "a condition that may be absent": _loosened({"ArnEquals": SOURCE}, {"ArnEqualsIfExists": SOURCE}),
-    "an ARN where there was none": _loosened({"ArnLike": {"aws:SourceArn": "arn:aws:*"}}, {"ArnLike": SOURCE}),
+    "an ARN outside the pattern": _loosened({"ArnLike": {"aws:SourceArn": "arn:aws:*"}}, {"ArnLike": SOURCE}),
     "fewer exceptions": _loosened({"StringNotEquals": {"k": ["1", "2"]}}, {"StringNotEquals": {"k": "1"}}),
     "all actions but another": (
         {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},

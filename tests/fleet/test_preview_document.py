@@ -49,16 +49,18 @@ def test_a_wrapped_secret_is_hidden() -> None:
     assert read_document(found)[0].changes[0].old == {"url": "[secret]"}
 
 
-@pytest.mark.parametrize("found", [None, [], {}, {"version": 1, "stacks": []}])
-def test_other_json_is_refused(found: Any) -> None:
-    with pytest.raises(ValueError, match="expected the JSON of `threatmon fleet preview --output json`, version 2"):
+OTHER = "expected the JSON of `threatmon fleet preview --output json`, version 2"
+LIST = "stacks: expected a list of previews"
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [(None, OTHER), ([], OTHER), ({}, OTHER), ({"version": 1, "stacks": []}, OTHER), ({"version": 2}, LIST)]
+    + [({"version": 2, "stacks": stacks}, LIST) for stacks in (None, "no", [1])],
+)
+def test_other_json_is_refused(found: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         read_document(found)
-
-
-@pytest.mark.parametrize("stacks", [None, "no", [1]])
-def test_a_document_without_previews_is_refused(stacks: Any) -> None:
-    with pytest.raises(ValueError, match="stacks: expected a list of previews"):
-        read_document({"version": 2, "stacks": stacks})
 
 
 def test_all_faults_of_a_document_are_named_by_their_place() -> None:

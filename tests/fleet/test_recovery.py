@@ -11,8 +11,7 @@ from threatmon.aws.errors import AwsError
 from threatmon.aws.reader import Aws
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.fleet import recovery
-from threatmon.fleet.interruptions import Interrupted
-from threatmon.fleet.recovery import Discovery, look_up, repair
+from threatmon.fleet.recovery import Discovery, Interrupted, interrupted_operations, look_up, repair
 from threatmon.model import names
 
 STACK = "prod"
@@ -78,22 +77,13 @@ def test_a_flow_log_of_somebody_else_on_the_same_subnet_is_not_taken(account: Em
     assert found(account, SUBNET_LOG) is None
 
 
-def test_a_detector_made_just_now_is_taken(account: EmulatedAccount) -> None:
-    account.seed_detector(DETECTOR_ID)
-    assert found(account, DETECTORS) == DETECTOR_ID
-
-
 @pytest.mark.parametrize(("hours", "taken"), [(23, True), (25, False)])
 def test_a_detector_that_was_there_long_before_is_not_taken(account: EmulatedAccount, hours: int, taken: bool) -> None:
+    assert found(account, DETECTORS) is None
     account.seed_detector(DETECTOR_ID)
     detector = account.backend("guardduty").detectors[DETECTOR_ID]
     detector.created_at = datetime.fromisoformat(f"{detector.created_at}+00:00") - timedelta(hours=hours)
     assert found(account, DETECTORS) == (DETECTOR_ID if taken else None)
-
-
-@pytest.mark.parametrize("operation", [LOG_GROUP, SUBNET_LOG, VPC_LOG, DETECTORS])
-def test_in_an_empty_account_nothing_is_found(account: EmulatedAccount, operation: Interrupted) -> None:
-    assert found(account, operation) is None
 
 
 def test_what_may_exist_twice_is_not_looked_for() -> None:
@@ -148,7 +138,8 @@ def test_what_the_state_has_under_way_is_imported_under_its_parent(pending: list
         operations = [{"resource": {"urn": urn, "parent": f"{urn}-parent"}} for urn in pending]
         return json.dumps({"deployment": {"pending_operations": operations} if pending else None})
 
-    repair(run, {LOG_GROUP: "/logs"})
+    found = {LOG_GROUP: Discovery("took over /logs", "/logs"), TOPIC: Discovery("is made again")}
+    repair(run, found)
     options = ("import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false")
     # https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/
     assert ran == [
@@ -156,3 +147,23 @@ def test_what_the_state_has_under_way_is_imported_under_its_parent(pending: list
         ("refresh", "--yes", "--skip-preview", "--clear-pending-creates"),
         *((*options, LOG_GROUP.type, "threat-monitor", "/logs", "--parent", f"parent={urn}-parent") for urn in pending),
     ]
+
+
+# -- the engine's warning ---------------------------------------------------------------------------------------------
+
+WARNING = f"""Attempting to deploy or update resources with 2 pending operations from previous deployment.
+  * {SUBNET_LOG.urn}, interrupted while creating
+  * urn:pulumi:prod::threat-monitor::aws:sns/topic:Topic::a name, with a comma, interrupted while updating
+These resources are in an unknown state because the Pulumi CLI was interrupted while waiting for changes."""
+
+
+def test_the_warning_names_every_operation_that_was_interrupted_operations() -> None:
+    first, second = interrupted_operations(WARNING)
+    assert first == SUBNET_LOG
+    assert (first.type, first.name) == ("aws:ec2/flowLog:FlowLog", f"threat-monitor-flow-logs-{SUBNET}")
+    assert str(first) == f"creating FlowLog threat-monitor-flow-logs-{SUBNET}"
+    assert str(second) == "updating Topic a name, with a comma"
+
+
+def test_another_warning_names_none() -> None:
+    assert interrupted_operations(f"something else\n  * {SUBNET_LOG.urn}, interrupted while creating") == []

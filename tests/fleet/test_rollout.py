@@ -15,20 +15,12 @@ def test_the_waves_double_after_the_canary() -> None:
     assert waves(stacks)[0] == ("s00",)
 
 
-def test_a_canary_goes_first_and_only_once() -> None:
-    assert waves("abcdef", ["e"]) == [("e",), ("a", "b"), ("c", "d", "f")]
-
-
 def test_two_canaries_are_followed_by_twice_as_many() -> None:
     assert waves("abcdefg", ["e", "b", "e"]) == [("e", "b"), ("a", "c", "d", "f"), ("g",)]
 
 
 def test_waves_may_stay_of_one_size() -> None:
     assert waves("abc", growth=1) == [("a",), ("b",), ("c",)]
-
-
-def test_no_stacks_make_no_waves() -> None:
-    assert waves([]) == []
 
 
 @given(STACKS, st.integers(1, 4), st.data())
@@ -77,28 +69,10 @@ def test_a_rollout_that_succeeds_updates_every_stack_in_the_order_of_the_waves()
     assert deploy.waves == PLANNED
 
 
-def test_a_failing_canary_stops_everything() -> None:
-    deploy = Deploying(["a"])
-    assert states(PLANNED, deploy) == {"a": "failed"} | dict.fromkeys("bcdefg", "not started")
-    assert deploy.waves == [["a"]]
-
-
 def test_a_failure_leaves_the_rest_of_its_wave_and_the_next_ones_alone() -> None:
     deploy = Deploying(["b"])
     assert states(PLANNED, deploy) == {"a": "updated", "b": "failed"} | dict.fromkeys("cdefg", "not started")
     assert deploy.waves == [["a"], ["b", "c"]]
-
-
-def test_after_an_interruption_nothing_more_is_started() -> None:
-    started: list[str] = []
-
-    def interrupted(wave: Sequence[str]) -> Iterator[StackUpdate]:
-        started.extend(wave[:1])
-        yield StackUpdate(wave[0], "updated")
-
-    updates = {update.stack: update.state for update in roll_out(PLANNED, interrupted)}
-    assert started == ["a", "b"]
-    assert updates == dict.fromkeys("ab", "updated") | dict.fromkeys("cdefg", "not started")
 
 
 @given(STACKS, st.data())

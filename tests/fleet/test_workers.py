@@ -21,14 +21,6 @@ def _handlers() -> Iterator[None]:
     assert left == before
 
 
-def never() -> bool:
-    return False
-
-
-def nothing() -> None:
-    """What is not to be called does nothing."""
-
-
 def test_each_result_comes_when_it_is_there() -> None:
     first_was_seen = threading.Event()
 
@@ -36,7 +28,7 @@ def test_each_result_comes_when_it_is_there() -> None:
         assert item == "quick" or first_was_seen.wait(PATIENCE)
         return item.upper()
 
-    results = in_parallel(work, ["slow", "quick"], 2, never)
+    results = in_parallel(work, ["slow", "quick"], 2)
     assert next(results) == "QUICK"
     first_was_seen.set()
     assert list(results) == ["SLOW"]
@@ -51,7 +43,7 @@ def test_as_many_as_allowed_are_under_way_at_a_time_and_no_more() -> None:
         together.wait(PATIENCE)
         return item
 
-    assert sorted(in_parallel(work, range(6), 3, never)) == list(range(6))
+    assert sorted(in_parallel(work, range(6), 3)) == list(range(6))
     assert len(threads) == 3
 
 
@@ -70,7 +62,7 @@ def test_what_is_not_begun_when_it_stops_is_left_out() -> None:
 
 
 def test_of_nothing_there_are_no_results() -> None:
-    assert list(in_parallel(str, list[int](), 4, never)) == []
+    assert list(in_parallel(str, list[int](), 4)) == []
 
 
 def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,48 +84,32 @@ def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "join", noticed)
     with pytest.raises(ValueError, match="broken"):
-        list(in_parallel(work, range(50), 2, never))
+        list(in_parallel(work, range(50), 2))
     assert set(begun) <= {0, 1, 2}  # the thread of the broken one may take one more before the error is heard of
 
 
-def test_the_first_signal_stops_and_the_second_interrupts() -> None:
-    stopping = threading.Event()
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_stops_and_each_further_one_interrupts(number: signal.Signals) -> None:
     said: list[str] = []
     interrupted: list[bool] = []
-    for number in SIGNALS:
-        stopping.clear()
-        said.clear()
-        interrupted.clear()
-        with interruptible(stopping, said.append, lambda: interrupted.append(True)):
-            assert not stopping.is_set()
-            signal.raise_signal(number)
-            assert stopping.is_set()
-            assert said == ["Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it."]
-            assert interrupted == []
-            signal.raise_signal(signal.SIGINT)
-            assert said[1:] == ["Interrupting what is under way; each stack's state is saved."]
-            assert interrupted == [True]
-            signal.raise_signal(signal.SIGINT)
-            assert interrupted == [True, True]
+    with interruptible(said.append, lambda: interrupted.append(True)) as stopping:
+        assert not stopping.is_set()
+        signal.raise_signal(number)
+        assert stopping.is_set()
+        assert said == ["Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it."]
+        assert interrupted == []
+        signal.raise_signal(signal.SIGINT)
+        assert said[1:] == ["Interrupting what is under way; each stack's state is saved."]
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted == [True, True]
 
 
-def test_afterwards_ctrl_c_means_what_it_meant_before() -> None:
-    stopping = threading.Event()
-    with interruptible(stopping, print, nothing):
+def test_after_the_work_or_an_error_ctrl_c_means_what_it_meant_before() -> None:
+    with interruptible(print, print) as stopping:
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert not stopping.is_set()
-
-
-def test_after_an_error_too() -> None:
-    before = [signal.getsignal(number) for number in SIGNALS]
-
-    def fail() -> None:
-        with interruptible(threading.Event(), print, nothing):
-            assert [signal.getsignal(number) for number in SIGNALS] != before
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        fail()
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with pytest.raises(ValueError, match="broken"), interruptible(print, print):
+        raise ValueError("broken")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

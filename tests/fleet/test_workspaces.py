@@ -87,11 +87,6 @@ def test_a_stack_is_created_with_the_secrets_provider_of_its_file(
     assert [(asked.arguments, asked.folder) for asked in engine.named("stack init")] == [(expected, folder)]
 
 
-def test_a_stack_that_exists_is_not_created(engine: FakeEngine, folder: Path) -> None:
-    workspaces(engine, folder).create(target(folder))
-    assert engine.named("stack init") == []
-
-
 # -- throwaway stacks -------------------------------------------------------------------------------------------------
 
 

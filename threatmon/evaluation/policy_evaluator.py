@@ -102,7 +102,7 @@ def _applies(
         _selects(statement, "Action", action.lower(), str.lower)
         and (not {"Resource", "NotResource"} & statement.keys() or _selects(statement, "Resource", resource))
         and (principal is None or _names(statement.get("Principal", {}), principal))
-        and all(_holds(*condition, context) for condition in _conditions(statement))
+        and all(_holds(*condition, context) for condition in conditions(statement))
     )
 
 
@@ -120,7 +120,8 @@ def _names(principals: Any, principal: Principal) -> bool:
     return principal.id in named or "*" in named or (account is not None and account.group(1) in named)
 
 
-def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+def conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield operator, key and values of each condition of a statement; keys and booleans in small letters."""
     for operator, keys in statement.get("Condition", {}).items():
         for key, wanted in keys.items():
             yield (

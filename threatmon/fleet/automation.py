@@ -15,10 +15,8 @@ from pulumi.automation import CommandError, Stack
 from threatmon.errors import ThreatmonError
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.event_collector import EventCollector
-from threatmon.fleet.inline_program import silence_debug_log
-from threatmon.fleet.interruptions import Interrupted
 from threatmon.fleet.locks import engine_message, when_unlocked
-from threatmon.fleet.recovery import look_up, repair
+from threatmon.fleet.recovery import Interrupted, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workspaces import Workspaces
@@ -36,32 +34,24 @@ class Fleet:
     stale_after: timedelta = timedelta(hours=1)
     """age at which a lock of another machine counts as left behind"""
 
-    def __post_init__(self) -> None:
-        """Drop the SDK's debug log, which costs each stack a third of its CPU time."""
-        silence_debug_log()
-
     def preview(self, target: Target) -> StackPreview:
         """Return what an update would do. Raises :class:`UsageError` if the stacks cannot be listed."""
         is_new = target.stack not in self.workspaces.known
-        events = EventCollector()
-        error = None
-        try:
+
+        def run(events: EventCollector) -> None:
             workspaces = self.workspaces
             with workspaces.throwaway(target) if is_new else nullcontext(workspaces.open(target)) as stack:
                 stack.preview(on_event=events, color="never")
-        except _FAILURES as failure:
-            error = _error(events, failure)
-        return _preview(target, events, error, is_new=is_new)
+
+        return _preview(target, EventCollector(), run, is_new=is_new)
 
     def drift(self, target: Target) -> StackPreview:
         """Return what differs between the account and the stack's state."""
-        events = EventCollector(refreshing=True)
-        error = None
-        try:
+
+        def run(events: EventCollector) -> None:
             self.workspaces.open(target).preview_refresh(on_event=events, color="never")
-        except _FAILURES as failure:
-            error = _error(events, failure)
-        return _preview(target, events, error, is_new=False)
+
+        return _preview(target, EventCollector(refreshing=True), run, is_new=False)
 
     def interrupt(self) -> None:
         """Ask every engine under way to stop; each saves the state of its stack first."""
@@ -80,20 +70,13 @@ class Fleet:
             # What may be the reason of the failure is forgotten only when it has been looked for.
             if found and (error is None or all(discovery.looked for discovery in found.values())):
                 changed = events.changed
-                made = {operation: discovery.made for operation, discovery in found.items() if discovery.made}
-                repair(partial(self.workspaces.run, target), made)
+                repair(partial(self.workspaces.run, target), found)
                 events, error = self._up(stack, notes)
             changed += events.changed
         except _FAILURES as failure:
             error = _error(EventCollector(), failure)
-        return StackUpdate(
-            target.stack,
-            "failed" if error else "updated",
-            seconds=time.monotonic() - began,
-            changed=changed,
-            error=error,
-            notes=tuple(notes),
-        )
+        seconds = time.monotonic() - began
+        return StackUpdate(target.stack, "failed" if error else "updated", 0, seconds, changed, error, tuple(notes))
 
     def _up(self, stack: Stack, notes: list[str]) -> tuple[EventCollector, str | None]:
         """Return what the engine reports of an update, and why it failed if it did."""
@@ -106,9 +89,16 @@ class Fleet:
         return events, None
 
 
-def _preview(target: Target, events: EventCollector, error: str | None, *, is_new: bool) -> StackPreview:
-    where = target.stack, target.account_id, target.region
-    return StackPreview(*where, tuple(events.changes), error, is_new, tuple(events.warnings))
+def _preview(
+    target: Target, events: EventCollector, run: Callable[[EventCollector], object], *, is_new: bool
+) -> StackPreview:
+    error = None
+    try:
+        run(events)
+    except _FAILURES as failure:
+        error = _error(events, failure)
+    place = target.stack, target.account_id, target.region
+    return StackPreview(*place, tuple(events.changes), error, is_new, tuple(events.warnings))
 
 
 def _error(events: EventCollector, failure: Exception) -> str:

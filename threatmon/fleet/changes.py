@@ -1,6 +1,6 @@
 """What a preview says of one stack, as plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 Op = Literal["same", "create", "update", "replace", "delete", "read", "import", "refresh"]
@@ -47,4 +47,9 @@ class StackPreview(NamedTuple):
     @property
     def to_do(self) -> tuple[ResourceChange, ...]:
         """The changes that do something."""
-        return tuple(change for change in self.changes if change.op not in ("same", "read"))
+        return to_do(self.changes)
+
+
+def to_do(changes: Iterable[ResourceChange]) -> tuple[ResourceChange, ...]:
+    """Return the changes that do something."""
+    return tuple(change for change in changes if change.op not in ("same", "read"))

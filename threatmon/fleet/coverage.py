@@ -133,13 +133,8 @@ def _last_alert(stack: DeployedStack, now: datetime) -> CheckResult:
     queries = [metric.query(number, _PERIOD) for number, metric in enumerate(sums)]
     window = {"MetricDataQueries": queries, "StartTime": now - timedelta(days=DAYS), "EndTime": now}
     results = stack.aws.read_all("cloudwatch", "get_metric_data", **window) if queries else []
-    times = (
-        time
-        for result in results
-        for time, count in zip(result["Timestamps"], result["Values"], strict=True)
-        if count > 0
-    )
-    last = max(times, default=None)
+    counts = (pair for result in results for pair in zip(result["Timestamps"], result["Values"], strict=True))
+    last = max((time for time, count in counts if count > 0), default=None)
     return ok(f"{last:%Y-%m-%d %H:%M} UTC" if last else f"none in {DAYS} days")
 
 
@@ -189,16 +184,12 @@ def _unclaimed(target: Target, answer: Answer, flow_logs: Sequence[Answer] | Aws
     delivering = (log for log in others if (log["FlowLogStatus"], log["DeliverLogsStatus"]) == ("ACTIVE", "SUCCESS"))
     if log := next(delivering, None):
         return _row("another's", target, "", answer, f"{log['FlowLogId']} ({log['TrafficType']}) to {destination(log)}")
-    found = _not_delivering(others[0]) if others else "no flow log"
+    found = "no flow log"
+    for log in others[:1]:
+        reason = f" ({log['DeliverLogsErrorMessage']})" if log.get("DeliverLogsErrorMessage") else ""
+        found = f"{log['FlowLogId']} is {log['FlowLogStatus']}, its delivery {log['DeliverLogsStatus']}{reason}"
     todo = "Add it to subnetIds, or its VPC to vpcIds."
     return _row("uncovered", target, "", answer, f"{found}; {_in_use(answer)}", todo)
-
-
-def _not_delivering(flow_log: Answer) -> str:
-    reason = f" ({flow_log['DeliverLogsErrorMessage']})" if flow_log.get("DeliverLogsErrorMessage") else ""
-    return (
-        f"{flow_log['FlowLogId']} is {flow_log['FlowLogStatus']}, its delivery {flow_log['DeliverLogsStatus']}{reason}"
-    )
 
 
 def _in_use(answer: Answer) -> str:
@@ -211,9 +202,8 @@ def _in_use(answer: Answer) -> str:
 
 def _row(state: SubnetState, target: Target, stack: str, answer: Answer, found: str, todo: str = "") -> SubnetCoverage:
     name = next((tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] == "Name"), "")
-    place = target.account_id, target.region
-    vpc_id, cidr = answer.get("VpcId", ""), answer.get("CidrBlock", "")
-    return SubnetCoverage(state, *place, stack, answer["SubnetId"], name, vpc_id, cidr, found, todo)
+    described = answer["SubnetId"], name, answer.get("VpcId", ""), answer.get("CidrBlock", "")
+    return SubnetCoverage(state, target.account_id, target.region, stack, *described, found, todo)
 
 
 # -- many stacks ------------------------------------------------------------------------------------------------------
@@ -230,18 +220,14 @@ def coverage(stacks: Iterable[StackCoverage], at: datetime) -> Coverage:
 
 def _problems(stack: StackCoverage) -> Iterator[Problem]:
     """Yield what failed or is unknown; a subnet of a stack is among its checks already."""
-    alone = sorted((row for row in stack.subnets if not row.stack), key=lambda row: row.id)
     entries = [(stack.target.stack, check) for check in stack.checks]
-    entries += [("", Check(STATE_OF[row.state], _subject(row), f"{row.state}: {row.found}", row.todo)) for row in alone]
+    for row in sorted((row for row in stack.subnets if not row.stack), key=lambda row: row.id):
+        subject = f"{row.id} ({row.name})" if row.name else row.id
+        entries.append(("", Check(STATE_OF[row.state], subject, f"{row.state}: {row.found}", row.todo)))
     subjects: dict[tuple[str, State, str, str], list[str]] = {}
     for name, check in entries:
         if check.state in ("failed", "unknown"):
             subjects.setdefault((name, check.state, check.found, check.todo), []).append(check.subject)
-    for (name, state, found, todo), named in sorted(
-        subjects.items(), key=lambda entry: (not entry[0][0], STATES.index(entry[0][1]))
-    ):
-        yield Problem(state, stack.target.account_id, stack.target.region, name, named, found, todo)
-
-
-def _subject(row: SubnetCoverage) -> str:
-    return f"{row.id} ({row.name})" if row.name else row.id
+    for key in sorted(subjects, key=lambda key: (not key[0], STATES.index(key[1]))):
+        name, state, found, todo = key
+        yield Problem(state, stack.target.account_id, stack.target.region, name, subjects[key], found, todo)

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from threatmon.fleet.coverage import DAYS, STATE_OF, Coverage, Problem, StackCoverage, SubnetCoverage
-from threatmon.reports.model import STATES, Check, Facts, Report, Section, Status, Table, first_few
+from threatmon.reports.model import STATES, Check, Facts, Report, Section, Status, Table, Value, first_few
 
-LIMITS = (
+_LIMITS = (
     "Only the accounts and Regions that stack files name were asked; GuardDuty and flow logs of others are not known.",
     f"The last alert is the hour in which a topic of the stack last delivered anything, a sample finding too, within "
     f"{DAYS} days. `threatmon verify --send` tries whether one arrives.",
@@ -15,24 +15,21 @@ LIMITS = (
 
 def report(found: Coverage) -> Report:
     """Return everything that was found, what failed first."""
+    conclusion = Status("ok", "Everything that was asked about is covered.")
+    if found.problems:
+        counts = _counted([problem.state for problem in found.problems], STATES)
+        conclusion = Status("failed", f"Problems: {counts}.")
     return Report(
         "Coverage of the fleet",
         [
-            Section("Summary", [conclusion(found), Facts(_summary(found))]),
+            Section("Summary", [conclusion, Facts(_summary(found))]),
             Section("Failed or unknown", [_problems(found)] if found.problems else ["Nothing."]),
             Section("Stacks", [_stacks(found)]),
             Section("Subnets", [_subnets(found)]),
-            Section("What this does not say", LIMITS),
+            Section("What this does not say", _LIMITS),
         ],
         _document(found),
     )
-
-
-def conclusion(found: Coverage) -> Status:
-    """Return one sentence on everything."""
-    if not found.problems:
-        return Status("ok", "Everything that was asked about is covered.")
-    return Status("failed", f"Problems: {_counted([problem.state for problem in found.problems], STATES)}.")
 
 
 def _summary(found: Coverage) -> list[tuple[str, str]]:
@@ -52,44 +49,38 @@ def _counted(words: Iterable[str], order: Iterable[str]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in order if counts[word]) or "0"
 
 
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Value]], heading: str) -> Table:
+    return Table("", ("State", "Account", "Region", "Stack", *columns), rows, heading=heading)
+
+
 def _problems(found: Coverage) -> Table:
-    return Table(
-        "",
-        ("State", "Account", "Region", "Stack", "What", "Found", "To do"),
-        [
-            (
-                Status(problem.state),
-                problem.account_id,
-                problem.region,
-                problem.stack or "none",
-                first_few(problem.subjects),
-                problem.found,
-                problem.todo,
-            )
-            for problem in found.problems
-        ],
-        heading="What",
-    )
+    rows = [
+        (
+            Status(row.state),
+            row.account_id,
+            row.region,
+            row.stack or "none",
+            first_few(row.subjects),
+            row.found,
+            row.todo,
+        )
+        for row in found.problems
+    ]
+    return _table(("What", "Found", "To do"), rows, "What")
 
 
 def _stacks(found: Coverage) -> Table:
-    return Table(
-        "",
-        ("State", "Account", "Region", "Stack", "Checks", "Subscriptions", "Last alert"),
-        [
-            (
-                Status(stack.state),
-                stack.target.account_id,
-                stack.target.region,
-                stack.target.stack,
-                _counted([check.state for check in stack.checks], STATES),
-                _confirmed(stack.checks),
-                _last_alert(stack),
-            )
-            for stack in found.stacks
-        ],
-        heading="Stack",
-    )
+    rows = [
+        (
+            Status(stack.state),
+            *(stack.target.account_id, stack.target.region, stack.target.stack),
+            _counted([check.state for check in stack.checks], STATES),
+            _confirmed(stack.checks),
+            _last_alert(stack),
+        )
+        for stack in found.stacks
+    ]
+    return _table(("Checks", "Subscriptions", "Last alert"), rows, "Stack")
 
 
 def _confirmed(checks: Sequence[Check]) -> str:
@@ -105,15 +96,11 @@ def _last_alert(stack: StackCoverage) -> str:
 
 
 def _subnets(found: Coverage) -> Table:
-    return Table(
-        "",
-        ("State", "Account", "Region", "Stack", "Subnet", "Name", "VPC", "CIDR", "Flow log"),
-        [
-            (Status(STATE_OF[row.state], row.state), row.account_id, row.region, row.stack or "none", *row[4:9])
-            for row in found.subnets
-        ],
-        heading="Subnet",
-    )
+    rows = [
+        (Status(STATE_OF[row.state], row.state), row.account_id, row.region, row.stack or "none", *row[4:9])
+        for row in found.subnets
+    ]
+    return _table(("Subnet", "Name", "VPC", "CIDR", "Flow log"), rows, "Subnet")
 
 
 def _document(found: Coverage) -> dict[str, object]:

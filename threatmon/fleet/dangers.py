@@ -1,7 +1,6 @@
 """What of an update is dangerous: evidence, detection or alerts that would be lost, and rights that would be given."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from threatmon.fleet.changes import ResourceChange
@@ -9,23 +8,21 @@ from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.fleet.policy_widening import widened_policies
 from threatmon.model.protection_plans import FEATURES
 
-KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "detector-deleted": "a detector is deleted, and its findings with it",
-        "detector-suspended": "a detector stops looking",
-        "flow-log-deleted": "a subnet or VPC is no longer recorded by a flow log",
-        "flow-log-replaced": "a flow log is replaced, with a gap in the record",
-        "log-group-deleted": "a log group is deleted, and its records with it",
-        "log-group-replaced": "a log group is replaced by an empty one",
-        "key-deleted": "a key is scheduled for deletion, after which nothing it encrypted can be read",
-        "key-replaced": "a key is replaced, and the old one scheduled for deletion",
-        "retention-shortened": "records or undelivered alerts are kept for a shorter time",
-        "last-subscriber-dropped": "all subscriptions of a topic end; new ones must be confirmed first",
-        "finding-type-dropped": "findings of some type or severity alert nobody any more",
-        "plan-switched-off": "a protection plan of GuardDuty is switched off",
-        "policy-widened": "a policy allows something it did not allow",
-    }
-)
+KINDS: Mapping[str, str] = {
+    "detector-deleted": "a detector is deleted, and its findings with it",
+    "detector-suspended": "a detector stops looking",
+    "flow-log-deleted": "a subnet or VPC is no longer recorded by a flow log",
+    "flow-log-replaced": "a flow log is replaced, with a gap in the record",
+    "log-group-deleted": "a log group is deleted, and its records with it",
+    "log-group-replaced": "a log group is replaced by an empty one",
+    "key-deleted": "a key is scheduled for deletion, after which nothing it encrypted can be read",
+    "key-replaced": "a key is replaced, and the old one scheduled for deletion",
+    "retention-shortened": "records or undelivered alerts are kept for a shorter time",
+    "last-subscriber-dropped": "all subscriptions of a topic end; new ones must be confirmed first",
+    "finding-type-dropped": "findings of some type or severity alert nobody any more",
+    "plan-switched-off": "a protection plan of GuardDuty is switched off",
+    "policy-widened": "a policy allows something it did not allow",
+}
 """Every kind of danger, and what it means."""
 
 
@@ -43,9 +40,8 @@ class Danger(NamedTuple):
 def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
     """Return the dangers of one stack's changes, in the order of :data:`KINDS`, then by resource.
 
-    ``changes`` includes the resources that stay the same. To delete a resource that is retained only forgets it, and is
-    no danger; to replace one is, since what takes its place starts empty. A new resource is none either, except for
-    policies (:func:`threatmon.fleet.policy_widening.widened_policies`).
+    ``changes`` includes the resources that stay the same. Deleting a retained resource only forgets it, which is no
+    danger; replacing one is, since what takes its place starts empty. A new resource is one for its policies alone.
     """
     changes = [
         change._replace(op="same", new=change.old) if change.op == "delete" and change.retained else change
@@ -53,14 +49,10 @@ def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
     ]
     if all(change.op in ("same", "read", "refresh") for change in changes):
         return []
-    found = [
-        Danger(kind, change.name, text)
-        for change in changes
-        if change.op in ("update", "replace", "delete") and change.type in _RULES
-        for kind, text in _RULES[change.type](change)
-    ]
-    for kind, rule in _RULES_ON_ALL.items():
-        found += [Danger(kind, resource, text) for resource, text in rule(changes)]
+    found = [Danger(kind, *lost) for kind, rule in _RULES_ON_ALL.items() for lost in rule(changes)]
+    for change in changes:
+        if change.op in ("update", "replace", "delete") and change.type in _RULES:
+            found += [Danger(kind, change.name, text) for kind, text in _RULES[change.type](change)]
     order = list(KINDS)
     return sorted(found, key=lambda danger: (order.index(danger.kind), danger.resource, danger.text))
 
@@ -98,11 +90,8 @@ def _key(change: ResourceChange) -> _Found:
     if change.op == "delete":
         yield "key-deleted", f"nothing it encrypted can be read once it is deleted, in {window} days"
     elif change.op == "replace":
-        old = (
-            "the old one stays, and this stack forgets it"
-            if change.retained
-            else f"nothing the old one encrypted can be read once it is deleted, in {window} days"
-        )
+        lost = f"nothing the old one encrypted can be read once it is deleted, in {window} days"
+        old = "the old one stays, and this stack forgets it" if change.retained else lost
         yield "key-replaced", f"{old}{_because(change)}"
 
 
@@ -114,7 +103,8 @@ def _queue(change: ResourceChange) -> _Found:
 def _shortened(change: ResourceChange, property_: str, default: int, what: str, unit: str) -> _Found:
     """Yield that something is kept for less time, if it is; 0 is for ever."""
     old, new = change.old.get(property_, default), change.new.get(property_, default)
-    if change.op != "delete" and _is_number(old) and _is_number(new) and (new or float("inf")) < (old or float("inf")):
+    are_known = isinstance(old, int | float) and isinstance(new, int | float)
+    if change.op != "delete" and are_known and (new or float("inf")) < (old or float("inf")):
         before = f"{int(old)} {unit}s" if old else "for ever"
         yield "retention-shortened", f"{what} are deleted after {int(new)} {unit}s, instead of {before}"
 
@@ -128,17 +118,13 @@ def _feature(change: ResourceChange) -> _Found:
 
 
 def _statuses(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of a plan, by the settings' name for it, and of its additional configurations."""
+    """Return the status of a plan, by its name in the settings, and of its additional configurations."""
     plan = next((word for word, name in FEATURES.items() if name == inputs.get("name")), str(inputs.get("name")))
     additional = inputs.get("additionalConfigurations") or []
     return {
         plan: inputs.get("status"),
         **{f"{plan} {configuration.get('name')}": configuration.get("status") for configuration in additional},
     }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
 
 
 def _because(change: ResourceChange) -> str:

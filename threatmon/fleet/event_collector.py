@@ -10,8 +10,8 @@ from typing import get_args
 
 from pulumi.automation import events
 
-from threatmon.fleet.changes import Op, ResourceChange
-from threatmon.fleet.interruptions import Interrupted, interrupted
+from threatmon.fleet.changes import Op, ResourceChange, to_do
+from threatmon.fleet.recovery import Interrupted, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
@@ -31,7 +31,7 @@ class EventCollector:
     @property
     def changed(self) -> int:
         """How many resources were created, updated, replaced or deleted."""
-        return sum(change.op not in ("same", "read") for change in self.changes)
+        return len(to_do(self.changes))
 
     def __call__(self, event: events.EngineEvent) -> None:
         """Take one event."""
@@ -56,7 +56,7 @@ class EventCollector:
         if diagnostic.severity == "error":
             self.errors.append(text)
         elif diagnostic.severity == "warning":
-            operations = interrupted(text)
+            operations = interrupted_operations(text)
             self.interrupted += operations
             self.warnings += [] if operations else [text]
 

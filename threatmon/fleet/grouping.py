@@ -74,11 +74,11 @@ def status(preview: StackPreview) -> StackStatus:
 
 
 def group(previews: Iterable[StackPreview]) -> FleetPreview:
-    """Return the previews as one, whatever their order; one that is given twice counts once.
-
-    Raises :class:`ValueError` if two different previews are of one stack.
-    """
-    previews = _once(previews)
+    """Return the previews, each of another stack, as one; their order does not matter."""
+    previews = [
+        preview._replace(changes=tuple(map(without_secrets, preview.changes)))
+        for preview in sorted(previews, key=lambda preview: preview.stack)
+    ]
     normal = normalizers(previews)
 
     def grouped(values: Callable[[StackPreview], Iterable[_T]], replace: _Replace[_T]) -> list[Group[_T]]:
@@ -95,16 +95,6 @@ def group(previews: Iterable[StackPreview]) -> FleetPreview:
         grouped(_resource_counts, lambda counts, _: counts),
         grouped(lambda preview: [tuple(note.splitlines()) for note in preview.notes], _replace_in_lines),
     )
-
-
-def _once(previews: Iterable[StackPreview]) -> list[StackPreview]:
-    found: dict[str, StackPreview] = {}
-    for preview in previews:
-        if found.setdefault(preview.stack, preview) != preview:
-            raise ValueError(f"stack {preview.stack}: there are two previews that differ; give one of them")
-    return [
-        preview._replace(changes=tuple(map(without_secrets, preview.changes))) for _, preview in sorted(found.items())
-    ]
 
 
 # -- what is grouped --------------------------------------------------------------------------------------------------

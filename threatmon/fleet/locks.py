@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -47,25 +47,14 @@ def locks(message: str) -> list[Lock]:
     ]
 
 
-def may_clear(
-    found: Sequence[Lock], host: str, is_running: Callable[[int], bool], now: datetime, stale_after: timedelta
-) -> bool:
-    """Say whether every lock belongs to a process that is gone.
-
-    On this ``host`` that is known; of another machine it is assumed after ``stale_after``.
-    """
-    return bool(found) and all(
-        not is_running(lock.pid) if lock.host == host else now - lock.since > stale_after for lock in found
-    )
-
-
 def when_unlocked(
     action: Callable[[], _Result], clear: Callable[[], object], stale_after: timedelta, notes: list[str]
 ) -> _Result:
     """Return what the action gives once the stack is not locked any more.
 
-    A lock that nobody holds is cleared, and noted. Raises :class:`UsageError` if another machine holds one, or this one
-    for longer than any update takes.
+    A lock whose process is gone is cleared, and noted; on another machine a process counts as gone after
+    ``stale_after``. Raises :class:`UsageError` if another machine holds one, or this one for longer than any update
+    takes.
     """
     give_up = time.monotonic() + _PATIENCE.total_seconds()
     host = socket.gethostname()
@@ -75,7 +64,8 @@ def when_unlocked(
         except ConcurrentUpdateError as refusal:
             held = locks(str(refusal))
             holders = ", ".join(map(str, held)) or engine_message(refusal)
-            if may_clear(held, host, _is_engine, datetime.now(UTC), stale_after):
+            oldest = datetime.now(UTC) - stale_after
+            if held and not any(_is_engine(lock.pid) if lock.host == host else lock.since >= oldest for lock in held):
                 clear()
                 notes.append(f"cleared the lock of a run that is gone: {holders}")
             elif any(lock.host != host for lock in held) or time.monotonic() > give_up:

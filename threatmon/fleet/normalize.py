@@ -1,4 +1,4 @@
-"""What is a stack's own in any text: its name, account and Region, and the ids of what AWS and Pulumi named for it."""
+"""What is a stack's own in any text: its name, account and Region, and the ids of what AWS and Pulumi made for it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from threatmon.fleet.changes import StackPreview
 
 Normalize = Callable[[str], str]
 
-# Where a word begins, also after a slash as the console's links encode it; and where no letter or digit follows.
+# The place at which a word begins, also after a slash as the console's links encode it; and at which it ends.
 _START = r"(?:(?<![^\W_])|(?<=\*2f))"
 _END = r"(?![^\W_])"
 _HEX = "[0-9a-f]"

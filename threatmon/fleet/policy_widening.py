@@ -8,12 +8,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
 from threatmon.evaluation.iam_wildcards import arn_covers, covers
-from threatmon.evaluation.policy_evaluator import listed, statements
+from threatmon.evaluation.policy_evaluator import conditions, listed, statements
 from threatmon.fleet.changes import UNKNOWN, ResourceChange
 
 Effect = Literal["Allow", "Deny"]
@@ -28,10 +28,9 @@ Holder = tuple[str, str]  # a type token and a logical name; or for all a role h
 def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, str]]:
     """Yield each resource by which somebody may do more than before, and what that is.
 
-    Looks at every input that is a policy document, and at managed policies by their ARN. What a role holds counts
-    together: a policy that is added widens it, one that is only renamed does not. Left out are documents known only
-    after deployment, and what is new as a whole: a new resource's own policy, and the first policy of a role of this
-    stack, which an interrupted update may have left without.
+    What a role holds counts together, managed policies by their ARN: a policy that is added widens it, one that is
+    only renamed does not. Left out are documents known only after deployment, a new resource's own policy, and the
+    first policy of a role of this stack, which an interrupted update may have left without.
     """
     before: dict[Holder, set[str]] = defaultdict(set)
     after: dict[Holder, set[str]] = defaultdict(set)
@@ -47,11 +46,10 @@ def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, s
     roles = {("role", inputs.get("name")) for role in changes if role.type == _ROLE for inputs in (role.old, role.new)}
     for holder, names in changed.items():
         is_elsewhere = holder[0] == "role" and holder not in roles
-        if before[holder] or is_elsewhere:
-            texts = newly_allowed(frozenset(before[holder]), frozenset(after[holder]))
-            if texts:
-                more = [f"{len(texts) - _FEW} more"] if len(texts) > _FEW else []
-                yield min(names), "; ".join([*texts[:_FEW], *more])
+        texts = newly_allowed(before[holder], after[holder]) if before[holder] or is_elsewhere else ()
+        if texts:
+            more = [f"{len(texts) - _FEW} more"] if len(texts) > _FEW else []
+            yield min(names), "; ".join([*texts[:_FEW], *more])
 
 
 def _holder(change: ResourceChange, known: Mapping[str, Any]) -> Holder:
@@ -112,7 +110,7 @@ class _Grant(NamedTuple):
 _EVERYONE = _Element("Principal", "*")
 
 
-def newly_allowed(before: frozenset[str], after: frozenset[str]) -> tuple[str, ...]:
+def newly_allowed(before: Collection[str], after: Collection[str]) -> tuple[str, ...]:
     """Return what policies (JSON texts) allow together that others did not, in words; empty if that is nothing.
 
     Something is allowed that was not, or no longer denied. An element that begins with ``Not`` is only known to stay
@@ -165,13 +163,7 @@ def _principals(statement: Mapping[str, Any]) -> list[_Element]:
 
 def _conditions(statement: Mapping[str, Any]) -> frozenset[_Condition]:
     return frozenset(
-        _Condition(
-            operator,
-            key.lower(),
-            frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in listed(values)),
-        )
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
+        _Condition(operator, key, frozenset(map(str, values))) for operator, key, values in conditions(statement)
     )
 
 
@@ -217,10 +209,10 @@ def _in_words(verb: str, grants: Iterable[_Grant], compared_to: Iterable[_Grant]
     """Return one text for all the actions of the same principal, or in a policy without any, on the same resource."""
     actions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for grant in grants:
-        whom = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
+        subject = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
         loosened = any(_covers_unconditionally(other, grant) for other in compared_to)
-        actions[whom, " under other conditions" if loosened else ""].add(_shown(grant.action))
-    return [f"{verb} {', '.join(sorted(names))} {whom}{how}" for (whom, how), names in sorted(actions.items())]
+        actions[subject, " under other conditions" if loosened else ""].add(_shown(grant.action))
+    return [f"{verb} {', '.join(sorted(names))} {subject}{how}" for (subject, how), names in sorted(actions.items())]
 
 
 def _shown(element: _Element) -> str:

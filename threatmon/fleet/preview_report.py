@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from threatmon.fleet.changes import Op, StackPreview
 from threatmon.fleet.dangers import KINDS, Danger
@@ -15,7 +16,7 @@ _SIGNS: Mapping[Op, str] = {"create": "+", "import": "+", "delete": "-"}
 _OPS: Sequence[Op] = ("delete", "replace", "update", "create", "import", "refresh")  # what has to be seen first
 _LINES = 20  # of one error, one note, or the properties of one change
 _WIDTH = 300  # characters of one value or line
-_T = TypeVar("_T")
+_stacks = attrgetter("stacks")
 
 
 class Wording(NamedTuple):
@@ -43,8 +44,8 @@ DRIFT = Wording("threatmon fleet drift", "drifted", can_allow=False)
 def report(previews: Iterable[StackPreview], wording: Wording = PREVIEW) -> Report:
     """Return dangers, failures, the changes of most stacks, those of fewer, new stacks, unchanged ones, and notes.
 
-    Its ``data`` is what :func:`threatmon.fleet.preview_document.read_document` reads.
-    Raises :class:`ValueError` if two different previews are of one stack.
+    Each preview is of another stack. The report's ``data`` is what
+    :func:`threatmon.fleet.preview_document.read_document` reads.
     """
     fleet = group(previews)
     title = _headline(fleet, wording)
@@ -111,7 +112,7 @@ def _change(change: Group[ChangeSummary]) -> Iterator[Line]:
         yield Line(" ", f"    ... and {len(differences) - _LINES:,} more")
 
 
-def _several(group: Group[_T]) -> str:
+def _several(group: Group[Any]) -> str:
     return f" ({group.number:,} resources)" if group.number > len(group.stacks) else ""
 
 
@@ -145,7 +146,3 @@ def _messages(title: str, messages: Sequence[Group[tuple[str, ...]]]) -> Iterato
         blocks += [Names(stacks), Listing(shown, "text", max(0, len(lines) - _LINES))]
     if blocks:
         yield Section(title, blocks)
-
-
-def _stacks(group: Group[_T]) -> tuple[str, ...]:
-    return group.stacks

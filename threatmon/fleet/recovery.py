@@ -1,22 +1,57 @@
-"""How the next run takes over what an interrupted one has made.
+"""How the next run takes over what a killed engine had begun and could not record.
 
 What AWS has is found by what there can be only one of; what AWS allows twice is simply made again, by another name.
+https://www.pulumi.com/docs/support/troubleshooting/common-issues/pending-operations/
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from threatmon.aws.reader import Aws
 from threatmon.errors import ThreatmonError
-from threatmon.fleet.interruptions import Interrupted
 from threatmon.model import names
 
 PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListDetectors", "logs:DescribeLogGroups")
 
 # A detector that was there before makes the creation fail at once, which is no interruption.
 _RECENT = timedelta(days=1)
+
+
+class Interrupted(NamedTuple):
+    """An operation that nobody has seen end."""
+
+    urn: str
+    doing: Literal["creating", "updating", "deleting", "reading", "importing"]
+
+    @property
+    def type(self) -> str:
+        """Type token of the resource."""
+        return self.urn.split("::")[2].rpartition("$")[2]
+
+    @property
+    def name(self) -> str:
+        """Logical name of the resource."""
+        return self.urn.split("::", 3)[3]
+
+    def __str__(self) -> str:
+        """Return the operation as a part of a sentence."""
+        return f"{self.doing} {self.type.rpartition(':')[2]} {self.name}"
+
+
+# https://github.com/pulumi/pulumi/blob/master/pkg/resource/deploy/deployment_executor.go
+_INTERRUPTED = re.compile(
+    r"^\s*\* (urn:pulumi:.+), interrupted while (creating|updating|deleting|reading|importing)\s*$", re.MULTILINE
+)
+
+
+def interrupted_operations(warning: str) -> list[Interrupted]:
+    """Return the operations that the engine's warning names; none if it is another one."""
+    if "pending operations from previous deployment" not in warning:
+        return []
+    return [Interrupted(urn, doing) for urn, doing in _INTERRUPTED.findall(warning)]
 
 
 class Discovery(NamedTuple):
@@ -61,10 +96,7 @@ _FINDERS = {
 
 
 def find(connect: Callable[[], Aws], stack: str, interrupted: Interrupted) -> str | None:
-    """Return the physical id of what the creation made; None if it made nothing, or something that may exist twice.
-
-    In the latter case AWS is not asked, nor connected to.
-    """
+    """Return the physical id of what a creation made, if it can be found; of what may exist twice AWS is not asked."""
     finder = _FINDERS.get(interrupted.type)
     return finder(connect(), stack, interrupted) if finder else None
 
@@ -74,38 +106,32 @@ def look_up(
 ) -> dict[Interrupted, Discovery]:
     """Return what interrupted operations came to. An account that cannot be asked is asked once."""
     found: dict[Interrupted, Discovery] = {}
-    refusal = ""
+    refused: Discovery | None = None
     for operation in operations:
         if operation.doing != "creating":
             found[operation] = Discovery("nothing to do")
             continue
         try:
-            made = None if refusal else made_by(operation)
+            made = None if refused else made_by(operation)
         except ThreatmonError as error:
-            made, refusal = None, str(error)
-        if refusal:
-            summary = f"what it made, if anything, cannot be looked up: {refusal}"
-        else:
-            summary = f"took over {made}" if made else "what it made, if anything, is made again"
-        found[operation] = Discovery(summary, made, looked=not refusal)
+            made, refused = None, Discovery(f"what it made, if anything, cannot be looked up: {error}", looked=False)
+        summary = f"took over {made}" if made else "what it made, if anything, is made again"
+        found[operation] = refused or Discovery(summary, made)
     return found
 
 
 # -- the state --------------------------------------------------------------------------------------------------------
 
 
-def repair(run: Callable[..., str], made: Mapping[Interrupted, str]) -> None:
-    """Record in a stack's state what was made, and that nothing is under way any more.
-
-    ``run`` runs a command of the engine on the stack and returns what it prints.
-    """
+def repair(run: Callable[..., str], found: Mapping[Interrupted, Discovery]) -> None:
+    """Record what was made in a stack's state; ``run`` runs a command of the engine on it, and returns its output."""
     # Not the Automation API's export, which decrypts secrets.
     state = json.loads(run("stack", "export"))["deployment"] or {}
     pending = [operation["resource"] for operation in state.get("pending_operations") or []]
     parents = {resource["urn"]: resource.get("parent") for resource in pending}
     # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
     run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
-    for operation, id_ in made.items():
-        if parent := parents.get(operation.urn):
-            options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
-            run("import", *options, operation.type, operation.name, id_, "--parent", f"parent={parent}")
+    options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
+    for operation, discovery in found.items():
+        if discovery.made and (parent := parents.get(operation.urn)):
+            run("import", *options, operation.type, operation.name, discovery.made, "--parent", f"parent={parent}")

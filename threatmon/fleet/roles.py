@@ -57,21 +57,16 @@ def identity_token(variables: Mapping[str, str]) -> str | None:
     Raises :class:`UsageError` if there should be one, but it cannot be read.
     """
     try:
-        return _identity_token(variables)
+        if "ACTIONS_ID_TOKEN_REQUEST_URL" in variables:
+            url = f"{variables['ACTIONS_ID_TOKEN_REQUEST_URL']}&{urlencode({'audience': _AUDIENCE})}"
+            headers = {"Authorization": f"bearer {variables['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
+            request = Request(url, headers=headers)  # noqa: S310 - GitHub's own address
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
+                return json.load(answer)["value"]
+        if "AWS_WEB_IDENTITY_TOKEN_FILE" in variables:
+            return Path(variables["AWS_WEB_IDENTITY_TOKEN_FILE"]).read_text(encoding="utf-8").strip()
+        return variables.get("AWS_ID_TOKEN")
     except (OSError, ValueError, LookupError) as error:
         if isinstance(error, HTTPError):  # it is the answer, too
             error.close()
         raise UsageError(f"CI's identity token cannot be read: {error}") from None
-
-
-def _identity_token(variables: Mapping[str, str]) -> str | None:
-    if "ACTIONS_ID_TOKEN_REQUEST_URL" in variables:
-        request = Request(  # noqa: S310 - GitHub's own address
-            f"{variables['ACTIONS_ID_TOKEN_REQUEST_URL']}&{urlencode({'audience': _AUDIENCE})}",
-            headers={"Authorization": f"bearer {variables['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"},
-        )
-        with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-            return json.load(answer)["value"]
-    if "AWS_WEB_IDENTITY_TOKEN_FILE" in variables:
-        return Path(variables["AWS_WEB_IDENTITY_TOKEN_FILE"]).read_text(encoding="utf-8").strip()
-    return variables.get("AWS_ID_TOKEN")

@@ -1,4 +1,4 @@
-"""The stacks of a fleet as a report: where each is, what it watches, who gets its alerts, when it was updated."""
+"""The stacks of a fleet as a report: the place of each, what it watches, who gets its alerts, when it was updated."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

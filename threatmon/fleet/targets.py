@@ -18,7 +18,8 @@ from threatmon.reports.model import counted, first_few
 from threatmon.stacks import files as stack_files
 from threatmon.stacks.files import StackFile, StackFileError, file_name, settings_of
 
-# What the program consists of, besides its own stack file; a test compares it with what the program imports.
+# What the program consists of, besides a stack file: requirements.txt pins the AWS plugin too. A test compares it with
+# what the program imports. To preview a whole fleet for anything else would bury the changes that count.
 _PROGRAM_FILES = frozenset(
     {PROJECT_FILE, "__main__.py", "requirements.txt", "threatmon/__init__.py", "threatmon/errors.py"}
 )
@@ -93,10 +94,8 @@ def select(
     """Return the targets whose stack matches one of ``globs``, and of those the ones that ``changed_files`` affect.
 
     ``changed_files`` are POSIX paths relative to the project's folder; None chooses by name alone. A stack is affected
-    if its own file changed, and every stack is if the program did: Pulumi.yaml (shared config), __main__.py,
-    requirements.txt (it pins the AWS plugin too), components/, and what of threatmon/ these import. Modules that only
-    commands use cannot change what a stack deploys, nor can tests and documents; previewing a whole fleet for them
-    would bury the changes that count. Raises :class:`FleetFaults` with every glob that matches no stack.
+    if its own file changed, and every stack is if the program did. Raises :class:`FleetFaults` with every glob that
+    matches no stack.
     """
     names = [target.stack for target in targets]
     unmatched = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]
@@ -126,11 +125,8 @@ def _suggestion(glob: str, names: Sequence[str]) -> str:
 def _faults_of_location(file: StackFile) -> Iterator[tuple[str, str]]:
     """Yield config keys and what is wrong with them; the key is empty if it is the name of the stack."""
     if not is_stack_name(file.name):
-        yield (
-            "",
-            f"{json.dumps(file.name)} cannot be the name of a stack (expected 1 to 100 letters, digits, hyphens, "
-            "underscores and periods, no hyphen first); rename the file",
-        )
+        expected = "1 to 100 letters, digits, hyphens, underscores and periods, no hyphen first"
+        yield "", f"{json.dumps(file.name)} cannot be the name of a stack (expected {expected}); rename the file"
     accounts = file.account_ids
     if not accounts:
         yield _ACCOUNTS, f'{_ACCOUNTS}: is not set; name the one account the stack may touch, such as ["111122223333"]'

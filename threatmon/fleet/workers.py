@@ -13,12 +13,12 @@ _Result = TypeVar("_Result")
 
 
 def in_parallel(
-    work: Callable[[_Item], _Result], items: Sequence[_Item], parallel: int, is_stopping: Callable[[], bool]
+    work: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    parallel: int,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[_Result]:
-    """Yield the result of each item as it comes; items not begun when it ``is_stopping`` are left out.
-
-    What ``work`` raises is raised here, and nothing more is begun.
-    """
+    """Yield each result as it comes; once ``is_stopping``, or once ``work`` has raised, no further item is begun."""
 
     def unless_stopping(item: _Item) -> list[_Result]:
         return [] if is_stopping() else [work(item)]
@@ -32,8 +32,9 @@ def in_parallel(
 
 
 @contextmanager
-def interruptible(stopping: Event, say: Callable[[str], None], interrupt: Callable[[], None]) -> Generator[None]:
-    """While open, have a first Ctrl-C (or SIGTERM) set ``stopping``, and each further one ``interrupt`` the rest."""
+def interruptible(say: Callable[[str], None], interrupt: Callable[[], None]) -> Generator[Event]:
+    """Yield an event that a first Ctrl-C (or SIGTERM) sets; each further one calls ``interrupt``."""
+    stopping = Event()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
@@ -45,7 +46,7 @@ def interruptible(stopping: Event, say: Callable[[str], None], interrupt: Callab
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

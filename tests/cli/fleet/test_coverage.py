@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from conftest import RunCommand
-from examples import ACCOUNT, EMAIL, OTHER_ACCOUNT, OTHER_SUBNET, SUBNET, VPC
+from examples import ACCOUNT, EMAIL, OTHER_ACCOUNT, OTHER_SUBNET, SUBNET
 from stack_in_account import CHANNELS, TOKEN, StackInAccount, stack_file, stack_in_account, write
 
 from threatmon.cli.fleet.coverage import PERMISSIONS
@@ -214,13 +214,6 @@ def test_a_subnet_that_is_gone_is_a_problem_of_its_stack(alone: Alone, covered: 
     assert states(document) == {SUBNET: "gone"}
 
 
-def test_a_flow_log_of_the_vpc_covers_a_subnet_made_later(alone: Alone, covered: Covered) -> None:
-    stack = alone(subnetIds=[], vpcIds=[VPC])
-    assert states(covered()) == {VPC: "covered"}
-    later = add_subnet(stack, VPC)
-    assert states(covered()) == {later: "covered"}
-
-
 def test_what_is_not_confirmed_or_switched_off_is_a_problem(alone: Alone, covered: Covered) -> None:
     stack = alone()
     stack.set_detector(Enable=False)
@@ -273,14 +266,3 @@ def test_without_a_stack_file_nothing_is_called_covered(
 ) -> None:
     monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
     assert threatmon("fleet", "coverage") == (2, "", "There is no stack file, so no account was asked.\n")
-
-
-def test_faults_of_stack_files_are_shown_before_any_account_is_asked(
-    threatmon: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
-    for stack in ("dev", "prod"):
-        write(tmp_path, stack_file(stack))
-    code, out, err = threatmon("fleet", "coverage")
-    assert (code, out) == (2, "")
-    assert "111122223333 in eu-west-1 is claimed by 2 stacks" in err

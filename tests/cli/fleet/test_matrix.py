@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import RunCommand
+from fleet.fake_engine import write_stack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,14 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(folder: Path, *stacks: str) -> None:
     for number, stack in enumerate(stacks):
-        (folder / f"Pulumi.{stack}.yaml").write_text(
-            "config:\n"
-            f'  aws:allowedAccountIds: ["{100000000000 + number}"]\n'
-            "  aws:region: eu-west-1\n"
-            f"  threat-monitor:subnetIds: [subnet-{number:017x}]\n"
-            "  threat-monitor:alertEmails: [security@example.com]\n",
-            encoding="utf-8",
-        )
+        write_stack(folder, stack, number)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def coverage(
 
     found: list[StackCoverage] = []
     with bar("Asked", len(targets)) as count:
-        for stack in in_parallel(cover, targets, parallel, lambda: False):
+        for stack in in_parallel(cover, targets, parallel):
             found.append(stack)
             count(stack.target.stack)
     whole = fleet_coverage.coverage(found, now)

@@ -38,18 +38,15 @@ def preview(
 
     Example: threatmon fleet preview --changed-since origin/main --output markdown
     """
-    previews = _read(results) if results else _made(stacks, changed_since, parallel, role)
+    previews: list[StackPreview] = []
+    if results:
+        previews = _read(results)
+    elif targets := selected(stacks, changed_since):
+        fleet = fleet_with(role)
+        previews = preview_all("Previewed", fleet.preview, fleet, targets, parallel)
     show(report(previews), output, limit=COMMENT_LIMIT, whole=pointer or PREVIEW.whole)
     if any(found.error is not None for found in previews):
         raise typer.Exit(CHECK_FAILED)
-
-
-def _made(stacks: list[str] | None, changed_since: str | None, parallel: int, role: str | None) -> list[StackPreview]:
-    targets = selected(stacks, changed_since)
-    if not targets:
-        return []
-    fleet = fleet_with(role)
-    return preview_all("Previewed", fleet.preview, fleet, targets, parallel)
 
 
 def _read(files: list[Path]) -> list[StackPreview]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -13,7 +12,6 @@ from threatmon.fleet import recovery, roles
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
-from threatmon.fleet.interruptions import Interrupted
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import in_parallel, interruptible
 from threatmon.fleet.workspaces import Workspaces
@@ -30,21 +28,20 @@ PARALLEL = 4
 
 def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) -> Fleet:
     """Return the project's stacks, reached with the credentials of that role, or else with this process's own."""
-
-    def find(target: Target, interrupted: Interrupted) -> str | None:
-        return recovery.find(lambda: roles.connected(target, role), target.stack, interrupted)
-
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
-    return Fleet(workspaces, find, stale_after)
+    return Fleet(
+        workspaces,
+        lambda target, operation: recovery.find(lambda: roles.connected(target, role), target.stack, operation),
+        stale_after,
+    )
 
 
 def preview_all(
     title: str, work: Callable[[Target], StackPreview], fleet: Fleet, targets: Sequence[Target], parallel: int
 ) -> list[StackPreview]:
     """Return what ``work`` gives for each stack, by name. Raises :class:`UsageError` if it is interrupted."""
-    stopping = Event()
     previews: list[StackPreview] = []
-    with progress.bar(title, len(targets)) as count, interruptible(stopping, progress.say, fleet.interrupt):
+    with progress.bar(title, len(targets)) as count, interruptible(progress.say, fleet.interrupt) as stopping:
         for preview in in_parallel(work, targets, parallel, stopping.is_set):
             previews.append(preview)
             count(f"{preview.stack}: failed" if preview.error else preview.stack)

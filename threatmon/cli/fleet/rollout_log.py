@@ -4,18 +4,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.text import Text
 
 from threatmon.cli import progress
+from threatmon.cli.output import show
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.dangers import dangers
 from threatmon.fleet.preview_report import report
 from threatmon.fleet.rollout import StackUpdate, UpdateState
 from threatmon.reports.model import Report, Section, State, Status, Table
-from threatmon.reports.text import print_report
 
 _STATES: Mapping[UpdateState, State] = {
     "updated": "ok",
@@ -26,34 +26,7 @@ _STATES: Mapping[UpdateState, State] = {
 _STYLES: Mapping[State, str] = {"ok": "green", "failed": "bold red", "warning": "yellow"}
 
 
-class RolloutLog(Protocol):
-    """Prints what happens, in this order; ``started`` on any thread."""
-
-    def previewed(self, previews: Sequence[StackPreview]) -> None:
-        """Print what the updates will do."""
-
-    def stopped(self, reason: str) -> None:
-        """Print why nothing is done; text goes to standard error."""
-
-    def planned(self, waves: Sequence[Sequence[str]]) -> None:
-        """Print the order."""
-
-    def started(self, stack: str) -> None:
-        """Print that a stack's update begins."""
-
-    def ended(self, update: StackUpdate) -> None:
-        """Print what became of a stack."""
-
-    def finished(self, updates: Sequence[StackUpdate]) -> None:
-        """Print what became of all stacks."""
-
-
-def rollout_log(output: Literal["text", "json"]) -> RolloutLog:
-    """Return what prints lines for people, or a JSON object a line."""
-    return _JsonLines() if output == "json" else _TextLog()
-
-
-class _JsonLines(RolloutLog):
+class _JsonLog:
     def previewed(self, previews: Sequence[StackPreview]) -> None:
         for preview in previews:
             _print_event(
@@ -82,41 +55,50 @@ class _JsonLines(RolloutLog):
         _print_event("finished", **{state.replace(" ", "_"): count for state, count in _counts(updates).items()})
 
 
-class _TextLog(RolloutLog):
-    def __init__(self) -> None:
-        self._console = Console()
-
+class _TextLog:
     def previewed(self, previews: Sequence[StackPreview]) -> None:
-        print_report(report(previews), self._console)
+        show(report(previews), "text")
 
     def stopped(self, reason: str) -> None:
         progress.say(reason)
 
     def planned(self, waves: Sequence[Sequence[str]]) -> None:
         for number, wave in enumerate(waves):
-            self._print(f"{f'Wave {number}' if number else 'Canary'}: {', '.join(wave)}")
+            _print(f"{f'Wave {number}' if number else 'Canary'}: {', '.join(wave)}")
+
+    def started(self, stack: str) -> None:
+        """Print nothing: several stacks are under way at a time."""
 
     def ended(self, update: StackUpdate) -> None:
         line = Text(f"{update.state:<11} ", _STYLES[_STATES[update.state]]).append(update.stack, "bold")
         if update.state == "updated":
             line.append(f"  {update.changed} changes in {update.seconds:.1f} s", "default")
-        self._print(line)
+        _print(line)
         for further in (*update.notes, *(update.error or "").splitlines()):
-            self._print(f"    {further}")
+            _print(f"    {further}")
 
     def finished(self, updates: Sequence[StackUpdate]) -> None:
         if not updates:
-            self._print("No stack to update.")
+            _print("No stack to update.")
             return
         rows = [_row(update) for update in sorted(updates, key=lambda update: (update.wave, update.stack))]
         counts = _counts(updates)
         again = " Run the same command again to go on." if counts["failed"] or counts["not started"] else ""
         sentence = f"{', '.join(f'{count} {state}' for state, count in counts.items() if count)}.{again}"
         table = Table("", ("Wave", "Stack", "State", "Changes", "Seconds"), rows, heading="Stack")
-        print_report(Report("Rollout", [Section("", [table, sentence])]), self._console)
+        show(Report("Rollout", [Section("", [table, sentence])]), "text")
 
-    def _print(self, line: str | Text) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+RolloutLog = _JsonLog | _TextLog
+
+
+def rollout_log(output: Literal["text", "json"]) -> RolloutLog:
+    """Return what prints lines for people, or a JSON object a line; its ``started`` may be called on any thread."""
+    return _JsonLog() if output == "json" else _TextLog()
+
+
+def _print(line: str | Text) -> None:
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _row(update: StackUpdate) -> tuple[str | Status, ...]:

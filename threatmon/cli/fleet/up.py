@@ -49,7 +49,7 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     """Update stacks: the canary first, then waves of growing size; the first failure stops the rest.
 
     Every stack is previewed before the first is touched: a preview that fails, or a dangerous change that is not
-    allowed, stops everything. Interrupted or killed, the same command goes on where it stopped. Exit 1 unless every
+    allowed, stops everything. Interrupted or killed, the same command goes on from there. Exit 1 unless every
     stack is up to date in the end.
 
     Example: threatmon fleet up --canary staging --allow finding-type-dropped
@@ -95,7 +95,7 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
 def _deployed(
     fleet: Fleet, targets: Mapping[str, Target], planned: Sequence[Sequence[str]], parallel: int, log: RolloutLog
 ) -> Iterator[StackUpdate]:
-    stopping, failed = Event(), Event()
+    failed = Event()
 
     def update(stack: str) -> StackUpdate:
         log.started(stack)
@@ -104,11 +104,10 @@ def _deployed(
             failed.set()
         return done
 
-    def deploy(wave: Sequence[str]) -> Iterator[StackUpdate]:
-        return in_parallel(update, wave, parallel, lambda: stopping.is_set() or failed.is_set())
-
-    with interruptible(stopping, progress.say, fleet.interrupt):
-        yield from roll_out(planned, deploy)
+    with interruptible(progress.say, fleet.interrupt) as stopping:
+        yield from roll_out(
+            planned, lambda wave: in_parallel(update, wave, parallel, lambda: stopping.is_set() or failed.is_set())
+        )
 
 
 def _logged(updates: Iterator[StackUpdate], log: RolloutLog) -> Iterator[StackUpdate]:
