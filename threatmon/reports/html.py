@@ -1,54 +1,13 @@
 """A report as one HTML page that needs nothing else."""
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from threatmon.reports import model
 from threatmon.reports.escape import one_line
 
 # https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-# On a phone each row is a card, and each cell begins with the name of its column; the roles keep tables what they are
-# for screen readers there: https://developer.mozilla.org/en-US/docs/Web/CSS/display#tables
-_STYLE = """
-:root { color-scheme: light dark; --ok: #1a6b2d; --warning: #7a5200; --failed: #b3141b; --unknown: #7b2d8b;
-  --line: #8888; --head: #f2f2f2; --page: #fff; --text: #1b1b1b; }
-@media (prefers-color-scheme: dark) { :root { --ok: #7fd18f; --warning: #e8c060; --failed: #ff8f8a; --unknown: #dba3e8;
-  --head: #2b2b2b; --page: #1b1b1b; --text: #eee; } }
-body { margin: 0 auto; padding: 1rem; max-width: 110rem; background: var(--page); color: var(--text);
-  font: 1rem/1.4 system-ui, sans-serif; overflow-wrap: anywhere; }
-table { width: 100%; border-collapse: collapse; margin-bottom: 1rem; }
-caption { text-align: left; font-weight: bold; padding: .5rem 0; }
-th, td { padding: .3rem .5rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-thead th { position: sticky; top: 0; background: var(--head); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
-dt { font-weight: bold; }
-dd { margin: 0; }
-pre { overflow-x: auto; padding: .5rem; background: var(--head); }
-p.state { font-size: 1.2rem; }
-tbody th { font-weight: normal; }
-td.state, [data-column=Account], [data-column=Region] { white-space: nowrap; }
-.state { font-weight: bold; }
-nav a { margin-right: 1rem; }
-.ok { color: var(--ok); } .warning { color: var(--warning); } .failed { color: var(--failed); }
-.unknown { color: var(--unknown); }
-@media screen and (max-width: 60rem) {
-  table, tbody, tr, th, td { display: block; border: 0; }
-  caption { display: block; }
-  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  tbody tr { border: 1px solid var(--line); border-radius: .4rem; margin-bottom: .6rem; padding: .3rem; }
-  tbody td, tbody th { padding: .1rem .3rem; }
-  tbody td::before, tbody th::before { content: attr(data-column) ": "; font-weight: bold; color: var(--text); }
-}
-@media print {
-  :root { color-scheme: light; --ok: #000; --warning: #000; --failed: #000; --unknown: #000; --page: #fff;
-    --text: #000; }
-  body { font-size: 8pt; padding: 0; max-width: none; }
-  nav { display: none; }
-  thead th { position: static; background: none; border-bottom: 2px solid; }
-  tr { break-inside: avoid; }
-  pre { white-space: pre-wrap; }
-}
-"""
 
 
 def render(report: model.Report) -> str:
@@ -59,7 +18,7 @@ def render(report: model.Report) -> str:
     ET.SubElement(head, "meta", {"http-equiv": "Content-Security-Policy", "content": _POLICY})
     ET.SubElement(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
     _add(head, "title", report.title)
-    ET.SubElement(head, "style").text = _STYLE
+    ET.SubElement(head, "style").text = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     body = ET.SubElement(root, "body")
     _add(ET.SubElement(body, "header"), "h1", report.title)
     navigation = ET.SubElement(body, "nav", {"aria-label": "Sections"})
