@@ -51,6 +51,15 @@ class StackInAccount:
         self.account, run = deployment
         self.outputs: dict[str, Any] = dict(run.outputs)
         self.aws = ScriptedAccount(self.account)
+        session: Any = self.aws.session
+        make, clients = session.client, dict[str, Any]()  # to make one takes as long as a dozen calls
+
+        def client(service: str, config: Any) -> Any:
+            if service not in clients:
+                clients[service] = make(service, config=config)
+            return clients[service]
+
+        session.client = client
 
     def client(self, service: str) -> Any:
         return self.account.client(service)
