@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ class Sending:
         self.due: list[tuple[float, str, str, str, float]] = []
         self.types: list[str] = []
         self.refused = ""
-        monkeypatch.setattr(delivery_test, "CLOCK", delivery_test.Clock(lambda: self.now, self.sleep))
+        monkeypatch.setattr(delivery_test, "time", SimpleNamespace(time=lambda: self.now, sleep=self.sleep))
         stack.aws.answer("guardduty:CreateSampleFindings", self.create)
 
     def create(self, asked: dict[str, Any]) -> dict[str, Any]:
