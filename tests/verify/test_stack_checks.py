@@ -310,7 +310,7 @@ def test_a_stack_file_that_has_changed_since_shows_what_is_deployed_and_what_is_
         wider = stack.checks(stack_file(minimumSeverity="medium"))
         narrower = stack.checks(stack_file(minimumSeverity="critical"))
         other_key = stack.checks(stack_file(alerts={"kmsKeyArn": KEY_ARN}))
-    assert wider["rule medium"][::2] == ("failed", "the stack has no rule for it")
+    assert wider["rule medium"][::2] == ("failed", "the stack has no such rule")
     assert wider["rule high"].state == "ok"
     assert not_ok(narrower) == {"further rules": "failed"}
     assert narrower["further rules"].found.startswith("threat-monitor-alerts-high-")
