@@ -89,12 +89,6 @@ def test_a_detector_of_others_only_has_to_be_enabled() -> None:
         assert stack.checks()["detector"].todo == "Ask whoever manages the detector to enable it."
 
 
-def test_a_plan_that_is_not_declared_may_be_on() -> None:
-    with stack_in_account(stack_file()) as stack:
-        stack.set_features(AI_PROTECTION="ENABLED")
-        assert not_ok(stack.checks()) == {}
-
-
 # -- one thing is wrong -----------------------------------------------------------------------------------------------
 
 
