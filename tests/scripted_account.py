@@ -32,6 +32,11 @@ class ScriptedAccount:
         events: Any = self.session.events  # its types know no handler that answers
         events.register("before-call", self._answered)
 
+    def forget(self) -> None:
+        """Start over: no call was made, and nothing is scripted."""
+        self.calls.clear()
+        self._scripts.clear()
+
     def refuse(self, action: str, code: str = "AccessDenied", message: str = "no") -> ExitStack:
         """Has AWS refuse an action."""
 

@@ -1,14 +1,18 @@
 """A stack that is deployed to an emulated account and confirmed, for tests that look at it or break it."""
 
+import copyreg
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from threading import Condition
+from typing import Any, cast
 
 import pytest
 import yaml
 from examples import ACCOUNT, EMAIL, REGION, SUBNET
+from moto.backends import get_backend
 from scripted_account import ScriptedAccount
 
 from threatmon.aws.reader import Aws
@@ -47,6 +51,15 @@ class StackInAccount:
         self.account, run = deployment
         self.outputs: dict[str, Any] = dict(run.outputs)
         self.aws = ScriptedAccount(self.account)
+        session: Any = self.aws.session
+        make, clients = session.client, dict[str, Any]()  # to make one takes as long as a dozen calls
+
+        def client(service: str, config: Any) -> Any:
+            if service not in clients:
+                clients[service] = make(service, config=config)
+            return clients[service]
+
+        session.client = client
 
     def client(self, service: str) -> Any:
         return self.account.client(service)
@@ -202,10 +215,32 @@ def show_commands(stack: StackInAccount, folder: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(f"threatmon.cli.{command}.stack_outputs", lambda _stack: stack.outputs)
 
 
+# -- one deployment for all tests of a stack file ---------------------------------------------------------------------
+
+# What a stack is made of, as moto names the services.
+_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "iam", "kms", "logs", "sns", "sqs")
+copyreg.pickle(Condition, lambda _: (Condition, ()))  # each of moto's queues has one, and is copied
+_deployments: dict[str, tuple[StackInAccount, Any]] = {}
+
+
+def _stores(account_id: str) -> list[dict[str, Any]]:
+    """Moto's stores of an account, Region by Region."""
+    return [cast("Any", get_backend)(service)[account_id] for service in _SERVICES]
+
+
 @contextmanager
 def stack_in_account(file: StackFile) -> Generator[StackInAccount]:
-    """The stack, deployed and confirmed."""
-    with deployed(file) as deployment:
-        stack = StackInAccount(file, deployment)
-        stack.confirm()
+    """The stack, deployed and confirmed. It is really deployed once; then the account gets a copy of what it held."""
+    if repr(file) not in _deployments:
+        with deployed(file) as deployment:
+            stack = StackInAccount(file, deployment)
+            stack.confirm()
+            state = [dict(store) for store in _stores(stack.account.account_id)], stack.outputs
+            _deployments[repr(file)] = stack, deepcopy(state)
+    stack, state = _deployments[repr(file)]
+    with stack.account as account:
+        contents, stack.outputs = deepcopy(state)
+        for store, content in zip(_stores(account.account_id), contents, strict=True):
+            store.update(content)
+        stack.aws.forget()
         yield stack

@@ -122,7 +122,7 @@ SCOPES = (
 
 
 def document(actions: Iterable[str], account: Location, stack: str) -> Document:
-    """Make the policy that allows the actions on what the stack has, and on nothing else if IAM can tell it apart.
+    """Make the policy that allows the actions on what the stack has, as far as IAM can limit them to resources.
 
     Raises :class:`UnknownActionError`.
     """

@@ -99,7 +99,7 @@ def test_gitlab_has_a_provider_of_its_own() -> None:
     assert trusted(found)["threat-monitor-deploy"] == trust(HERE, jobs, jobs.deploys)
 
 
-def test_a_boundary_is_made_where_roles_have_to_have_it() -> None:
+def test_a_boundary_is_made_if_roles_have_to_have_it() -> None:
     found = run(repository=REPOSITORY, boundary="true")
     [boundary] = found.of_type(POLICY)
     assert boundary.inputs["name"] == "threat-monitor-boundary"
@@ -119,7 +119,7 @@ def test_one_of_the_two_systems_has_to_be_named(config: dict[str, str]) -> None:
         run(**config)
 
 
-def test_what_is_no_repository_is_told_in_a_sentence() -> None:
+def test_what_is_no_repository_is_refused_in_a_sentence() -> None:
     with pytest.raises(pulumi.RunError, match=r'^threat-monitor-ci: repository: "octo-org/\*" is neither'):
         run(repository="octo-org/*")
 

@@ -44,12 +44,12 @@ CONTENTS = [
     "secretsmanager:GetSecretValue",
     "s3:GetObject",
 ]
-# botocore's signing names, where they are not what IAM calls the service.
+# The services that IAM names otherwise than botocore signs for them.
 SERVICES = {"monitoring": "cloudwatch"}
-# The emulated account finds a target among all rules and asks for a flow log's tags, where the provider knows the rule
-# and has the tags: https://github.com/hashicorp/terraform-provider-aws
+# The emulated account finds a target among all rules and asks for a flow log's tags; the provider knows the rule and
+# has the tags: https://github.com/hashicorp/terraform-provider-aws
 EMULATION_ALONE = {"ec2:DescribeTags", "events:ListRules"}
-# Nobody needs a permission for it: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+# It needs no permission: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 FREE = {"sts:GetCallerIdentity"}
 # What switches something off again, which no change of the emulated account's own tests does.
 SWITCHED_OFF: Mapping[str, Mapping[str, Any]] = {

@@ -20,12 +20,6 @@ PORT_SCAN = "Recon:EC2/Portscan"
 SETTINGS: dict[str, Any] = {"minimumSeverity": None, "findingTypes": [PORT_SCAN]}
 
 
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[StackInAccount]:
-    with stack_in_account(stack_file(**SETTINGS)) as stack:
-        yield stack
-
-
 class Simulate:
     """The command, whose stack file a test may change; ``asked`` are the types of each call, which it may refuse."""
 
@@ -33,7 +27,6 @@ class Simulate:
         self.stack, self.folder, self.run = stack, folder, run
         self.asked: list[list[str]] = []
         self.refusal: Callable[[list[str]], tuple[str, str] | None] = lambda _: None
-        stack.aws.calls.clear()
         stack.aws.answer("guardduty:CreateSampleFindings", self.create)
 
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -54,14 +47,10 @@ class Simulate:
 
 
 @pytest.fixture
-def simulate(
-    deployment: StackInAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threatmon: RunCommand
-) -> Iterator[Simulate]:
-    outputs = dict(deployment.outputs)
-    show_commands(deployment, tmp_path, monkeypatch)
-    with deployment.aws.answer("sts:GetCallerIdentity", lambda _: None):  # ends every script of the test, too
-        yield Simulate(deployment, tmp_path, threatmon)
-    deployment.outputs = outputs
+def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threatmon: RunCommand) -> Iterator[Simulate]:
+    with stack_in_account(stack_file(**SETTINGS)) as stack:
+        show_commands(stack, tmp_path, monkeypatch)
+        yield Simulate(stack, tmp_path, threatmon)
 
 
 # -- what is created --------------------------------------------------------------------------------------------------
@@ -213,7 +202,7 @@ def test_it_calls_what_its_permissions_name(simulate: Simulate) -> None:
 # -- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_plan_calls_nothing(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_is_of_the_stack_and_calls_nothing(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something was asked")
 

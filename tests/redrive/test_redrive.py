@@ -28,31 +28,33 @@ def stack(scripted: ScriptedAccount) -> DeadLetterStack:
     return DeadLetterStack(scripted)
 
 
-def run_until(stack: DeadLetterStack, call: int, *, done: bool) -> bool:
-    """Redrive, interrupted at the ``call``-th call before AWS has it, or (``done``) after; False if it ends before."""
-    calls = itertools.count(1)
+class InterruptedAws(Aws):
+    """Is interrupted at one of the calls of a run, before AWS has it, or (``done``) after."""
 
-    def interrupt(**_: object) -> None:
-        if next(calls) == call:
+    def run_until(self, stack: DeadLetterStack, call: int, *, done: bool) -> bool:
+        """Redrive, interrupted at the ``call``-th call; return False if it ends before."""
+        self._left, self._done = call, done
+        try:
+            queue = Queue(self, stack.url)
+            statuses = {message.id: RedriveStatus(message) for message in queue.peek()}
+            for _ in send_again(queue, Publisher(self, stack.topic), statuses):
+                pass
+        except Interruption:
+            return True
+        return False
+
+    def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        self._left -= 1
+        if not self._left and not self._done:
             raise Interruption
-
-    event, events = "after-call" if done else "before-call", stack.aws.session.events
-    events.register(event, interrupt)
-    try:
-        aws = Aws(stack.aws.session)  # a client has the handlers of when it was made
-        queue = Queue(aws, stack.url)
-        statuses = {message.id: RedriveStatus(message) for message in queue.peek()}
-        for _ in send_again(queue, Publisher(aws, stack.topic), statuses):
-            pass
-    except Interruption:
-        return True
-    finally:
-        events.unregister(event, interrupt)
-    return False
+        answer = super().call(service, operation, **parameters)
+        if not self._left:
+            raise Interruption
+        return answer
 
 
 def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scripted: ScriptedAccount) -> None:
-    names = itertools.count()
+    names, aws = itertools.count(), InterruptedAws(scripted.session)
 
     @settings(max_examples=150)
     @given(
@@ -67,7 +69,7 @@ def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scri
         for body in bodies:
             stack.put(body)
 
-        interrupted = run_until(stack, call, done=done)
+        interrupted = aws.run_until(stack, call, done=done)
         sent = [body.rpartition("\n")[2] for _, body in stack.published()]
         queued = set(map(harmless, stack.queued))
         assert set(sent) | queued == expected
@@ -75,7 +77,7 @@ def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scri
         assert interrupted or not queued
 
         stack.end_hiding()
-        assert not run_until(stack, OFTEN, done=done)
+        assert not aws.run_until(stack, OFTEN, done=done)
         assert stack.queued == []
         sent = [body.rpartition("\n")[2] for _, body in stack.published()]
         assert set(sent) == expected
@@ -86,9 +88,9 @@ def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scri
 
 def test_each_call_of_a_run_is_a_place_to_be_interrupted(stack: DeadLetterStack) -> None:
     stack.put("x")
-    interrupted: list[int] = []
+    aws, interrupted = InterruptedAws(stack.aws.session), list[int]()
     for call in range(1, 10):
-        interrupted += [call] if run_until(stack, call, done=False) else []
+        interrupted += [call] if aws.run_until(stack, call, done=False) else []
         stack.end_hiding()
     # receive, receive none, show again, receive, publish, delete, receive none
     assert interrupted == [1, 2, 3, 4, 5, 6, 7]

@@ -4,15 +4,14 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from examples import ACCOUNT, REGION, SUBNET
+from examples import ACCOUNT, REGION
+from stack_in_account import HEALTH, stack_file, stack_in_account
 
 from threatmon import cli
 from threatmon.cli import fleet
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.deployment import deployed
 from threatmon.evaluation.policy_evaluator import allows, statements
 from threatmon.model.location import Location
-from threatmon.stacks.files import StackFile
 from tools import permissions_docs
 from tools.permissions import SCOPES, UnknownActionError, document
 from tools.permissions_docs import commands
@@ -27,16 +26,8 @@ NAMED = [scope for scope in SCOPES if scope.resources != ["*"]]
 def stack() -> Iterator[dict[str, list[str]]]:
     """ARNs of what a stack with every kind of resource deploys, by service."""
     subscriber = {"protocol": "sqs", "endpoint": "arn:aws:sqs:eu-west-1:111122223333:siem", "format": "raw"}
-    config = {
-        "aws:region": PLACE.region,
-        "aws:allowedAccountIds": [PLACE.id],
-        "threat-monitor:subnetIds": [SUBNET],
-        "threat-monitor:alertEmails": ["a@example.com"],
-        "threat-monitor:alerts": {"subscribers": [subscriber]},
-        "threat-monitor:health": {"enabled": True},
-    }
-    with deployed(StackFile("prod", config)) as (account, run):
-        outputs = run.outputs
+    with stack_in_account(stack_file("prod", alerts={"subscribers": [subscriber]}, **HEALTH)) as stack:
+        account, outputs = stack.account, stack.outputs
         yield {
             "topics": [topic["TopicArn"] for topic in account.client("sns").list_topics()["Topics"]],
             "queues": [account.arn("sqs", outputs["deadLetterQueueUrl"].split("/")[-1])],

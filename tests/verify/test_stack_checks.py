@@ -89,12 +89,6 @@ def test_a_detector_of_others_only_has_to_be_enabled() -> None:
         assert stack.checks()["detector"].todo == "Ask whoever manages the detector to enable it."
 
 
-def test_a_plan_that_is_not_declared_may_be_on() -> None:
-    with stack_in_account(stack_file()) as stack:
-        stack.set_features(AI_PROTECTION="ENABLED")
-        assert not_ok(stack.checks()) == {}
-
-
 # -- one thing is wrong -----------------------------------------------------------------------------------------------
 
 
@@ -310,7 +304,7 @@ def test_a_stack_file_that_has_changed_since_shows_what_is_deployed_and_what_is_
         wider = stack.checks(stack_file(minimumSeverity="medium"))
         narrower = stack.checks(stack_file(minimumSeverity="critical"))
         other_key = stack.checks(stack_file(alerts={"kmsKeyArn": KEY_ARN}))
-    assert wider["rule medium"][::2] == ("failed", "the stack has no rule for it")
+    assert wider["rule medium"][::2] == ("failed", "the stack has no such rule")
     assert wider["rule high"].state == "ok"
     assert not_ok(narrower) == {"further rules": "failed"}
     assert narrower["further rules"].found.startswith("threat-monitor-alerts-high-")
@@ -391,54 +385,51 @@ READINGS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture
 def watched() -> Iterator[StackInAccount]:
-    """One deployment with alarms, for tests that change nothing. Of a class, as accounts must not be nested in it."""
     with stack_in_account(stack_file(**HEALTH)) as stack:
         yield stack
 
 
-class TestRefusals:
-    @pytest.mark.parametrize("found", [False, True], ids=["by its outputs", "by names"])
-    @pytest.mark.parametrize("permission", READINGS)
-    def test_without_a_permission_its_checks_are_unknown_and_name_it(
-        self, watched: StackInAccount, permission: str, found: bool
-    ) -> None:
-        with watched.aws.refuse(permission):
-            checks = watched.checks(found=found)
-        needing = [
-            subject
-            for subject in checks
-            if any(re.fullmatch(pattern, subject) for pattern in READINGS[permission][found])
-        ]
-        assert bool(needing) is bool(READINGS[permission][found])
-        assert not_ok(checks) == dict.fromkeys(needing, "unknown")
-        assert {checks[subject].found for subject in needing} <= {f"Permission {permission} is missing: no"}
+@pytest.mark.parametrize("found", [False, True], ids=["by its outputs", "by names"])
+@pytest.mark.parametrize("permission", READINGS)
+def test_without_a_permission_its_checks_are_unknown_and_name_it(
+    watched: StackInAccount, permission: str, found: bool
+) -> None:
+    with watched.aws.refuse(permission):
+        checks = watched.checks(found=found)
+    needing = [
+        subject for subject in checks if any(re.fullmatch(pattern, subject) for pattern in READINGS[permission][found])
+    ]
+    assert bool(needing) is bool(READINGS[permission][found])
+    assert not_ok(checks) == dict.fromkeys(needing, "unknown")
+    assert {checks[subject].found for subject in needing} <= {f"Permission {permission} is missing: no"}
 
-    def test_nothing_but_readings_is_asked_for_and_each_once(self, watched: StackInAccount) -> None:
-        watched.aws.calls.clear()
-        watched.checks(found=True)
-        calls = list(watched.aws.calls)
-        assert set(calls) - {"sts:GetCallerIdentity"} <= set(PERMISSIONS)
-        assert all(action.partition(":")[2].startswith(("Describe", "Get", "List")) for action in PERMISSIONS)
-        once = ["guardduty:GetDetector", "ec2:DescribeFlowLogs", "sqs:GetQueueAttributes", "cloudwatch:DescribeAlarms"]
-        assert {action: calls.count(action) for action in once} == dict.fromkeys(once, 1)
 
-    @pytest.mark.parametrize(
-        ("code", "said"),
-        [
-            ("ThrottlingException", "AWS still throttles guardduty:GetDetector after 8 attempts; try again later."),
-            ("ExpiredTokenException", "The AWS credentials have expired"),
-            ("InternalServerErrorException", "guardduty:GetDetector failed: InternalServerErrorException"),
-        ],
-    )
-    def test_a_call_that_fails_is_said_by_its_checks_and_the_rest_is_checked(
-        self, watched: StackInAccount, code: str, said: str
-    ) -> None:
-        with watched.aws.refuse("guardduty:GetDetector", code):
-            checks = watched.checks()
-        assert not_ok(checks) == {"detector": "unknown", "protection plans": "unknown"}
-        assert said in checks["detector"].found
+def test_nothing_but_readings_is_asked_for_and_each_once(watched: StackInAccount) -> None:
+    watched.checks(found=True)
+    calls = list(watched.aws.calls)
+    assert set(calls) - {"sts:GetCallerIdentity"} <= set(PERMISSIONS)
+    assert all(action.partition(":")[2].startswith(("Describe", "Get", "List")) for action in PERMISSIONS)
+    once = ["guardduty:GetDetector", "ec2:DescribeFlowLogs", "sqs:GetQueueAttributes", "cloudwatch:DescribeAlarms"]
+    assert {action: calls.count(action) for action in once} == dict.fromkeys(once, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("ThrottlingException", "AWS still throttles guardduty:GetDetector after 8 attempts; try again later."),
+        ("ExpiredTokenException", "The AWS credentials have expired"),
+        ("InternalServerErrorException", "guardduty:GetDetector failed: InternalServerErrorException"),
+    ],
+)
+def test_a_call_that_fails_is_said_by_its_checks_and_the_rest_is_checked(
+    watched: StackInAccount, code: str, said: str
+) -> None:
+    with watched.aws.refuse("guardduty:GetDetector", code):
+        checks = watched.checks()
+    assert not_ok(checks) == {"detector": "unknown", "protection plans": "unknown"}
+    assert said in checks["detector"].found
 
 
 def test_every_reading_is_refused_above() -> None:

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.model.email import MESSAGE_QUOTA, InvalidMessageError, Transformer, mail, render
@@ -67,21 +67,16 @@ def harmless(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def plain_text(
-    dead_letter: DeadLetter,
-    partition: str,
-    account_alias: str | None = None,
-    log_group_name: str | None = None,
-    dashboard_name: str | None = None,
-) -> Publication:
+def plain_text(dead_letter: DeadLetter, *mail_args: str | None) -> Publication:
     """Return the finding's mail as plain text, and the whole event below it, cut to what SNS takes.
 
-    Any body will do; one without a finding is sent as it is, its control characters escaped.
+    ``mail_args`` are those of :func:`mail` after the band. Any body will do; one without a finding is sent as it is,
+    its control characters escaped.
     """
     lines = [
         f"This could not be delivered ({dead_letter.error or 'no reason given'}). It is sent again as plain text.",
         "",
-        *_mail_lines(dead_letter, partition, account_alias, log_group_name, dashboard_name),
+        *_mail_lines(dead_letter, mail_args),
         "What could not be delivered:",
         harmless(dead_letter.body),
     ]
@@ -103,7 +98,7 @@ def _subject(dead_letter: DeadLetter) -> str:
     return ascii_only[:SUBJECT_LENGTH].rstrip()
 
 
-def _mail_lines(dead_letter: DeadLetter, *mail_args: Any) -> list[str]:
+def _mail_lines(dead_letter: DeadLetter, mail_args: Sequence[Any]) -> list[str]:
     """Return the lines of the usual mail without its quotes, except those that the finding breaks."""
     if dead_letter.band is None:
         return []

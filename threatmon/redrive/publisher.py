@@ -47,18 +47,12 @@ class Publisher(NamedTuple):
 
 def publisher_of(aws: Aws, stack: StackFile, outputs: Mapping[str, Any]) -> Publisher:
     """Return the publisher of a deployed stack, given its outputs."""
-
-    def targets(rule: str) -> list[Any]:
-        found = attempt(lambda: aws.read_all("events", "list_targets_by_rule", Rule=rule), NotThereError)
-        return (
-            [] if isinstance(found, AwsError) else found
-        )  # what a deleted rule had sent goes to the stack's own topic
-
-    is_raw = {
-        target["Arn"]: "InputTransformer" not in target
-        for rule in outputs.get("ruleNames", ())
-        for target in targets(rule)
-    }
+    is_raw: dict[str, bool] = {}
+    for rule in outputs.get("ruleNames", ()):
+        # What a deleted rule had sent goes to the stack's own topic.
+        targets = attempt(lambda rule=rule: aws.read_all("events", "list_targets_by_rule", Rule=rule), NotThereError)
+        if not isinstance(targets, AwsError):
+            is_raw |= {target["Arn"]: "InputTransformer" not in target for target in targets}
     alias = settings_of(stack).alerts.account_alias
     mail_args = aws.partition, alias, outputs.get("logGroupName"), names.dashboard(stack.name)
     return Publisher(aws, outputs["topicArn"], is_raw, mail_args)

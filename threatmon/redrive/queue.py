@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from threatmon.aws.reader import Aws
+from threatmon.aws.reader import Aws, batches
 from threatmon.redrive import dead_letters
 from threatmon.redrive.dead_letters import DeadLetter
 
@@ -38,11 +38,10 @@ class Queue(NamedTuple):
             while new := [one for one in self.receive(_BATCH, _LISTING_SECONDS) if one.id not in messages]:
                 messages |= {message.id: message for message in new}
         finally:
-            receipts = [message.receipt for message in messages.values()]
-            for start in range(0, len(receipts), _BATCH):
+            for receipts in batches([message.receipt for message in messages.values()], _BATCH):
                 entries = [
                     {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
-                    for index, receipt in enumerate(receipts[start : start + _BATCH])
+                    for index, receipt in enumerate(receipts)
                 ]
                 self._call("change_message_visibility_batch", Entries=entries)
         return list(messages.values())

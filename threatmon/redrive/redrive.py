@@ -71,25 +71,23 @@ def report(stack: str, statuses: Mapping[str, RedriveStatus], hidden: int) -> Re
 
 
 def _row(status: RedriveStatus) -> tuple[Value, ...]:
-    content = status.message.dead_letter
-    severity = content.field("severity")
+    letter = status.message.dead_letter
+    severity = letter.field("severity")
     return (
         Status(_STATES[status.state], status.state),
         _age(time.time() - status.message.queued_at),
-        content.field("type") or "no finding",
-        f"{content.band.name.upper()} ({severity})" if content.band else severity,
-        content.field("accountId"),
-        content.field("region"),
-        content.error,
+        letter.field("type") or "no finding",
+        f"{letter.band.name.upper()} ({severity})" if letter.band else severity,
+        letter.field("accountId"),
+        letter.field("region"),
+        letter.error,
         status.reason or "",
     )
 
 
 def _age(seconds: float) -> str:
-    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{max(seconds, 0):.0f} s"
+    size, unit = next((entry for entry in ((86400, "d"), (3600, "h"), (60, "min")) if seconds >= entry[0]), (1, "s"))
+    return f"{max(seconds, 0) / size:.0f} {unit}"
 
 
 def _document(stack: str, statuses: Mapping[str, RedriveStatus], hidden: int) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def protection_plans(settings: Settings, answer: Answer) -> CheckResult:
 
 
 def flow_log(settings: Settings, log_group_name: str, answers: Sequence[Answer]) -> CheckResult:
-    """Check the flow log of one subnet or VPC, by all that DescribeFlowLogs lists for it."""
+    """Check the flow log of one subnet or VPC, by all that DescribeFlowLogs lists of it."""
     ours = [answer for answer in answers if log_group_of(answer) == log_group_name]
     if len(ours) != 1:
         others = f"; {len(answers) - len(ours)} to other destinations" if len(answers) > len(ours) else ""
@@ -160,7 +160,7 @@ def keys(users: Mapping[str, KmsKey]) -> CheckResult:
 def rule(wanted: AlertRule, name: str | None, answer: Answer | None) -> CheckResult:
     """Check a rule on findings, by its deployed name (None: it has none) and DescribeRule (None: it is gone)."""
     if name is None:
-        return failed("the stack has no rule for it")
+        return failed("the stack has no such rule")
     if answer is None:
         return failed(f"{name} is not there")
     if answer["State"] != "ENABLED":

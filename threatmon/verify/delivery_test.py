@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -26,23 +26,6 @@ _PERIOD = 300
 _POLL = 15  # seconds
 
 
-class Clock(NamedTuple):
-    """Time: ``now`` in seconds since the epoch, ``sleep`` for some seconds."""
-
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-
-
-CLOCK = Clock()
-
-
-class SamplePlan(NamedTuple):
-    """Which samples to make: rule key -> finding type; and why the other rules cannot be tried, by key."""
-
-    types: dict[str, str]
-    not_tried: dict[str, str]
-
-
 class MetricSum(NamedTuple):
     """The sum of a CloudWatch metric of one rule or topic, ``of`` being its name."""
 
@@ -58,7 +41,7 @@ class MetricSum(NamedTuple):
 
 
 class DeliveryStep(NamedTuple):
-    """A step on the way of the samples. ``wanted`` is how much of the metric they make; of a failure, none."""
+    """A step on the way of the samples; ``wanted`` is how much of the metric they make, none if it is a failure."""
 
     what: str
     metric: MetricSum
@@ -67,16 +50,19 @@ class DeliveryStep(NamedTuple):
 
 @dataclass
 class SampleDelivery:
-    """How the samples fared. Seconds are from the sending until CloudWatch showed the count."""
+    """The samples to send, and how they fared."""
 
     types: dict[str, str]
+    """rule key -> the finding type of its sample"""
     not_tried: dict[str, str]
+    """rule key -> why it has no sample"""
     timeout: float = 0
     hint: str = ""
     """what to do if a step is missing"""
     error: str = ""
     """why it could not be tried"""
     seconds: dict[DeliveryStep, float] = field(default_factory=dict[DeliveryStep, float])
+    """from the sending until CloudWatch showed the count"""
     missing: list[DeliveryStep] = field(default_factory=list[DeliveryStep])
     failures: list[DeliveryStep] = field(default_factory=list[DeliveryStep])
 
@@ -84,6 +70,11 @@ class SampleDelivery:
     def arrived(self) -> bool:
         """Say whether every sample went all the way."""
         return bool(self.types) and not self.missing and not self.failures
+
+    def leave_out(self, key: str, reason: str) -> None:
+        """Send no sample for a rule."""
+        del self.types[key]
+        self.not_tried[key] = reason
 
     def section(self) -> Section:
         """Return the samples and their steps for a report."""
@@ -120,7 +111,7 @@ class SampleDelivery:
             yield Check("failed", step.what, f"not counted within {_duration(self.timeout)}", self.hint)
 
 
-def plan(settings: Settings) -> SamplePlan:
+def plan(settings: Settings) -> SampleDelivery:
     """Choose one type for each rule: a sample has the usual severity of its type, which has to be the rule's.
 
     Raises :class:`UsageError` if no sample can pass.
@@ -137,51 +128,48 @@ def plan(settings: Settings) -> SamplePlan:
     if not by_rule:
         raise UsageError("--send: no finding type of the selection has a usual severity that passes a rule.")
     reason = "no type of the selection is usually of that severity"
-    return SamplePlan(
+    return SampleDelivery(
         {rule.key: by_rule[rule.key][0] for rule in rules if rule.key in by_rule},
         {rule.key: reason for rule in rules if rule.key not in by_rule},
     )
 
 
-def send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
+def send(
+    stack: DeployedStack, delivery: SampleDelivery, timeout: float, say: Callable[[str], object]
+) -> SampleDelivery:
     """Make the samples and follow them for at most ``timeout`` seconds; ``say`` is given the progress."""
+    delivery.timeout = timeout
     try:
-        return _send(stack, _deployed(stack, wanted), timeout, say)
+        _send(stack, delivery, say)
     except ThreatmonError as error:
         return SampleDelivery({}, {}, error=str(error))
-
-
-def _send(stack: DeployedStack, wanted: SamplePlan, timeout: float, say: Callable[[str], object]) -> SampleDelivery:
-    started = CLOCK.now()
-    # What was counted before the first sample does not count.
-    before = _read(stack, (step.metric for step in _steps(stack, wanted.types)), started)
-    samples = create(stack.aws, stack.output("detectorId"), list(wanted.types.values()), say)
-    refused = {
-        key: f"GuardDuty makes no sample of {name}: {samples.refused[name]}"
-        for key, name in wanted.types.items()
-        if name in samples.refused
-    }
-    types = {key: name for key, name in wanted.types.items() if key not in refused}
-    delivery = SampleDelivery(types, wanted.not_tried | refused, timeout)
-    if types:
-        _follow(stack, delivery, before, started, say)
-    delivery.hint = _hint(stack, delivery)
     return delivery
 
 
-def _deployed(stack: DeployedStack, wanted: SamplePlan) -> SamplePlan:
-    """Leave out the rules that are gone, and those that reach nobody."""
-    not_tried = dict(wanted.not_tried)
+def _send(stack: DeployedStack, delivery: SampleDelivery, say: Callable[[str], object]) -> None:
+    _leave_out_unreachable(stack, delivery)
+    started = time.time()
+    # What was counted before the first sample does not count.
+    before = _read(stack, [step.metric for step in _steps(stack, delivery.types)], started)
+    samples = create(stack.aws, stack.output("detectorId"), list(delivery.types.values()), say)
+    for key, name in list(delivery.types.items()):
+        if name in samples.refused:
+            delivery.leave_out(key, f"GuardDuty makes no sample of {name}: {samples.refused[name]}")
+    if delivery.types:
+        _follow(stack, delivery, before, started, say)
+    delivery.hint = _hint(stack, delivery)
+
+
+def _leave_out_unreachable(stack: DeployedStack, delivery: SampleDelivery) -> None:
     confirmed = [channel for channel in recipients(stack.settings) if _confirmed(stack, channel)]
     for rule in rules_of(stack.settings):
-        if rule.key not in wanted.types:
+        if rule.key not in delivery.types:
             continue
         name = stack.rule_name(rule.key)
         if not name or not stack.rule(name):
-            not_tried[rule.key] = "it is not deployed"
+            delivery.leave_out(rule.key, "it is not deployed")
         elif not any(channel.takes(rule.band) for channel in confirmed):
-            not_tried[rule.key] = "nobody it reaches has confirmed a subscription"
-    return SamplePlan({key: name for key, name in wanted.types.items() if key not in not_tried}, not_tried)
+            delivery.leave_out(rule.key, "nobody it reaches has confirmed a subscription")
 
 
 def _confirmed(stack: DeployedStack, channel: Channel) -> int:
@@ -211,29 +199,26 @@ def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]
         if expected:
             name, word = stack.topic_arn(channel).rpartition(":")[2], topic_word(channel, stack.settings)
             steps += [
-                DeliveryStep(
-                    f"{word} delivered", MetricSum("AWS/SNS", "NumberOfNotificationsDelivered", name), expected
-                ),
-                DeliveryStep(f"{word} failed to deliver", MetricSum("AWS/SNS", "NumberOfNotificationsFailed", name), 0),
+                DeliveryStep(f"{word} {what}", MetricSum("AWS/SNS", f"NumberOfNotifications{metric}", name), count)
+                for what, metric, count in (("delivered", "Delivered", expected), ("failed to deliver", "Failed", 0))
             ]
     return steps
 
 
-def _read(stack: DeployedStack, metrics: Iterable[MetricSum], since: float) -> dict[MetricSum, float]:
+def _read(stack: DeployedStack, metrics: Collection[MetricSum], since: float) -> dict[MetricSum, float]:
     """Return what CloudWatch has counted since the start of the period that ``since`` is in."""
-    asked = list(metrics)
-    totals = dict.fromkeys(asked, 0.0)
-    if not asked:
-        return totals
+    if not metrics:
+        return {}
+    totals = dict.fromkeys(metrics, 0.0)
     results = stack.aws.call_all(
         "cloudwatch",
         "get_metric_data",
-        MetricDataQueries=[metric.query(number) for number, metric in enumerate(asked)],
+        MetricDataQueries=[metric.query(number) for number, metric in enumerate(totals)],
         StartTime=datetime.fromtimestamp(since - since % _PERIOD, UTC),
-        EndTime=datetime.fromtimestamp(CLOCK.now() + 60, UTC),
+        EndTime=datetime.fromtimestamp(time.time() + 60, UTC),
     )
     for result in results:
-        totals[asked[int(result["Id"][1:])]] += sum(result["Values"])
+        totals[list(totals)[int(result["Id"][1:])]] += sum(result["Values"])
     return totals
 
 
@@ -248,7 +233,7 @@ def _follow(
     steps = _steps(stack, delivery.types)
     while True:
         now = _read(stack, before, started)
-        elapsed = CLOCK.now() - started
+        elapsed = time.time() - started
         counted = {step: now[step.metric] - before[step.metric] for step in steps}
         for step in steps:
             if step.wanted and step not in delivery.seconds and counted[step] >= step.wanted:
@@ -258,13 +243,12 @@ def _follow(
         if delivery.failures or not delivery.missing or elapsed >= delivery.timeout:
             return
         say(f"{_duration(elapsed)}: {len(delivery.seconds)} steps done, waiting for: {delivery.missing[0].what}")
-        CLOCK.sleep(min(_POLL, delivery.timeout - elapsed))
+        time.sleep(min(_POLL, delivery.timeout - elapsed))
 
 
 def _hint(stack: DeployedStack, delivery: SampleDelivery) -> str:
-    if all(step.metric.name != "TriggeredRules" for step in delivery.missing):
-        cause = "The rules matched: fix the checks above that fail, and see what `threatmon redrive` shows."
-    else:
+    cause = "The rules matched: fix the checks above that fail, and see what `threatmon redrive` shows."
+    if any(step.metric.name == "TriggeredRules" for step in delivery.missing):
         cause = (
             "A sample that existed already may count as a repeat, which GuardDuty sends only every "
             f"{stack.settings.finding_publishing_frequency}: archive the old samples and try again."

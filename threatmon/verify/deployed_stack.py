@@ -9,7 +9,6 @@ from threatmon.errors import ThreatmonError
 from threatmon.model import names
 from threatmon.model.channels import Channel
 from threatmon.model.settings import Settings
-from threatmon.verify.checks import KmsKey
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
@@ -78,11 +77,6 @@ class DeployedStack:
         """Return DescribeSubnets, of the whole account and Region."""
         return self.aws.read_all("ec2", "describe_subnets")
 
-    def lacks_subnet(self, subnet_id: str) -> bool:
-        """Say whether the account surely has no such subnet."""
-        listed = attempt(self.subnets)
-        return not isinstance(listed, AwsError) and subnet_id not in {subnet["SubnetId"] for subnet in listed}
-
     def log_group(self) -> Answer | None:
         """Return the log group of the flow logs; None if it is gone."""
         groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=self.log_group_name)
@@ -108,10 +102,6 @@ class DeployedStack:
         found = attempt(lambda: self.aws.read_all("events", "list_targets_by_rule", Rule=rule_name), NotThereError)
         return [] if isinstance(found, AwsError) else found
 
-    def rules_on(self, topic_arn: str) -> list[str]:
-        """Return ListRuleNamesByTarget."""
-        return self.aws.read_all("events", "list_rule_names_by_target", TargetArn=topic_arn)
-
     # -- delivery --
 
     def topic_arns(self) -> list[str]:
@@ -120,7 +110,7 @@ class DeployedStack:
         return sorted(arn for arn in arns if arn.split(":")[2] == "sns" and _topic_name(arn).startswith(ALERTS))
 
     def topic_arn(self, channel: Channel) -> str:
-        """Return the topic of a channel: where the rules send to, not what a topic's name promises."""
+        """Return the topic of a channel that the rules send to, whatever other topics are called."""
         suffix = channel.suffix(self.settings.severity_floor)
         if not suffix and self._outputs and "topicArn" in self._outputs:
             return self._outputs["topicArn"]
@@ -138,10 +128,6 @@ class DeployedStack:
         """Return ListSubscriptionsByTopic."""
         return self.aws.read_all("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)
 
-    def subscription(self, arn: str) -> Mapping[str, str]:
-        """Return GetSubscriptionAttributes."""
-        return self.aws.read("sns", "get_subscription_attributes", SubscriptionArn=arn)["Attributes"]
-
     def queue(self) -> Mapping[str, str]:
         """Return GetQueueAttributes of the dead-letter queue."""
         url = self.output("deadLetterQueueUrl")
@@ -151,24 +137,17 @@ class DeployedStack:
         """Return the ARN of the dead-letter queue."""
         return self.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
 
-    def key(self, key_id: str) -> KmsKey:
-        """Return DescribeKey and GetKeyPolicy."""
-        metadata = self.aws.read("kms", "describe_key", KeyId=key_id)["KeyMetadata"]
-        policy = self.aws.read("kms", "get_key_policy", KeyId=metadata["KeyId"], PolicyName="default")
-        return KmsKey(metadata, policy["Policy"])
-
     # -- alarms --
 
-    def alarm(self, word: str) -> Answer | None:
-        """Return an alarm by DescribeAlarms; None if it is gone. ``word`` is its name within the stack."""
-        known = {name for name in self.output("alarmNames") if logical_name(name) == f"{HEALTH}{word}"}
-        return next((alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known), None)
+    def alarms(self) -> dict[str, Answer]:
+        """Return DescribeAlarms of the stack, by the alarms' names within it."""
+        known = set(self.output("alarmNames"))
+        ours = (alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known)
+        return {logical_name(alarm["AlarmName"]).removeprefix(HEALTH): alarm for alarm in ours}
 
     def alarm_topic_arn(self) -> str:
         """Return the topic that the alarms notify."""
-        known = set(self.output("alarmNames"))
-        ours = (alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known)
-        arns = {arn for alarm in ours for arn in alarm.get("AlarmActions", ())}
+        arns = {arn for alarm in self.alarms().values() for arn in alarm.get("AlarmActions", ())}
         if not arns:
             raise NotDeployedError("no alarm notifies a topic")
         return min(arns)

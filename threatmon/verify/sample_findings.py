@@ -49,18 +49,15 @@ def select(entries: Iterable[str]) -> Selection:
     types: dict[str, None] = {}
     left_out: dict[str, str] = {}
     for entry in entries:
-        named = [name for name in catalogue() if covers(entry, name)]
+        named = [name for name in catalogue() if covers(entry, name)] if is_family(entry) else [entry]
         usable = [name for name in named if not _unusable(name)]
-        if is_family(entry):
-            reason = "" if usable else "has no type that GuardDuty makes samples of"
-        else:
-            usable, reason = ([], _unusable(entry)) if named and not usable else ([entry], "")
         types |= dict.fromkeys(usable)
-        left_out |= {entry: reason} if reason else {}
+        if not usable:
+            left_out[entry] = "has no type that GuardDuty makes samples of" if is_family(entry) else _unusable(entry)
     return Selection(list(types), left_out)
 
 
-def create(aws: Aws, detector_id: str, types: Sequence[str], say: Callable[[str], object] = lambda _: None) -> Samples:
+def create(aws: Aws, detector_id: str, types: Sequence[str], say: Callable[[str], object]) -> Samples:
     """Make a sample finding of each type; ``say`` is given the progress.
 
     GuardDuty refuses a whole call for one type that it does not know (in this Region, or yet) without naming it, so a
@@ -120,10 +117,11 @@ def expectation(types: Iterable[str], rules: Sequence[AlertRule], *, samples: bo
 
 
 def _unusable(name: str) -> str:
-    row = catalogue()[name]
-    if row.retired:
+    """Return why there are no samples of a type, or nothing."""
+    row = catalogue().get(name)
+    if row and row.retired:
         return "is retired: GuardDuty makes no samples of it"
-    if row.custom_detection_rule:
+    if row and row.custom_detection_rule:
         return "is raised by custom detection rules only: GuardDuty makes no samples of it"
     return ""
 

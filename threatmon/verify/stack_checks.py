@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from threatmon.aws.errors import AwsError, NotThereError
-from threatmon.aws.reader import Answer, side_by_side
+from threatmon.aws.reader import Answer, attempt, side_by_side
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import names
 from threatmon.model.channels import Channel
@@ -97,8 +97,10 @@ def _evidence(stack: DeployedStack) -> Iterator[NamedJudge]:
 
     def flow_log(resource_id: str) -> CheckResult:
         answers = [answer for answer in stack.flow_logs() if answer["ResourceId"] == resource_id]
-        if not answers and resource_id in settings.subnet_ids and stack.lacks_subnet(resource_id):
-            return failed("the account has no such subnet in this Region", "Fix subnetIds in the stack file.")
+        if not answers and resource_id in settings.subnet_ids:
+            subnets = attempt(stack.subnets)
+            if not isinstance(subnets, AwsError) and resource_id not in {subnet["SubnetId"] for subnet in subnets}:
+                return failed("the account has no such subnet in this Region", "Fix subnetIds in the stack file.")
         return checks.flow_log(settings, stack.log_group_name, answers)
 
     for resource_id in (*settings.subnet_ids, *settings.vpc_ids):
@@ -115,7 +117,10 @@ def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
 
     def further() -> CheckResult:
         known = {stack.rule_name(rule.key) for rule in wanted}
-        senders = {name for channel in channels for name in stack.rules_on(stack.topic_arn(channel))}
+        topics = map(stack.topic_arn, channels)
+        senders = {
+            name for arn in topics for name in stack.aws.read_all("events", "list_rule_names_by_target", TargetArn=arn)
+        }
         return checks.further_rules(sorted({*senders, *stack.output("ruleNames")} - known))
 
     for alert_rule in wanted:
@@ -152,10 +157,10 @@ def _subscriptions(
         return subscriptions_of(wanted, stack.subscriptions(arn()))
 
     def subscription(index: int) -> CheckResult:
-        answer = found()[index]
-        attributes = (
-            {} if answer is None or checks.is_pending(answer) else stack.subscription(answer["SubscriptionArn"])
-        )
+        answer, attributes = found()[index], {}
+        if answer and not checks.is_pending(answer):
+            arguments = {"SubscriptionArn": answer["SubscriptionArn"]}
+            attributes = stack.aws.read("sns", "get_subscription_attributes", **arguments)["Attributes"]
         return checks.subscription(answer, attributes, arn())
 
     for index, recipient in enumerate(wanted):
@@ -185,7 +190,13 @@ def _keys(stack: DeployedStack, channels: Sequence[Channel]) -> dict[str, KmsKey
             for channel in channels
         },
     }
-    return {user: stack.key(key_id) for user, key_id in ids.items() if key_id}
+    return {user: _key(stack, key_id) for user, key_id in ids.items() if key_id}
+
+
+def _key(stack: DeployedStack, key_id: str) -> KmsKey:
+    metadata = stack.aws.read("kms", "describe_key", KeyId=key_id)["KeyMetadata"]
+    policy = stack.aws.read("kms", "get_key_policy", KeyId=metadata["KeyId"], PolicyName="default")
+    return KmsKey(metadata, policy["Policy"])
 
 
 def _alarms(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[NamedJudge]:
@@ -201,5 +212,5 @@ def _alarms(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
         "no-flow-logs",
     )
     for word in words:
-        yield f"alarm {word}", lambda word=word: checks.alarm(stack.alarm(word))
+        yield f"alarm {word}", lambda word=word: checks.alarm(stack.alarms().get(word))
     yield from _subscriptions(stack, "alarm", stack.alarm_topic_arn, by_email(settings.health_emails))
