@@ -259,10 +259,9 @@ def test_a_thousand_hostile_findings_are_mailed_or_queued_and_none_is_lost(run: 
     rule_names = run.deployment.run.outputs["ruleNames"]
     explanations = explain([delivery.event for delivery in run.delivered], settings, "aws", *links)
     for delivery, (event, verdicts) in zip(run.delivered, explanations, strict=True):
-        matched = [match.rule for match in delivery.rules if match.stopped_by is None]
+        matched = [rule for rule, stopped_by in delivery.stopped_by.items() if stopped_by is None]
         explained = [verdict for verdict in verdicts if not verdict.stopped_by]
-        reasons = {match.rule: match.stopped_by for match in delivery.rules}
-        assert [verdict.stopped_by for verdict in verdicts] == [reasons[name] for name in rule_names], event["id"]
+        assert [verdict.stopped_by for verdict in verdicts] == [delivery.stopped_by[name] for name in rule_names]
         assert len(matched) == len(explained) == is_selected(event), event["id"]
         assert len(delivery.notifications) + len(delivery.dead_letters) == len(matched), event["id"]
         assert delivery.lost == []

@@ -76,7 +76,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         session = Session()
         session.set_credentials("emulated", "emulated")
         session.register_component("data_loader", _LOADER)
-        close_gaps(self, session.get_component("event_emitter"))
+        close_gaps(session.get_component("event_emitter"), self.account_id, self.client, self.backend)
         return session
 
     def boto3_session(self) -> boto3.Session:
