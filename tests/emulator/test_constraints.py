@@ -140,15 +140,6 @@ def test_a_key_of_a_log_group_is_refused(policy: str | None) -> None:
 # Flow log
 
 
-def test_a_flow_log_that_differs_in_anything_is_new() -> None:
-    constraints.flow_log_is_new({"TrafficType": "ALL", "LogFormat": "a"}, [{"TrafficType": "ALL", "LogFormat": "b"}])
-
-
-def test_a_flow_log_of_the_same_configuration_is_refused() -> None:
-    with pytest.raises(ConstraintError, match="FlowLogAlreadyExists"):
-        constraints.flow_log_is_new({"TrafficType": "ALL"}, [{"TrafficType": "REJECT"}, {"TrafficType": "ALL"}])
-
-
 def _trust(service: str = "vpc-flow-logs.amazonaws.com", **condition: Any) -> str:
     return _policy({"Principal": {"Service": service}, "Action": "sts:AssumeRole", "Condition": condition})
 

@@ -10,9 +10,9 @@ from examples import ACCOUNT, VPC
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
 from threatmon.emulator.deployment import Deployment, deployed
-from threatmon.emulator.mocks import EmulatedMocks, NothingToImportError
+from threatmon.emulator.emulated import NotEmulatedError, NotThereError
+from threatmon.emulator.mocks import EmulatedMocks
 from threatmon.emulator.program import ProgramRun, run_program
-from threatmon.emulator.resources import UnknownResourceTypeError
 from threatmon.errors import UsageError
 from threatmon.project import ROOT as PROJECT_ROOT
 from threatmon.stacks.files import StackFile, load
@@ -98,7 +98,7 @@ def test_a_stack_of_no_region_of_aws_is_refused() -> None:
 
 
 def test_an_unknown_resource_type_is_an_error_and_no_echo() -> None:
-    with pytest.raises(UnknownResourceTypeError, match="aws:s3/bucket:Bucket"):
+    with pytest.raises(NotEmulatedError, match="aws:s3/bucket:Bucket"):
         run(lambda: aws.s3.Bucket("b"))
 
 
@@ -127,5 +127,5 @@ def _caused_by_a_constraint(error: BaseException | None) -> bool:
 
 def test_what_is_imported_has_to_exist() -> None:
     options = pulumi.ResourceOptions(import_="0" * 32)
-    with pytest.raises(NothingToImportError, match="does not exist"):
+    with pytest.raises(NotThereError, match="does not exist"):
         run(lambda: aws.guardduty.Detector("d", opts=options))

@@ -4,7 +4,8 @@ import pytest
 from examples import ACCOUNT, DETECTOR_ID
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.invokes import InvokeError, UnknownInvokeError, invoke
+from threatmon.emulator.emulated import NotEmulatedError
+from threatmon.emulator.invokes import InvokeError, invoke
 
 GET_DETECTOR = "aws:guardduty/getDetector:getDetector"
 
@@ -43,5 +44,5 @@ def test_a_detector_that_does_not_exist_is_named(account: EmulatedAccount) -> No
 
 
 def test_an_unknown_function_is_named_with_what_to_add(account: EmulatedAccount) -> None:
-    with pytest.raises(UnknownInvokeError, match="aws:ec2/getVpc:getVpc: not emulated; add it to INVOKES"):
+    with pytest.raises(NotEmulatedError, match="aws:ec2/getVpc:getVpc: not emulated; add it to INVOKES"):
         invoke(account, "aws:ec2/getVpc:getVpc", {})

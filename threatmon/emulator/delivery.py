@@ -120,7 +120,7 @@ class _Bus:
         return may_use_key(policy, "events.amazonaws.com")
 
     def _received(self, topic_arn: str, message: str) -> list[Notification]:
-        """Return what each subscriber who has confirmed gets. moto would post to https endpoints, so nothing is sent."""
+        """Return what each confirmed subscriber gets; moto is not asked, for it would post to https endpoints."""
         return [
             Notification(subscription["Protocol"], subscription["Endpoint"], _SUBJECT, message)
             for subscription in self._read("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)["Subscriptions"]

@@ -181,7 +181,7 @@ class _Gaps:
         for flow_log in parsed.get("FlowLogs", ()):
             flow_log.pop("DeliverLogsErrorMessage", None)
             failure = {"DeliverLogsStatus": "FAILED", "DeliverLogsErrorMessage": "Access error"}
-            flow_log |= {"DeliverLogsStatus": "SUCCESS"} if self._delivers(flow_log) else failure
+            flow_log.update({"DeliverLogsStatus": "SUCCESS"} if self._delivers(flow_log) else failure)
 
     def _delivers(self, flow_log: _Params) -> bool:
         """Return whether the group exists and the role may write to it.

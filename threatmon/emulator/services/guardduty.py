@@ -1,7 +1,8 @@
 """Detectors and their features."""
 
-from threatmon.emulator import constraints, tagging
+from threatmon.emulator import tagging
 from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.constraints import ConstraintError
 from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, first, from_api, nothing, to_api
 
 _DETECTOR: ApiNames = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
@@ -10,7 +11,12 @@ _FEATURE: ApiNames = {"name": "Name", "status": "Status"}
 
 def _make_detector(account: EmulatedAccount, inputs: Properties) -> str:
     guardduty = account.client("guardduty")
-    constraints.first_detector(guardduty.list_detectors()["DetectorIds"])
+    if guardduty.list_detectors()[
+        "DetectorIds"
+    ]:  # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_limits.html
+        raise ConstraintError(
+            "BadRequestException: The request is rejected because a detector already exists for the current account."
+        )
     return guardduty.create_detector(**to_api(inputs, _DETECTOR))["DetectorId"]
 
 
