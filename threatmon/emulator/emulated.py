@@ -144,6 +144,11 @@ def same(one: Any, other: Any) -> bool:
         return False
 
 
+def capitalised(*names: str) -> dict[str, str]:
+    """Return the names of properties whose parameters only begin with a capital."""
+    return {name: name[0].upper() + name[1:] for name in names}
+
+
 def to_api(properties: Mapping[str, Any], names: ApiNames) -> dict[str, Any]:
     """Return properties as parameters of the API."""
     return {api: properties[name] for name, api in names.items() if properties.get(name) is not None}

@@ -39,9 +39,9 @@ INVOKES: Mapping[str, Callable[[EmulatedAccount, Mapping[str, Any]], Properties]
     ),
     "aws:index/getRegion:getRegion": lambda account, _: dict.fromkeys(("id", "name", "region"), account.region),
     "aws:index/getPartition:getPartition": lambda account, _: {
-        "id": account.partition,
-        "partition": account.partition,
-        "dnsSuffix": account.dns_suffix,
+        "id": account.location.partition,
+        "partition": account.location.partition,
+        "dnsSuffix": account.location.dns_suffix,
     },
     "aws:guardduty/getDetector:getDetector": _detector,
 }

@@ -7,13 +7,11 @@ not listed in `CONDITION_OPERATORS` applies to nothing.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from threatmon.evaluation.iam_wildcards import arn_matches, matches
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class Principal(NamedTuple):
@@ -47,7 +45,7 @@ def allows(
     action: str,
     resource: str,
     principal: Principal | None = None,
-    context: Mapping[str, str] = _EMPTY,
+    context: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Return whether a policy (JSON text) allows an action: a statement allows it, and none denies it.
 
@@ -102,14 +100,18 @@ def _applies(
         _selects(statement, "Action", action.lower(), str.lower)
         and (not {"Resource", "NotResource"} & statement.keys() or _selects(statement, "Resource", resource))
         and (principal is None or _names(statement.get("Principal", {}), principal))
-        and all(_holds(*condition, context) for condition in _conditions(statement))
+        and all(
+            _holds(operator, key.lower(), [_written(value) for value in listed(wanted)], context)
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, wanted in keys.items()
+        )
     )
 
 
 def _selects(statement: Mapping[str, Any], element: str, actual: str, fold: Callable[[str], str] = str) -> bool:
-    if f"Not{element}" in statement:
-        return not any(matches(fold(wanted), actual) for wanted in listed(statement[f"Not{element}"]))
-    return any(matches(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
+    inverted = f"Not{element}" in statement
+    wanted = listed(statement.get(f"Not{element}" if inverted else element, []))
+    return any(matches(fold(pattern), actual) for pattern in wanted) is not inverted
 
 
 def _names(principals: Any, principal: Principal) -> bool:
@@ -120,14 +122,8 @@ def _names(principals: Any, principal: Principal) -> bool:
     return principal.id in named or "*" in named or (account is not None and account.group(1) in named)
 
 
-def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
-    for operator, keys in statement.get("Condition", {}).items():
-        for key, wanted in keys.items():
-            yield (
-                operator,
-                key.lower(),
-                [str(value).lower() if isinstance(value, bool) else value for value in listed(wanted)],
-            )
+def _written(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _holds(operator: str, key: str, wanted: list[str], context: Mapping[str, str]) -> bool:

@@ -4,14 +4,11 @@ import json
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, Properties, first, from_api, nothing, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, first, from_api, nothing, to_api
 
 _FLOW_LOG: ApiNames = {
-    "trafficType": "TrafficType",
-    "logDestination": "LogDestination",
+    **capitalised("trafficType", "logDestination", "logFormat", "maxAggregationInterval"),
     "iamRoleArn": "DeliverLogsPermissionArn",
-    "logFormat": "LogFormat",
-    "maxAggregationInterval": "MaxAggregationInterval",
 }
 _SOURCES: ApiNames = {"subnetId": "Subnet", "vpcId": "VPC"}
 _DEFAULT_LOG_FORMAT = (

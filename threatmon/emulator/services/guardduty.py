@@ -3,10 +3,19 @@
 from threatmon.emulator import tagging
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, first, from_api, nothing, to_api
+from threatmon.emulator.emulated import (
+    Emulated,
+    NotThereError,
+    Properties,
+    capitalised,
+    first,
+    from_api,
+    nothing,
+    to_api,
+)
 
-_DETECTOR: ApiNames = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
-_FEATURE: ApiNames = {"name": "Name", "status": "Status"}
+_DETECTOR = capitalised("enable", "findingPublishingFrequency")
+_FEATURE = capitalised("name", "status")
 
 
 def _make_detector(account: EmulatedAccount, inputs: Properties) -> str:
@@ -31,8 +40,8 @@ def _detector(account: EmulatedAccount, detector_id: str) -> Properties:
 def _look_at_detector(account: EmulatedAccount, detector_id: str) -> Properties:
     detector = _detector(account, detector_id)
     return {
+        **from_api(detector, capitalised("findingPublishingFrequency")),
         "enable": detector["Status"] == "ENABLED",
-        "findingPublishingFrequency": detector["FindingPublishingFrequency"],
         "accountId": account.account_id,
         "arn": account.arn("guardduty", f"detector/{detector_id}"),
     }
