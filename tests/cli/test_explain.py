@@ -86,16 +86,6 @@ def test_several_findings_are_explained_one_by_one_and_one_that_is_silent_decide
     assert explain([EVENT, *PRINTED["Findings"]]).code == 0
 
 
-def test_a_sample_that_the_stack_drops_is_recognised_in_either_form(explain: Explain) -> None:
-    explain.write_stack({"threat-monitor:alerts": {"includeSamples": False}})
-    info = {"Value": '{"sample":true}', "Type": "default"}
-    printed = PRINTED["Findings"][0] | {"Service": {"AdditionalInfo": info}}
-    for document in (recorded("ec2_portscan_sample"), printed):
-        code, out, _ = explain(document)
-        assert code == 1
-        assert "does not match: detail.service.additionalInfo.sample: true is not false" in out
-
-
 def test_a_mail_that_cannot_be_rendered_lands_in_the_dead_letter_queue_and_says_why(explain: Explain) -> None:
     event = EVENT | {"detail": EVENT["detail"] | {"title": 'a "quoted" title'}}
     code, out, _ = explain(event)
