@@ -128,13 +128,7 @@ def test_a_finding_whose_mail_cannot_be_rendered_fails_the_demo_and_lands_in_the
     ("arguments", "changes", "message"),
     [
         (["--stack", "nowhere"], {}, "Pulumi.nowhere.yaml: no such stack file (there are: dev)\n"),
-        (
-            [],
-            {"aws:region": None},
-            "Pulumi.dev.yaml: aws:region is not set; run `pulumi config set aws:region <region>`\n",
-        ),
         ([], {"threat-monitor:subnetIds": ["subnet-12xyz"]}, "Pulumi.dev.yaml has 1 fault:\n"),
-        (["--event", "nowhere.json"], {}, "nowhere.json: cannot be read: No such file or directory\n"),
         (["--event", "-"], {}, "-: `detail` of an event is a map of names to values\n"),
     ],
 )

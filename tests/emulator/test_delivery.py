@@ -77,14 +77,14 @@ def test_a_matching_event_reaches_the_subscriber_as_the_template_says(bus: Bus) 
 
 def test_an_event_that_matches_nothing_is_neither_sent_nor_queued(bus: Bus) -> None:
     delivery = deliver(bus.account, EVENT | {"source": "aws.ec2"})
-    assert [match.stopped_by for match in delivery.rules] == ['source: "aws.ec2" is not "aws.guardduty"']
-    assert delivery.attempts == bus.dead_letters() == []
+    assert delivery.stopped_by == {"rule": 'source: "aws.ec2" is not "aws.guardduty"'}
+    assert delivery.notifications == delivery.dead_letters == delivery.lost == bus.dead_letters() == []
 
 
 def test_a_disabled_rule_lets_nothing_through(bus: Bus) -> None:
     bus.events.disable_rule(Name="rule")
     delivery = deliver(bus.account, EVENT)
-    assert [match.stopped_by for match in delivery.rules] == ["the rule is disabled"]
+    assert delivery.stopped_by == {"rule": "the rule is disabled"}
     assert delivery.notifications == []
 
 

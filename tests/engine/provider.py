@@ -28,9 +28,9 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
-from threatmon.emulator.emulated import Emulated, Properties, same
-from threatmon.emulator.invokes import InvokeError, UnknownInvokeError, invoke
-from threatmon.emulator.resources import UnknownResourceTypeError, emulated
+from threatmon.emulator.emulated import Emulated, NotEmulatedError, Properties, same
+from threatmon.emulator.invokes import InvokeError, invoke
+from threatmon.emulator.resources import emulated
 
 # The inputs a provider filled in itself; it keeps them from one deployment to the next.
 _DEFAULTS = "__defaults"
@@ -72,7 +72,7 @@ def _rpc(method: Callable[..., _Answer]) -> Callable[..., _Answer]:
             return method(self, request, context)
         except (ClientError, ConstraintError, InvokeError, RefusedError) as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        except (UnknownInvokeError, UnknownResourceTypeError) as error:
+        except NotEmulatedError as error:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
 
     return answering

@@ -48,26 +48,6 @@ def test_each_setting_can_stop_a_finding(changes: dict[str, object], reason: str
     assert not explanation.alerts
 
 
-def test_a_mail_that_cannot_be_sent_alerts_nobody_and_says_why() -> None:
-    event = EVENT | {"detail": EVENT["detail"] | {"title": 'a "quoted" title'}}
-    explanation = explained(event)
-    [verdict] = [verdict for verdict in explanation.verdicts if not verdict.stopped_by]
-    assert verdict.mail is None
-    assert verdict.dead_letter
-    assert "is not a JSON text" in verdict.dead_letter
-    assert not explanation.alerts
-
-
-def test_the_mail_has_the_alias_the_partitions_links_the_log_group_and_the_dashboard() -> None:
-    alias = settings(alerts={"accountAlias": "Prod"})
-    [explanation] = explain([EVENT], alias, "aws-us-gov", "/its/group", "its-dashboard")
-    [mail] = [verdict.mail for verdict in explanation.verdicts if verdict.mail]
-    assert '"Account: 111122223333 (Prod)"' in mail
-    assert "https://console.amazonaws-us-gov.com/" in mail
-    assert "*2fits*2fgroup" in mail
-    assert "#dashboards/dashboard/its-dashboard " in mail
-
-
 def test_archived_findings_alert_if_they_are_included() -> None:
     event = copy.deepcopy(EVENT)
     event["detail"]["service"]["archived"] = True

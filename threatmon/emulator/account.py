@@ -15,14 +15,12 @@ from unittest.mock import patch
 
 import boto3
 from botocore.loaders import Loader
-from botocore.regions import EndpointResolver
 from botocore.session import Session
 
+from threatmon.aws.regions import location_of
 from threatmon.emulator.moto_gaps import close_gaps
-from threatmon.model.location import Location
 
 _LOADER = Loader()  # keeps the service models it has read, for all accounts
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _SEEDED_VPC = "vpc-0000000000000feed"
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "emulated",
@@ -37,19 +35,15 @@ _CREDENTIALS = {
 class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
     """Holds an AWS account while the context is open; its clients get AWS-shaped answers and reach no network.
 
-    `account_id` is the 12-digit id, `region` any Region that botocore knows (`botocore.exceptions.UnknownRegionError`
-    otherwise), `default_tags` what the provider adds to every taggable resource. Accounts may be nested; the data of
-    all of them is dropped when the outermost closes.
+    `account_id` is the 12-digit id, `region` any Region of AWS (`UsageError` otherwise), `default_tags` what every
+    taggable resource gets. Accounts may be nested; the data of all is dropped when the outermost closes.
     """
 
-    def __init__(self, account_id: str, region: str, default_tags: Mapping[str, str] = _NO_TAGS) -> None:
+    def __init__(self, account_id: str, region: str, default_tags: Mapping[str, str] = MappingProxyType({})) -> None:
         self.account_id = account_id
         self.region = region
         self.default_tags = default_tags
-        resolver = EndpointResolver(_LOADER.load_data("endpoints"))
-        self.partition: str = resolver.get_partition_for_region(region)
-        self.dns_suffix = str(resolver.get_partition_dns_suffix(self.partition))
-        self.location = Location(account_id, region, self.partition, self.dns_suffix)
+        self.location = location_of(region, "the emulated account", account_id)
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
         self._named: Counter[str] = Counter()
@@ -76,7 +70,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         session = Session()
         session.set_credentials("emulated", "emulated")
         session.register_component("data_loader", _LOADER)
-        close_gaps(self, session.get_component("event_emitter"))
+        close_gaps(session.get_component("event_emitter"), self.account_id, self.client, self.backend)
         return session
 
     def boto3_session(self) -> boto3.Session:
@@ -88,7 +82,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         with self._lock:
             if service not in self._clients:
                 # moto reads the partition off the host name, and IAM's in GovCloud (iam.us-gov) names no region.
-                endpoint = f"https://iam.{self.region}.{self.dns_suffix}" if service == "iam" else None
+                endpoint = f"https://iam.{self.region}.{self.location.dns_suffix}" if service == "iam" else None
                 self._clients[service] = self._session.create_client(service, self.region, endpoint_url=endpoint)
             return self._clients[service]
 

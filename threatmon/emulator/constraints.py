@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from threatmon.errors import ThreatmonError
@@ -33,14 +33,6 @@ _POLICIES: Mapping[PolicyKind, tuple[str, str]] = {
 
 class ConstraintError(ThreatmonError):
     """Says what AWS would refuse, and how AWS says so."""
-
-
-def first_detector(existing: Collection[str]) -> None:
-    """Refuse a second detector: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_limits.html"""
-    if existing:
-        raise ConstraintError(
-            "BadRequestException: The request is rejected because a detector already exists for the current account."
-        )
 
 
 def event_pattern(text: str) -> None:
@@ -121,15 +113,6 @@ def log_group_key(policy: str | None, log_group_arn: str, region: str, dns_suffi
         raise ConstraintError(
             "InvalidParameterException: The specified KMS key does not exist or is not allowed to be used "
             f"with Arn '{log_group_arn}'"
-        )
-
-
-def flow_log_is_new(configuration: Mapping[str, Any], existing: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a flow log whose whole configuration (API parameters) one of the existing has."""
-    if configuration in existing:
-        raise ConstraintError(
-            "FlowLogAlreadyExists: Error. There is an existing Flow Log with the same configuration "
-            "and log destination."
         )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
 from typing import Any
-from unittest.mock import patch
 
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.evaluation.event_matcher import mismatch
@@ -18,21 +17,11 @@ from threatmon.model.email import InvalidMessageError, Transformer, render, send
 
 
 @dataclass(frozen=True)
-class RuleMatch:
-    """Says which condition of a rule stopped the event; None if the rule let it through."""
+class FailedDelivery:
+    """What a target of a rule did not take, and why."""
 
     rule: str
-    stopped_by: str | None
-
-
-@dataclass(frozen=True)
-class DeliveryAttempt:
-    """One attempt of a rule at a target: ``error_code`` is None if the target took the message."""
-
-    rule: str
-    target_arn: str
-    message: str
-    error_code: str | None = None
+    error_code: str
 
 
 @dataclass(frozen=True)
@@ -47,23 +36,21 @@ class Notification:
 
 @dataclass
 class EventDelivery:
-    """What became of an event: which rules matched, what was tried, who got a message, what the queue took."""
+    """What became of an event."""
 
     event: Mapping[str, Any]
-    rules: list[RuleMatch] = field(default_factory=list[RuleMatch])
-    attempts: list[DeliveryAttempt] = field(default_factory=list[DeliveryAttempt])
+    stopped_by: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """rule -> the condition that stopped the event, None if the rule let it through"""
     notifications: list[Notification] = field(default_factory=list[Notification])
-    dead_letters: list[DeliveryAttempt] = field(default_factory=list[DeliveryAttempt])
+    dead_letters: list[FailedDelivery] = field(default_factory=list[FailedDelivery])
+    """what the dead-letter queue took"""
+    lost: list[FailedDelivery] = field(default_factory=list[FailedDelivery])
+    """what it did not take either"""
 
     @property
     def matched(self) -> bool:
         """Whether a rule let the event through."""
-        return any(match.stopped_by is None for match in self.rules)
-
-    @property
-    def lost(self) -> list[DeliveryAttempt]:
-        """What neither a target nor a dead-letter queue took."""
-        return [attempt for attempt in self.attempts if attempt.error_code and attempt not in self.dead_letters]
+        return None in self.stopped_by.values()
 
 
 # SNS gives this subject to what EventBridge publishes, because EventBridge cannot set one.
@@ -77,8 +64,7 @@ def deliver(account: EmulatedAccount, event: Mapping[str, Any]) -> EventDelivery
 
 def deliver_all(account: EmulatedAccount, events: Iterable[Mapping[str, Any]]) -> Iterator[EventDelivery]:
     """Send events to the account's default bus one by one; its configuration is read once."""
-    bus = _Bus(account)
-    return map(bus.deliver, events)
+    return map(_Bus(account).deliver, events)
 
 
 class _Bus:
@@ -95,32 +81,36 @@ class _Bus:
         for rule in sorted(self._read("events", "list_rules")["Rules"], key=itemgetter("Name")):
             enabled = rule["State"] == "ENABLED"
             stopped_by = mismatch(json.loads(rule["EventPattern"]), event) if enabled else "the rule is disabled"
-            delivery.rules.append(RuleMatch(rule["Name"], stopped_by))
+            delivery.stopped_by[rule["Name"]] = stopped_by
             if stopped_by:
                 continue
             for target in self._read("events", "list_targets_by_rule", Rule=rule["Name"])["Targets"]:
-                attempt = self._attempt(rule, target, event)
-                delivery.attempts.append(attempt)
-                if attempt.error_code is None:
-                    delivery.notifications += self._published(target["Arn"], attempt.message)
-                elif self._dead_letter(rule["Arn"], target, event, attempt.error_code):
-                    delivery.dead_letters.append(attempt)
+                message, error_code = self._message(rule, target, event)
+                if error_code is None:
+                    delivery.notifications += self._received(target["Arn"], message)
+                else:
+                    queued = self._dead_letter(rule["Arn"], target, event, error_code)
+                    (delivery.dead_letters if queued else delivery.lost).append(
+                        FailedDelivery(rule["Name"], error_code)
+                    )
         return delivery
 
-    def _attempt(self, rule: Mapping[str, Any], target: Mapping[str, Any], event: Mapping[str, Any]) -> DeliveryAttempt:
-        arn = target["Arn"]
-        message = _written(event)
+    def _message(
+        self, rule: Mapping[str, Any], target: Mapping[str, Any], event: Mapping[str, Any]
+    ) -> tuple[str, str | None]:
+        """Return what a target gets, and the error code if it cannot take it."""
+        arn, message = target["Arn"], _written(event)
         try:
             if "InputTransformer" in target:
                 transformer = target["InputTransformer"]
                 message = render(Transformer(transformer["InputPathsMap"], transformer["InputTemplate"]), event)
             sendable(message)
         except InvalidMessageError as error:
-            return DeliveryAttempt(rule["Name"], arn, message, error.code)
+            return message, error.code
         topic = self._read("sns", "get_topic_attributes", TopicArn=arn)["Attributes"]
         allowed = may_publish(topic["Policy"], rule["Arn"], "sns:Publish", arn)
         served = allowed and self._key_serves(topic.get("KmsMasterKeyId"))
-        return DeliveryAttempt(rule["Name"], arn, message, None if served else "NO_PERMISSIONS")
+        return message, None if served else "NO_PERMISSIONS"
 
     def _key_serves(self, key_id: str | None) -> bool:
         """Return whether EventBridge may use the key of a topic or queue; without a key, nothing is encrypted."""
@@ -129,14 +119,10 @@ class _Bus:
         policy = self._read("kms", "get_key_policy", KeyId=key_id, PolicyName="default")["Policy"]
         return may_use_key(policy, "events.amazonaws.com")
 
-    def _published(self, topic_arn: str, message: str) -> list[Notification]:
-        """Publish a message, and return what each subscriber who has confirmed gets."""
-        # moto would post to https endpoints for real, and look for queues of other accounts.
-        with patch("moto.sns.models.Subscription.publish"):
-            self._account.client("sns").publish(TopicArn=topic_arn, Message=message)
-        _, body, subject, *_ = self._account.backend("sns").topics[topic_arn].sent_notifications[-1]
+    def _received(self, topic_arn: str, message: str) -> list[Notification]:
+        """Return what each confirmed subscriber gets; moto is not asked, for it would post to https endpoints."""
         return [
-            Notification(subscription["Protocol"], subscription["Endpoint"], subject or _SUBJECT, body)
+            Notification(subscription["Protocol"], subscription["Endpoint"], _SUBJECT, message)
             for subscription in self._read("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)["Subscriptions"]
             if subscription["SubscriptionArn"] != "PendingConfirmation"
         ]

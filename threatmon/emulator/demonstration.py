@@ -11,7 +11,7 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import EventDelivery, Notification, deliver_all
 from threatmon.emulator.deployment import deployed
 from threatmon.emulator.program import ProgramRun, Registration
-from threatmon.evaluation.explain import summary
+from threatmon.evaluation.explain import RuleVerdict, summary
 from threatmon.evaluation.findings import Event
 from threatmon.reports.model import Facts, Report, Section, counted, verbatim
 from threatmon.stacks.files import StackFile
@@ -91,18 +91,10 @@ def report(shown: Demonstration) -> Report:
 
 
 def _section(title: str, found: EventDelivery) -> Section:
-    matches = [
-        (match.rule, f"does not match: {match.stopped_by}" if match.stopped_by else "matches: every condition holds")
-        for match in found.rules
-    ]
+    verdicts = Facts([(rule, str(RuleVerdict(rule, stopped_by))) for rule, stopped_by in found.stopped_by.items()])
     sent = f"{counted(len(found.notifications), 'message')} sent" if found.notifications else "nothing is sent"
     return Section(
-        title,
-        [
-            summary(found.event),
-            Facts(matches),
-            f"-> {sent}, {len(found.dead_letters)} in the dead-letter queue",
-        ],
+        title, [summary(found.event), verdicts, f"-> {sent}, {len(found.dead_letters)} in the dead-letter queue"]
     )
 
 
@@ -147,7 +139,7 @@ def _data(shown: Demonstration) -> dict[str, Any]:
 def _delivered(found: EventDelivery) -> dict[str, Any]:
     return {
         "event": found.event,
-        "rules": [{"rule": match.rule, "stoppedBy": match.stopped_by} for match in found.rules],
+        "rules": [{"rule": rule, "stoppedBy": stopped_by} for rule, stopped_by in found.stopped_by.items()],
         "notifications": [vars(notification) for notification in found.notifications],
         "deadLetters": [{"rule": letter.rule, "error": letter.error_code} for letter in found.dead_letters],
         "lost": len(found.lost),

@@ -10,7 +10,6 @@ from threatmon.emulator.mocks import EmulatedMocks
 from threatmon.emulator.program import ProgramRun, run_project
 from threatmon.model import names
 from threatmon.model.policies import key_policy
-from threatmon.model.settings import Settings
 from threatmon.stacks.files import StackFile, settings_of
 from threatmon.stacks.location import location_of
 
@@ -42,18 +41,13 @@ def deployed(stack: StackFile) -> Generator[Deployment]:
     tags = (stack.config.get("aws:defaultTags") or {}).get("tags") or {}
     account_id = next(iter(stack.account_ids), _ANY_ACCOUNT)
     with EmulatedAccount(account_id, region, tags) as account:
-        _seed(account, settings, stack.name)
+        for vpc_id in settings.vpc_ids:
+            account.seed_vpc(vpc_id)
+        for subnet_id in settings.subnet_ids:
+            account.seed_subnet(subnet_id)
+        if settings.detector.mode != "create":
+            account.seed_detector(settings.detector.id or _ANY_DETECTOR)
+        if settings.alerts.kms_key_arn:
+            policy = key_policy(account.location, names.log_group(stack.name))
+            account.seed_key(settings.alerts.kms_key_arn, json.dumps(policy))
         yield Deployment(account, run_project(stack.config, EmulatedMocks(account), stack=stack.name))
-
-
-def _seed(account: EmulatedAccount, settings: Settings, stack: str) -> None:
-    """Put into the account what the stack expects to find there."""
-    for vpc_id in settings.vpc_ids:
-        account.seed_vpc(vpc_id)
-    for subnet_id in settings.subnet_ids:
-        account.seed_subnet(subnet_id)
-    if settings.detector.mode != "create":
-        account.seed_detector(settings.detector.id or _ANY_DETECTOR)
-    if settings.alerts.kms_key_arn:
-        policy = key_policy(account.location, names.log_group(stack))
-        account.seed_key(settings.alerts.kms_key_arn, json.dumps(policy))

@@ -1,6 +1,7 @@
 """How the resources of one type are created, read, updated and deleted in the emulated account."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -15,28 +16,13 @@ Properties = dict[str, Any]
 ApiNames = Mapping[str, str]
 """Name of a property -> name of the API's parameter for it."""
 
-_GONE = frozenset(
-    [
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "InvalidFlowLogId.NotFound",
-        "NoSuchEntity",
-        "NotFound",
-        "NotFoundException",
-        "QueueDoesNotExist",
-        "ResourceNotFound",
-        "ResourceNotFoundException",
-    ]
+_GONE = re.compile(
+    r"(?:Resource|InvalidFlowLogId\.)?NotFound(?:Exception)?|NoSuchEntity|.*NonExistentQueue|QueueDoesNotExist"
 )
 
 
-class UnknownPropertyError(LookupError):
-    """Refuses a property that the emulated type would silently ignore."""
-
-    def __init__(self, type_token: str, names: Iterable[str]) -> None:
-        super().__init__(
-            f"{type_token}: {', '.join(sorted(names))} not emulated; add it to the type's entry "
-            "in threatmon.emulator.services"
-        )
+class NotEmulatedError(LookupError):
+    """Refuses a resource type, a property or a function that would have to be ignored, and says what to add."""
 
 
 class NotThereError(LookupError):
@@ -80,7 +66,7 @@ class Emulated:
     def create(self, account: EmulatedAccount, name: str, inputs: Mapping[str, Any]) -> tuple[str, Properties]:
         """Create the resource of this logical name, and return its physical id and outputs.
 
-        Raises `ConstraintError` and botocore's `ClientError` as AWS refuses, `UnknownPropertyError`.
+        Raises `ConstraintError` and botocore's `ClientError` as AWS refuses, `NotEmulatedError`.
         """
         wanted = self._wanted(account, inputs, lambda: self.automatic_name(account.automatic_name(name)))
         physical_id = self.make(account, wanted)
@@ -93,17 +79,13 @@ class Emulated:
         except NotThereError:
             return None
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE:
-                return None
-            raise
+            if not _GONE.fullmatch(error.response.get("Error", {}).get("Code", "")):
+                raise
+            return None
         if self.tagging:
             tags = self.tagging.read(account, self.tagging.target_of(physical_id, found))
             found |= {"tags": tags, "tagsAll": tags}
         return found
-
-    def exists(self, account: EmulatedAccount, physical_id: str) -> bool:
-        """Return whether the account holds the resource."""
-        return self.read(account, physical_id) is not None
 
     def update(self, account: EmulatedAccount, physical_id: str, inputs: Mapping[str, Any]) -> Properties:
         """Carry out new inputs in place, and return the outputs. Raises as `create` does."""
@@ -116,12 +98,15 @@ class Emulated:
 
     def delete(self, account: EmulatedAccount, physical_id: str, outputs: Mapping[str, Any]) -> None:
         """Delete the resource; one already gone is fine."""
-        if self.exists(account, physical_id):
+        if self.read(account, physical_id) is not None:
             self.remove(account, physical_id, whole(outputs))
 
     def _wanted(self, account: EmulatedAccount, inputs: Mapping[str, Any], name: Callable[[], str]) -> Properties:
         if unknown := self.unknown(inputs):
-            raise UnknownPropertyError(self.type, unknown)
+            raise NotEmulatedError(
+                f"{self.type}: {', '.join(sorted(unknown))} not emulated; add it to the type's entry "
+                "in threatmon.emulator.services"
+            )
         wanted: Properties = {**self.defaults, **whole(inputs)}
         if self.named and not wanted.get(self.named):
             wanted[self.named] = name()
@@ -130,10 +115,10 @@ class Emulated:
         return wanted
 
     def _tagged_outputs(self, account: EmulatedAccount, physical_id: str, wanted: Properties) -> Properties:
+        found = self.look(account, physical_id)
         if self.tagging:
-            target = self.tagging.target_of(physical_id, self.look(account, physical_id))
-            self.tagging.write(account, target, wanted["tags"])
-        found = self.read(account, physical_id) or {}
+            self.tagging.write(account, self.tagging.target_of(physical_id, found), wanted["tags"])
+            found |= {"tags": wanted["tags"], "tagsAll": wanted["tags"]}
         as_given = {name: value for name, value in wanted.items() if same(value, found.get(name))}
         return {**wanted, **found, **as_given, "id": physical_id, "region": account.region}
 
@@ -157,6 +142,11 @@ def same(one: Any, other: Any) -> bool:
         return isinstance(one, str) and isinstance(other, str) and json.loads(one) == json.loads(other)
     except ValueError:
         return False
+
+
+def capitalised(*names: str) -> dict[str, str]:
+    """Return the names of properties whose parameters only begin with a capital."""
+    return {name: name[0].upper() + name[1:] for name in names}
 
 
 def to_api(properties: Mapping[str, Any], names: ApiNames) -> dict[str, Any]:

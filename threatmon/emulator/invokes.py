@@ -7,14 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import Properties
-
-
-class UnknownInvokeError(LookupError):
-    """Refuses a provider function that is not emulated."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__(f"{token}: not emulated; add it to INVOKES in {__name__}")
+from threatmon.emulator.emulated import NotEmulatedError, Properties
 
 
 class InvokeError(RuntimeError):
@@ -22,9 +15,9 @@ class InvokeError(RuntimeError):
 
 
 def invoke(account: EmulatedAccount, token: str, args: Mapping[str, Any]) -> Properties:
-    """Return the answer of a provider function, in camelCase. Raises `UnknownInvokeError` and `InvokeError`."""
+    """Return the answer of a provider function, in camelCase. Raises `NotEmulatedError` and `InvokeError`."""
     if token not in INVOKES:
-        raise UnknownInvokeError(token)
+        raise NotEmulatedError(f"{token}: not emulated; add it to INVOKES in {__name__}")
     return INVOKES[token](account, args)
 
 
@@ -41,19 +34,14 @@ def _detector(account: EmulatedAccount, args: Mapping[str, Any]) -> Properties:
 
 
 INVOKES: Mapping[str, Callable[[EmulatedAccount, Mapping[str, Any]], Properties]] = {
-    "aws:index/getCallerIdentity:getCallerIdentity": lambda account, _: {
-        "id": account.account_id,
-        "accountId": account.account_id,
-    },
-    "aws:index/getRegion:getRegion": lambda account, _: {
-        "id": account.region,
-        "name": account.region,
-        "region": account.region,
-    },
+    "aws:index/getCallerIdentity:getCallerIdentity": lambda account, _: dict.fromkeys(
+        ("id", "accountId"), account.account_id
+    ),
+    "aws:index/getRegion:getRegion": lambda account, _: dict.fromkeys(("id", "name", "region"), account.region),
     "aws:index/getPartition:getPartition": lambda account, _: {
-        "id": account.partition,
-        "partition": account.partition,
-        "dnsSuffix": account.dns_suffix,
+        "id": account.location.partition,
+        "partition": account.location.partition,
+        "dnsSuffix": account.location.dns_suffix,
     },
     "aws:guardduty/getDetector:getDetector": _detector,
 }

@@ -9,7 +9,7 @@ import json
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -86,7 +86,6 @@ def run_program(
     *,
     stack: str = "dev",
     preview: bool = False,
-    secret_keys: Sequence[str] = (),
 ) -> ProgramRun:
     """Run ``program`` in an event loop and a context of its own, so that nothing of it reaches the next run.
 
@@ -105,7 +104,8 @@ def run_program(
 
     def in_fresh_context() -> None:
         reset_options(project=PROJECT, stack=stack, preview=preview)
-        set_all_config({key: _as_the_engine_hands_over(value) for key, value in config.items()}, list(secret_keys))
+        # As the engine does.
+        set_all_config({key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()})
         set_mocks(mocks, project=PROJECT, stack=stack, preview=preview, monitor=monitor)
         drive()
 
@@ -119,10 +119,6 @@ def run_program(
         asyncio.set_event_loop(None)
         loop.close()
     return monitor.run
-
-
-def _as_the_engine_hands_over(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 class _RecordingMonitor(MockMonitor):

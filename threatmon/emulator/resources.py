@@ -7,7 +7,7 @@ https://www.pulumi.com/registry/packages/aws/api-docs/ and https://github.com/ha
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from threatmon.emulator.emulated import Emulated
+from threatmon.emulator.emulated import Emulated, NotEmulatedError
 from threatmon.emulator.services import cloudwatch, ec2, events, guardduty, iam, kms, logs, sns, sqs
 
 RESOURCES: Mapping[str, Emulated] = MappingProxyType(
@@ -19,17 +19,10 @@ RESOURCES: Mapping[str, Emulated] = MappingProxyType(
 )
 
 
-class UnknownResourceTypeError(LookupError):
-    """Refuses a resource type that is not emulated."""
-
-    def __init__(self, type_token: str) -> None:
-        super().__init__(
-            f"{type_token}: not emulated; add an Emulated entry for it to its service in threatmon.emulator.services"
-        )
-
-
 def emulated(type_token: str) -> Emulated:
-    """Return the entry of a Pulumi type token. Raises `UnknownResourceTypeError`."""
+    """Return the entry of a Pulumi type token. Raises `NotEmulatedError`."""
     if type_token not in RESOURCES:
-        raise UnknownResourceTypeError(type_token)
+        raise NotEmulatedError(
+            f"{type_token}: not emulated; add an entry to its service in threatmon.emulator.services"
+        )
     return RESOURCES[type_token]

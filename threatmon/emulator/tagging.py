@@ -20,9 +20,9 @@ class Tagging:
     """the prefix of `Key` and `Value` in a list of tags; None if the service takes a map"""
     tags: str = "Tags"
     keys: str = "TagKeys"
+    noun: str = "resource"
+    """what `tag_<noun>` and `untag_<noun>` call the resource"""
     list_operation: str = "list_tags_for_resource"
-    tag_operation: str = "tag_resource"
-    untag_operation: str = "untag_resource"
 
     def target_of(self, physical_id: str, properties: Mapping[str, Any]) -> str:
         """Return the value of the parameter for a resource."""
@@ -30,65 +30,41 @@ class Tagging:
 
     def read(self, account: EmulatedAccount, target: str) -> dict[str, str]:
         """Return the tags of the resource."""
-        answer = self._call(account, self.list_operation, target)
-        tags: Any = answer.get(self.tags, {})
-        return (
-            dict(tags) if self.entry is None else {tag[f"{self.entry}Key"]: tag[f"{self.entry}Value"] for tag in tags}
-        )
+        tags = self._call(account, self.list_operation, target).get(self.tags, {})
+        if self.entry is None:
+            return dict(tags)
+        return {tag[f"{self.entry}Key"]: tag[f"{self.entry}Value"] for tag in tags}
 
     def write(self, account: EmulatedAccount, target: str, tags: Mapping[str, str]) -> None:
         """Give the resource these tags and no others."""
-        gone = sorted(self.read(account, target).keys() - tags.keys())
-        if gone:
-            self._call(account, self.untag_operation, target, {self.keys: gone})
+        if gone := sorted(self.read(account, target).keys() - tags.keys()):
+            self._call(account, f"untag_{self.noun}", target, **{self.keys: gone})
         if tags:
-            self._call(account, self.tag_operation, target, {self.tags: self._listed(tags)})
+            listed = [{f"{self.entry}Key": key, f"{self.entry}Value": value} for key, value in tags.items()]
+            self._call(account, f"tag_{self.noun}", target, **{self.tags: dict(tags) if self.entry is None else listed})
 
-    def _call(
-        self, account: EmulatedAccount, operation: str, target: str, more: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        return getattr(account.client(self.service), operation)(**{self.target: target, **(more or {})})
-
-    def _listed(self, tags: Mapping[str, str]) -> Any:
-        if self.entry is None:
-            return dict(tags)
-        return [{f"{self.entry}Key": key, f"{self.entry}Value": value} for key, value in tags.items()]
+    def _call(self, account: EmulatedAccount, operation: str, target: str, **more: object) -> dict[str, Any]:
+        return getattr(account.client(self.service), operation)(**{self.target: target}, **more)
 
 
 class _Ec2Tagging(Tagging):
     """Tags several resources of any kind at a time, and deletes tags by a list of maps."""
 
-    def _call(
-        self, account: EmulatedAccount, operation: str, target: str, more: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def _call(self, account: EmulatedAccount, operation: str, target: str, **more: Any) -> dict[str, Any]:
         ec2 = account.client("ec2")
-        if more is None:
+        if operation == self.list_operation:
             return ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [target]}])
-        tags = more.get("Tags") or [{"Key": key} for key in more["TagKeys"]]
-        return getattr(ec2, operation)(Resources=[target], Tags=tags)
+        if "TagKeys" in more:
+            return ec2.delete_tags(Resources=[target], Tags=[{"Key": key} for key in more["TagKeys"]])
+        return ec2.create_tags(Resources=[target], **more)
 
 
 CLOUDWATCH = Tagging("cloudwatch", "ResourceARN", entry="")
-EC2 = _Ec2Tagging("ec2", "", by_arn=False, entry="", tag_operation="create_tags", untag_operation="delete_tags")
+EC2 = _Ec2Tagging("ec2", "", by_arn=False, entry="")
 EVENTS = Tagging("events", "ResourceARN", entry="")
 GUARDDUTY = Tagging("guardduty", "ResourceArn")
-IAM_ROLE = Tagging(
-    "iam",
-    "RoleName",
-    by_arn=False,
-    entry="",
-    list_operation="list_role_tags",
-    tag_operation="tag_role",
-    untag_operation="untag_role",
-)
+IAM_ROLE = Tagging("iam", "RoleName", by_arn=False, entry="", noun="role", list_operation="list_role_tags")
 KMS = Tagging("kms", "KeyId", by_arn=False, entry="Tag", list_operation="list_resource_tags")
 LOGS = Tagging("logs", "resourceArn", tags="tags", keys="tagKeys")
 SNS = Tagging("sns", "ResourceArn", entry="")
-SQS = Tagging(
-    "sqs",
-    "QueueUrl",
-    by_arn=False,
-    list_operation="list_queue_tags",
-    tag_operation="tag_queue",
-    untag_operation="untag_queue",
-)
+SQS = Tagging("sqs", "QueueUrl", by_arn=False, noun="queue", list_operation="list_queue_tags")

@@ -5,6 +5,7 @@ refused: to ignore an unknown one would hide a typing mistake that EventBridge r
 """
 
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,14 +22,8 @@ def mismatch(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> str | None
 
     Raises :class:`UnknownOperatorError` for a pattern that it cannot evaluate, whatever the event is.
     """
-    failures: list[str] = []
-    for path, conditions in _leaves(pattern):
-        values = list(_values(event, path))
-        # All are evaluated, so that a wrong condition is refused even beside one that holds.
-        held = [_holds(condition, value) for condition in conditions for value in values]
-        if not any(held):
-            failures.append(f"{path}: {_shown(values[0])} is not {_either(conditions)}")
-    return failures[0] if failures else None
+    # All are evaluated, so that a wrong condition is refused even beside one that holds.
+    return next(iter(list(_failures(pattern, event))), None)
 
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
@@ -36,34 +31,24 @@ def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     return mismatch(pattern, event) is None
 
 
-def _leaves(pattern: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple["_Path", list[Any]]]:
+def _failures(pattern: Any, node: Any, parents: str = "") -> Iterator[str]:
     if not isinstance(pattern, Mapping) or not pattern:
-        raise UnknownOperatorError(f"{'.'.join(prefix) or 'the pattern'}: has no condition")
-    for key, value in pattern.items():
-        path = _Path((*prefix, key))
-        if isinstance(value, Mapping):
-            yield from _leaves(value, path)
-        elif isinstance(value, list) and value:
-            yield path, value
+        raise UnknownOperatorError(f"{parents.removesuffix('.') or 'the pattern'}: has no condition")
+    for key, conditions in pattern.items():
+        path = parents + key
+        value = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
+        if isinstance(conditions, Mapping):
+            yield from _failures(conditions, value, f"{path}.")
+        elif not isinstance(conditions, list) or not conditions:
+            raise UnknownOperatorError(
+                f"{path}: a condition is a list with at least one entry, not {_shown(conditions)}"
+            )
         else:
-            raise UnknownOperatorError(f"{path}: a condition is a list with at least one entry, not {_shown(value)}")
-
-
-class _Path(tuple[str, ...]):
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return ".".join(self)
-
-
-def _values(node: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """Yield the values at ``path``: the elements of a list, or ``_ABSENT`` if there is no value."""
-    for key in path:
-        node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
-    if isinstance(node, list):
-        yield from node or [_ABSENT]
-    else:
-        yield _ABSENT if isinstance(node, Mapping) else node
+            values: list[Any] = value if isinstance(value, list) else [_ABSENT if isinstance(value, Mapping) else value]
+            values = values or [_ABSENT]
+            held = [_holds(condition, value) for condition in conditions for value in values]
+            if not any(held):
+                yield f"{path}: {_shown(values[0])} is not {_either(conditions)}"
 
 
 def _holds(condition: Any, value: Any) -> bool:
@@ -73,8 +58,8 @@ def _holds(condition: Any, value: Any) -> bool:
         return type(condition) is type(value) and condition == value
     if len(condition) != 1 or next(iter(condition)) not in _OPERATORS:
         raise UnknownOperatorError(f"unknown operator: {_shown(condition)}")
-    [(operator, operand)] = condition.items()
-    return _OPERATORS[operator](operand, value)
+    [(name, operand)] = condition.items()
+    return _OPERATORS[name](operand, value)
 
 
 def _prefix(operand: Any, value: Any) -> bool:
@@ -90,11 +75,11 @@ def _exists(operand: Any, value: Any) -> bool:
 
 
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    "=": lambda value, bound: value == bound,
-    "<": lambda value, bound: value < bound,
-    "<=": lambda value, bound: value <= bound,
-    ">": lambda value, bound: value > bound,
-    ">=": lambda value, bound: value >= bound,
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
@@ -124,10 +109,10 @@ def _shown(value: Any) -> str:
     if value is _ABSENT:
         return "absent"
     if isinstance(value, Mapping) and len(value) == 1:
-        [(operator, operand)] = value.items()
-        if operator == "exists" and isinstance(operand, bool):
+        [(name, operand)] = value.items()
+        if name == "exists" and isinstance(operand, bool):
             return "present" if operand else "absent"
-        if operator == "numeric" and isinstance(operand, list):
+        if name == "numeric" and isinstance(operand, list):
             return " and ".join(f"{sign} {bound}" for sign, bound in zip(operand[::2], operand[1::2], strict=False))
-        return f"{operator} {_shown(operand)}"
+        return f"{name} {_shown(operand)}"
     return json.dumps(value, default=str)

@@ -81,10 +81,7 @@ def report(stack: str, region: str, explanations: Sequence[Explanation]) -> Repo
     alerting = sum(explanation.alerts for explanation in explanations)
     return Report(
         f"{alerting} of {counted(len(explanations), 'finding')} would alert, by the rules of stack {stack}",
-        [
-            Section(summary(explanation.event), list(_blocks(stack, region, explanation)))
-            for explanation in explanations
-        ],
+        [Section(summary(found.event), list(_blocks(stack, region, found))) for found in explanations],
         {
             "stack": stack,
             "region": region,
@@ -96,21 +93,19 @@ def report(stack: str, region: str, explanations: Sequence[Explanation]) -> Repo
 
 def summary(event: Mapping[str, Any]) -> str:
     """Return an event in one line: its kind, and the finding's type, severity and id."""
-    detail = event["detail"]
-    parts = (event.get("detail-type"), detail.get("type"), detail.get("severity"), detail.get("id"))
-    kind, type_, severity, id_ = (short(str(part)) for part in parts)
-    return f"{kind}: {type_}, severity {severity}, id {id_}"
+    type_, severity, id_ = (short(str(event["detail"].get(name))) for name in ("type", "severity", "id"))
+    return f"{short(str(event.get('detail-type')))}: {type_}, severity {severity}, id {id_}"
 
 
 def _blocks(stack: str, region: str, explanation: Explanation) -> Iterator[Block]:
     if (of := explanation.event.get("region")) != region:
         yield f"The finding is of Region {short(str(of))}; stack {stack} only sees those of {region}."
     yield Facts([(f"rule {verdict.rule}", short(str(verdict))) for verdict in explanation.verdicts])
-    mails = [(verdict.rule, verdict.mail) for verdict in explanation.verdicts if verdict.mail is not None]
-    for rule, text in mails:
-        yield f"It would alert, by the rule {rule}. The mail:"
-        yield verbatim(text)
-    if not mails:
+    for verdict in explanation.verdicts:
+        if verdict.mail is not None:
+            yield f"It would alert, by the rule {verdict.rule}. The mail:"
+            yield verbatim(verdict.mail)
+    if not explanation.alerts:
         queued = any(verdict.dead_letter for verdict in explanation.verdicts)
         yield "It would land in the dead-letter queue." if queued else "It would not alert."
 
@@ -121,12 +116,7 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         **{name: detail.get(name) for name in ("id", "type", "severity", "accountId", "region")},
         "alerts": explanation.alerts,
         "rules": [
-            {
-                "rule": verdict.rule,
-                "stoppedBy": verdict.stopped_by,
-                "mail": verdict.mail,
-                "deadLetter": verdict.dead_letter,
-            }
+            dict(zip(("rule", "stoppedBy", "mail", "deadLetter"), verdict, strict=True))
             for verdict in explanation.verdicts
         ],
     }

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from threatmon.evaluation.iam_wildcards import arn_matches, matches
 
-_EMPTY: Mapping[str, str] = MappingProxyType({})
-
 
 class Principal(NamedTuple):
     """Who makes a request: `kind` is the key of the Principal element (`Service` or `AWS`), `id` its value."""
@@ -47,7 +45,7 @@ def allows(
     action: str,
     resource: str,
     principal: Principal | None = None,
-    context: Mapping[str, str] = _EMPTY,
+    context: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Return whether a policy (JSON text) allows an action: a statement allows it, and none denies it.
 
@@ -107,9 +105,9 @@ def _applies(
 
 
 def _selects(statement: Mapping[str, Any], element: str, actual: str, fold: Callable[[str], str] = str) -> bool:
-    if f"Not{element}" in statement:
-        return not any(matches(fold(wanted), actual) for wanted in listed(statement[f"Not{element}"]))
-    return any(matches(fold(wanted), actual) for wanted in listed(statement.get(element, [])))
+    inverted = f"Not{element}" in statement
+    wanted = listed(statement.get(f"Not{element}" if inverted else element, []))
+    return any(matches(fold(pattern), actual) for pattern in wanted) is not inverted
 
 
 def _names(principals: Any, principal: Principal) -> bool:

@@ -2,9 +2,9 @@
 
 from threatmon.emulator import tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, Properties, first, from_api, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, first, from_api, to_api
 
-_DASHBOARD: ApiNames = {"dashboardName": "DashboardName", "dashboardBody": "DashboardBody"}
+_DASHBOARD = capitalised("dashboardName", "dashboardBody")
 
 
 def _put_dashboard(account: EmulatedAccount, inputs: Properties) -> str:
@@ -14,24 +14,18 @@ def _put_dashboard(account: EmulatedAccount, inputs: Properties) -> str:
 
 def _look_at_dashboard(account: EmulatedAccount, name: str) -> Properties:
     dashboard = account.client("cloudwatch").get_dashboard(DashboardName=name)
-    return from_api(dashboard, {**_DASHBOARD, "dashboardArn": "DashboardArn"})
+    return from_api(dashboard, {**_DASHBOARD, **capitalised("dashboardArn")})
 
 
 _ALARM: ApiNames = {
     "name": "AlarmName",
-    "alarmDescription": "AlarmDescription",
-    "actionsEnabled": "ActionsEnabled",
-    "alarmActions": "AlarmActions",
     "okActions": "OKActions",
-    "insufficientDataActions": "InsufficientDataActions",
-    "comparisonOperator": "ComparisonOperator",
-    "evaluationPeriods": "EvaluationPeriods",
-    "threshold": "Threshold",
-    "treatMissingData": "TreatMissingData",
+    **capitalised("alarmDescription", "actionsEnabled", "alarmActions", "insufficientDataActions"),
+    **capitalised("comparisonOperator", "evaluationPeriods", "threshold", "treatMissingData"),
 }
-_QUERY: ApiNames = {"id": "Id", "expression": "Expression", "label": "Label", "returnData": "ReturnData"}
-_METRIC: ApiNames = {"metricName": "MetricName", "namespace": "Namespace"}
-_METRIC_STAT: ApiNames = {"period": "Period", "stat": "Stat"}
+_QUERY = capitalised("id", "expression", "label", "returnData")
+_METRIC = capitalised("metricName", "namespace")
+_METRIC_STAT = capitalised("period", "stat")
 
 
 def _put_alarm(account: EmulatedAccount, inputs: Properties) -> str:

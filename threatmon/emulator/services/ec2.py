@@ -4,14 +4,11 @@ import json
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, Properties, first, from_api, nothing, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, first, from_api, nothing, to_api
 
 _FLOW_LOG: ApiNames = {
-    "trafficType": "TrafficType",
-    "logDestination": "LogDestination",
+    **capitalised("trafficType", "logDestination", "logFormat", "maxAggregationInterval"),
     "iamRoleArn": "DeliverLogsPermissionArn",
-    "logFormat": "LogFormat",
-    "maxAggregationInterval": "MaxAggregationInterval",
 }
 _SOURCES: ApiNames = {"subnetId": "Subnet", "vpcId": "VPC"}
 _DEFAULT_LOG_FORMAT = (
@@ -25,7 +22,11 @@ def _make_flow_log(account: EmulatedAccount, inputs: Properties) -> str:
     ec2, configuration = account.client("ec2"), to_api(inputs, _FLOW_LOG)
     [(resource_type, resource_id)] = to_api(inputs, _SOURCES).items()
     existing = ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [resource_id]}])["FlowLogs"]
-    constraints.flow_log_is_new(configuration, [{key: entry.get(key) for key in configuration} for entry in existing])
+    if configuration in [{key: entry.get(key) for key in configuration} for entry in existing]:
+        raise constraints.ConstraintError(
+            "FlowLogAlreadyExists: Error. There is an existing Flow Log with the same configuration "
+            "and log destination."
+        )
     answer = ec2.create_flow_logs(ResourceIds=[resource_id], ResourceType=resource_type, **configuration)
     return answer["FlowLogIds"][0]
 

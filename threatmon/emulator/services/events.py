@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, from_api, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, capitalised, from_api, to_api
 
-_RULE: ApiNames = {"name": "Name", "description": "Description", "eventPattern": "EventPattern", "state": "State"}
+_RULE = capitalised("name", "description", "eventPattern", "state")
 
 
 def _put_rule(account: EmulatedAccount, inputs: Properties) -> str:
@@ -17,16 +17,13 @@ def _put_rule(account: EmulatedAccount, inputs: Properties) -> str:
 
 def _look_at_rule(account: EmulatedAccount, name: str) -> Properties:
     rule = account.client("events").describe_rule(Name=name)
-    return {**from_api(rule, _RULE), "arn": rule["Arn"], "eventBusName": rule["EventBusName"]}
+    return from_api(rule, {**_RULE, **capitalised("arn", "eventBusName")})
 
 
 _TARGET: ApiNames = {"arn": "Arn", "targetId": "Id"}
 _TARGET_BLOCKS: Mapping[str, tuple[str, ApiNames]] = {
-    "deadLetterConfig": ("DeadLetterConfig", {"arn": "Arn"}),
-    "retryPolicy": (
-        "RetryPolicy",
-        {"maximumEventAgeInSeconds": "MaximumEventAgeInSeconds", "maximumRetryAttempts": "MaximumRetryAttempts"},
-    ),
+    "deadLetterConfig": ("DeadLetterConfig", capitalised("arn")),
+    "retryPolicy": ("RetryPolicy", capitalised("maximumEventAgeInSeconds", "maximumRetryAttempts")),
     "inputTransformer": ("InputTransformer", {"inputPaths": "InputPathsMap", "inputTemplate": "InputTemplate"}),
 }
 

@@ -1,16 +1,31 @@
 """Detectors and their features."""
 
-from threatmon.emulator import constraints, tagging
+from threatmon.emulator import tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, first, from_api, nothing, to_api
+from threatmon.emulator.constraints import ConstraintError
+from threatmon.emulator.emulated import (
+    Emulated,
+    NotThereError,
+    Properties,
+    capitalised,
+    first,
+    from_api,
+    nothing,
+    to_api,
+)
 
-_DETECTOR: ApiNames = {"enable": "Enable", "findingPublishingFrequency": "FindingPublishingFrequency"}
-_FEATURE: ApiNames = {"name": "Name", "status": "Status"}
+_DETECTOR = capitalised("enable", "findingPublishingFrequency")
+_FEATURE = capitalised("name", "status")
 
 
 def _make_detector(account: EmulatedAccount, inputs: Properties) -> str:
     guardduty = account.client("guardduty")
-    constraints.first_detector(guardduty.list_detectors()["DetectorIds"])
+    if guardduty.list_detectors()[
+        "DetectorIds"
+    ]:  # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_limits.html
+        raise ConstraintError(
+            "BadRequestException: The request is rejected because a detector already exists for the current account."
+        )
     return guardduty.create_detector(**to_api(inputs, _DETECTOR))["DetectorId"]
 
 
@@ -25,8 +40,8 @@ def _detector(account: EmulatedAccount, detector_id: str) -> Properties:
 def _look_at_detector(account: EmulatedAccount, detector_id: str) -> Properties:
     detector = _detector(account, detector_id)
     return {
+        **from_api(detector, capitalised("findingPublishingFrequency")),
         "enable": detector["Status"] == "ENABLED",
-        "findingPublishingFrequency": detector["FindingPublishingFrequency"],
         "accountId": account.account_id,
         "arn": account.arn("guardduty", f"detector/{detector_id}"),
     }

@@ -4,13 +4,12 @@ import json
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, Properties, from_api, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, from_api, to_api
 
 _ROLE: ApiNames = {
     "name": "RoleName",
-    "description": "Description",
     "assumeRolePolicy": "AssumeRolePolicyDocument",
-    "permissionsBoundary": "PermissionsBoundary",
+    **capitalised("description", "permissionsBoundary"),
 }
 _POLICY: ApiNames = {"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"}
 

@@ -2,9 +2,18 @@
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, first, from_api, to_api
+from threatmon.emulator.emulated import (
+    ApiNames,
+    Emulated,
+    NotThereError,
+    Properties,
+    capitalised,
+    first,
+    from_api,
+    to_api,
+)
 
-_KEY: ApiNames = {"description": "Description", "policy": "Policy"}
+_KEY = capitalised("description", "policy")
 _ALIAS: ApiNames = {"name": "AliasName", "targetKeyId": "TargetKeyId"}
 
 
@@ -21,7 +30,7 @@ def _look_at_key(account: EmulatedAccount, key_id: str) -> Properties:
     if key["KeyState"] == "PendingDeletion":
         raise NotThereError
     return {
-        **from_api(key, {"description": "Description", "arn": "Arn", "keyId": "KeyId"}),
+        **from_api(key, capitalised("description", "arn", "keyId")),
         "policy": kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"],
         "enableKeyRotation": kms.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"],
     }

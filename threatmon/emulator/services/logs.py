@@ -24,7 +24,7 @@ def _check_log_group(account: EmulatedAccount, inputs: Properties) -> None:
     except kms.exceptions.NotFoundException:
         policy = None
     group_arn = account.arn("logs", f"log-group:{inputs['name']}")
-    constraints.log_group_key(policy, group_arn, account.region, account.dns_suffix)
+    constraints.log_group_key(policy, group_arn, account.region, account.location.dns_suffix)
 
 
 def _set_retention(account: EmulatedAccount, inputs: Properties) -> None:

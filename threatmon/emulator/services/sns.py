@@ -2,9 +2,9 @@
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, Properties, from_api, nothing, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, from_api, nothing, to_api
 
-_TOPIC: ApiNames = {"displayName": "DisplayName", "kmsMasterKeyId": "KmsMasterKeyId"}
+_TOPIC = capitalised("displayName", "kmsMasterKeyId")
 _SUBSCRIPTION: ApiNames = {"topic": "TopicArn", "protocol": "Protocol", "endpoint": "Endpoint"}
 
 
@@ -44,8 +44,8 @@ def _look_at_policy(account: EmulatedAccount, topic_arn: str) -> Properties:
 
 
 def _subscribe(account: EmulatedAccount, inputs: Properties) -> str:
-    parameters = to_api(inputs, _SUBSCRIPTION)
-    return account.client("sns").subscribe(**parameters, ReturnSubscriptionArn=True)["SubscriptionArn"]
+    answer = account.client("sns").subscribe(**to_api(inputs, _SUBSCRIPTION), ReturnSubscriptionArn=True)
+    return answer["SubscriptionArn"]
 
 
 def _look_at_subscription(account: EmulatedAccount, arn: str) -> Properties:
