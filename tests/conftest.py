@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
+from examples import ACCOUNT, REGION
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator["ScriptedAccount"]:
 
     from threatmon.emulator.account import EmulatedAccount  # noqa: PLC0415 - as above
 
-    with EmulatedAccount("111122223333", "eu-west-1") as account:
+    with EmulatedAccount(ACCOUNT, REGION) as account:
         scripted = ScriptedAccount(account)
         monkeypatch.setattr("threatmon.aws.session.new_session", lambda _profile, _region: scripted.session)
         yield scripted

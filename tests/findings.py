@@ -11,6 +11,7 @@ from typing import Any
 
 import botocore.session
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+from examples import ACCOUNT, REGION
 from hypothesis import strategies as st
 
 from threatmon.model.finding_types import catalogue
@@ -86,7 +87,7 @@ def events(text: st.SearchStrategy[str] = PLAIN) -> st.SearchStrategy[Event]:
 
 def _event(detail: Event) -> Event:
     envelope = {"version": "0", "id": "7f3f0b2c-1de3-4c53-9f5e-2d1c0a7b9e10", "time": "2026-09-14T09:55:00Z"}
-    where = {"account": "111122223333", "region": "eu-west-1", "resources": []}
+    where = {"account": ACCOUNT, "region": REGION, "resources": []}
     return {**envelope, **where, "detail-type": "GuardDuty Finding", "source": "aws.guardduty", "detail": detail}
 
 

@@ -419,7 +419,6 @@ def test_the_grants_name_each_action_once_for_each_kind_of_resource() -> None:
 # -- who ---------------------------------------------------------------------------------------------------------------
 
 ISSUER = "token.actions.githubusercontent.com"
-FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"
 
 
 def assumes(document: dict[str, Any], subject: str, audience: str = "sts.amazonaws.com", issuer: str = ISSUER) -> bool:

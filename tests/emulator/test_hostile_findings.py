@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pytest
+from examples import OTHER_ACCOUNT
 from findings import RECORDED, Event, recorded
 from redrive.dead_letter_stack import answer_at_once
 from scripted_account import ScriptedAccount
@@ -18,10 +19,10 @@ from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.evaluation.explain import explain
 from threatmon.model import names
 from threatmon.model.email import mail
+from threatmon.model.one_line import one_line
 from threatmon.model.settings import NAMESPACE, parse
 from threatmon.model.severity import BANDS
 from threatmon.project import ROOT as PROJECT_ROOT
-from threatmon.redrive.dead_letters import harmless
 from threatmon.redrive.publisher import publisher_of
 from threatmon.redrive.queue import Queue
 from threatmon.redrive.redrive import RESENT, RedriveStatus, send_again
@@ -32,7 +33,6 @@ SELECTED = 1_000
 SNS_BYTES = 256 * 1024  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SQS_BYTES = 1024 * 1024  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 REDRIVEN_AT_ONCE = 25  # more than SQS hands out at once; moto is slow on deep queues
-ANOTHER_ACCOUNT = "444455556666"  # accounts that are open at the same time share nothing if their ids differ
 
 FAMILIES = ("Recon:", "Persistence:", "Discovery:")
 CONFIG = {"findingTypes": [f"{family}*" for family in FAMILIES], "minimumSeverity": "low"}
@@ -198,7 +198,7 @@ class HostileRun(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[HostileRun]:
-    config = {**stack().config, "aws:allowedAccountIds": [ANOTHER_ACCOUNT]}
+    config = {**stack().config, "aws:allowedAccountIds": [OTHER_ACCOUNT]}
     with deployed(StackFile("dev", config)) as deployment:
         deployment.confirm_subscriptions()
         sent: list[dict[str, str]] = []
@@ -283,7 +283,7 @@ def test_all_that_is_queued_is_sent_again_as_plain_text_that_names_its_finding(r
 
 def written(value: Any) -> str:
     """Return JSON as EventBridge writes it, with what is not printable escaped."""
-    return harmless(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+    return one_line(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def test_what_is_sent_again_reaches_who_gets_the_mail(run: HostileRun) -> None:

@@ -23,6 +23,7 @@ from semver import VersionInfo
 
 from threatmon.cli.fleet import previews
 from threatmon.fleet.engine import Engine
+from threatmon.fleet.targets import Target, read
 from threatmon.fleet.workspaces import Workspaces
 from threatmon.stacks.engine import ENGINE_VERSION
 
@@ -228,3 +229,8 @@ def prepared(
     for stack in stacks:
         engine.would(stack, *events)
     return engine
+
+
+def target(folder: Path, stack: str = "prod") -> Target:
+    """Return a stack of a project's folder."""
+    return next(target for target in read(folder) if target.stack == stack)

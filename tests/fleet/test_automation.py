@@ -3,13 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, FakeEngine, done, pre, project, says, write_stack
+from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, FakeEngine, done, pre, says, target, write_stack
 
 from threatmon.aws.errors import AwsError
 from threatmon.errors import UsageError
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.recovery import Interrupted
-from threatmon.fleet.targets import Target, read
+from threatmon.fleet.targets import Target
 from threatmon.fleet.workspaces import Workspaces
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s3cr3t", "AWS_SESSION_TOKEN": "t0k3n"}
@@ -20,21 +20,6 @@ LEFT_BEHIND = (
     "Attempting to deploy or update resources with {} pending operations from previous deployment.\n"
     "{}These resources are in an unknown state because the Pulumi CLI was interrupted."
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A project of three stacks."""
-    return project(tmp_path, ("dev", "prod", "test"))
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine("dev", "prod", "test")
-
-
-def target(folder: Path, stack: str = "prod") -> Target:
-    return next(target for target in read(folder) if target.stack == stack)
 
 
 def fleet(

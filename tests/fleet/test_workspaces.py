@@ -4,29 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet.fake_engine import Asked, FakeEngine, project, write_stack
+from fleet.fake_engine import Asked, FakeEngine, target, write_stack
 from fleet.turnstile import PATIENCE, Turnstile
 
 from threatmon.errors import UsageError
-from threatmon.fleet.targets import Target, read
 from threatmon.fleet.workspaces import Workspaces
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s3cr3t", "AWS_SESSION_TOKEN": "t0k3n"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A project of three stacks."""
-    return project(tmp_path, ("dev", "prod", "test"))
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine("dev", "prod", "test")
-
-
-def target(folder: Path, stack: str = "prod") -> Target:
-    return next(target for target in read(folder) if target.stack == stack)
 
 
 def workspaces(engine: FakeEngine, folder: Path, **options: Any) -> Workspaces:

@@ -357,7 +357,7 @@ packets = st.tuples(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[Json, Json, Json]:
+def inbound_rules(draw: st.DrawFn) -> tuple[Json, Json, Json]:
     def span() -> tuple[int, int]:
         first, last = sorted((draw(st.sampled_from(PORTS)), draw(st.sampled_from(PORTS))))
         return first, last
@@ -376,12 +376,12 @@ def worlds(draw: st.DrawFn) -> tuple[Json, Json, Json]:
     return group(*permissions), acl(replies, *rules), table(*unique.values())
 
 
-@given(worlds(), packets)
+@given(inbound_rules(), packets)
 def test_what_is_said_to_arrive_is_what_the_rules_let_a_packet_do(
-    world: tuple[Json, Json, Json], packet: tuple[str, int]
+    drawn: tuple[Json, Json, Json], packet: tuple[str, int]
 ) -> None:
     source, port = ip_address(packet[0]), packet[1]
-    groups, rules, routes = world
+    groups, rules, routes = drawn
 
     def covers(cidr: str) -> bool:
         return source in ip_network(cidr)

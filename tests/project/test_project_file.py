@@ -22,7 +22,6 @@ PROMPTS: Mapping[str, Mapping[str, str]] = PROJECT_FILE["template"]["config"]
 FIELDS = {str(field.alias): (name, field) for name, field in Settings.model_fields.items()}
 # The engine calls a key that is declared without a default missing.
 WITHOUT_A_STATIC_DEFAULT = {"alertEmails", "findingTypes", "minimumSeverity"}
-NEEDED: Mapping[str, Any] = {"subnetIds": ["subnet-0123456789abcdef0"], "alertEmails": ["security@example.com"]}
 
 
 def engine_type(annotation: Any) -> str | None:

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from threatmon.model.email import MESSAGE_QUOTA
-from threatmon.redrive.dead_letters import SUBJECT_LENGTH, DeadLetter, harmless, plain_text, raw_event, read
+from threatmon.model.one_line import one_line
+from threatmon.redrive.dead_letters import SUBJECT_LENGTH, DeadLetter, plain_text, raw_event, read
 
 ANY_TEXT = st.text(st.characters(), max_size=60)  # half surrogate pairs too
 ANY_JSON = st.recursive(
@@ -104,7 +105,7 @@ def test_a_long_title_is_cut_in_the_mail_and_whole_in_the_event() -> None:
 
 @pytest.mark.parametrize("character", ["x", "ü", "\U0001f600", "\n"])
 def test_what_sns_would_not_take_is_cut_and_says_so(character: str) -> None:
-    body = plain_text(letter(character * (MESSAGE_QUOTA // len(harmless(character).encode()))), "aws").body
+    body = plain_text(letter(character * (MESSAGE_QUOTA // len(one_line(character).encode()))), "aws").body
     assert MESSAGE_QUOTA - 1100 < len(body.encode()) <= MESSAGE_QUOTA - SUBJECT_LENGTH
     assert body.split("\n")[-1].startswith("[cut: the whole message has ")
 
@@ -136,7 +137,7 @@ def test_every_body_becomes_a_message_that_sns_takes(body: str) -> None:
     assert len(subject) <= SUBJECT_LENGTH
     assert len(text.encode()) <= MESSAGE_QUOTA
     assert all(line.isprintable() for line in text.split("\n"))
-    assert text.split("\n")[-1] == harmless(body)
+    assert text.split("\n")[-1] == one_line(body)
 
 
 @given(event=events(HOSTILE))

@@ -11,7 +11,7 @@ from redrive.dead_letter_stack import DeadLetterStack
 from scripted_account import ScriptedAccount
 
 from threatmon.aws.reader import Aws
-from threatmon.redrive.dead_letters import harmless
+from threatmon.model.one_line import one_line
 from threatmon.redrive.publisher import Publisher
 from threatmon.redrive.queue import Queue
 from threatmon.redrive.redrive import RedriveStatus, send_again
@@ -65,13 +65,13 @@ def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scri
     def interrupted_run(texts: list[str], call: int, done: bool) -> None:
         stack = DeadLetterStack(scripted, str(next(names)))
         bodies = [f"{number}:{text}" for number, text in enumerate(texts)]
-        expected = set(map(harmless, bodies))
+        expected = set(map(one_line, bodies))
         for body in bodies:
             stack.put(body)
 
         interrupted = aws.run_until(stack, call, done=done)
         sent = [body.rpartition("\n")[2] for _, body in stack.published()]
-        queued = set(map(harmless, stack.queued))
+        queued = set(map(one_line, stack.queued))
         assert set(sent) | queued == expected
         assert len(set(sent) & queued) <= 1
         assert interrupted or not queued

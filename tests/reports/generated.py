@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
+from threatmon.model.one_line import one_line
 from threatmon.reports import model
-from threatmon.reports.escape import one_line
 from threatmon.reports.model import MOST, SIGNS, STATES
 
 SAMPLE = model.Report(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from reports.generated import SAMPLE, hostile, reports
 from rich.console import Console
 
+from threatmon.model.one_line import one_line
 from threatmon.reports import model
-from threatmon.reports.escape import one_line
 from threatmon.reports.rendering import render
 from threatmon.reports.text import print_report
 

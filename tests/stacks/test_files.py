@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from threatmon.stacks import files, yaml
@@ -212,6 +212,7 @@ VALUES = st.recursive(
 )
 
 
+@example({"a": "\x85"}, {"b": "\x85"})
 @given(st.dictionaries(KEYS, VALUES), st.dictionaries(KEYS, VALUES))
 def test_a_stack_has_every_value_of_its_own_and_the_rest_from_the_project(
     tmp_path_factory: pytest.TempPathFactory, own: dict[str, Any], defaults: dict[str, Any]

@@ -16,8 +16,8 @@ from threatmon.cli.output import show
 from threatmon.cli.ranges import as_ranges, indexes_of
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.model.names import is_stack_name
+from threatmon.model.one_line import one_line
 from threatmon.model.settings import ConfigFaults, parse
-from threatmon.reports.escape import one_line
 from threatmon.reports.model import Facts, Line, Listing, Report, Section, Table
 from threatmon.stacks import survey, template, yaml
 from threatmon.stacks.files import StackFile, file_name, load, save

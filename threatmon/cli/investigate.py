@@ -17,7 +17,7 @@ from threatmon.investigate.report import report
 from threatmon.investigate.subject import Subject, subject_of
 from threatmon.investigate.traffic import BYTES_PER_GB
 from threatmon.model import names
-from threatmon.reports.escape import one_line
+from threatmon.model.one_line import one_line
 from threatmon.stacks.connect import connect
 from threatmon.stacks.files import load, settings_of
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from threatmon.reports.escape import one_line
+from threatmon.model.one_line import one_line
 
 
 def indexes_of(answer: str, count: int) -> list[int]:

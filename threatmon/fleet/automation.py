@@ -14,8 +14,9 @@ from pulumi.automation import CommandError, Stack
 
 from threatmon.errors import ThreatmonError
 from threatmon.fleet.changes import StackPreview
+from threatmon.fleet.engine import engine_message
 from threatmon.fleet.event_collector import EventCollector
-from threatmon.fleet.locks import engine_message, when_unlocked
+from threatmon.fleet.locks import when_unlocked
 from threatmon.fleet.recovery import Interrupted, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target

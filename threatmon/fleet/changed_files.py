@@ -8,10 +8,11 @@ from threatmon.errors import UsageError
 
 
 def changed_files(folder: Path, revision: str) -> set[str]:
-    """Return the paths, relative to ``folder`` and none outside it, that differ from the commit where this branch left
-    ``revision``. Uncommitted and untracked files count, as the working tree is what the commands preview.
+    """Return the paths that differ from the commit where this branch left ``revision``.
 
-    Raises :class:`UsageError` if git is missing, ``folder`` is not in a repository, or it has no such revision.
+    They are relative to ``folder``, and none is outside it. Uncommitted and untracked files count, as the working tree
+    is what the commands preview. Raises :class:`UsageError` if git is missing, ``folder`` is not in a repository, or it
+    has no such revision.
     """
     # A name that git refuses for branches and tags, and would take for an option.
     if not revision or revision.startswith("-"):

@@ -1,4 +1,4 @@
-"""The engine's processes, as Pulumi's Automation API starts them."""
+"""The engine's processes, as Pulumi's Automation API starts them, and what the engine says of a failure."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from threatmon.errors import UsageError
-from threatmon.stacks.engine import ENGINE_VERSION, find_engine
+from threatmon.stacks.engine import ENGINE_VERSION, find_engine, reason
 
 
 class Engine(PulumiCommand):
@@ -75,6 +75,11 @@ class Engine(PulumiCommand):
         with self._lock:
             for process in self._running:
                 process.send_signal(signal.SIGINT)
+
+
+def engine_message(failure: Exception) -> str:
+    """Return what the engine itself says of a failure, without what the Automation API puts around it."""
+    return reason(str(failure).partition("stderr:")[2].strip() or str(failure))
 
 
 def _text(file: IO[bytes]) -> str:

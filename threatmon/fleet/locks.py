@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from pulumi.automation.errors import ConcurrentUpdateError
 
 from threatmon.errors import UsageError
-from threatmon.stacks.engine import reason
+from threatmon.fleet.engine import engine_message
 
 _Result = TypeVar("_Result")
 _POLL_SECONDS = 2.0
@@ -72,11 +72,6 @@ def when_unlocked(
                 raise UsageError(f"somebody else is updating the stack: {holders}") from None
             else:
                 time.sleep(_POLL_SECONDS)
-
-
-def engine_message(failure: Exception) -> str:
-    """Return what the engine itself says of a failure, without what the Automation API puts around it."""
-    return reason(str(failure).partition("stderr:")[2].strip() or str(failure))
 
 
 def _is_engine(pid: int) -> bool:

@@ -13,7 +13,7 @@ _COLUMNS = ("Stack", "Account", "Region", "Subnets", "VPCs", "Addresses", "Detec
 def stack_list(targets: Sequence[Target], updates: Mapping[str, Mapping[str, Any]], problem: str | None) -> Report:
     """Return the report; ``updates`` is what ``stacks.outputs.last_updates`` returns, ``problem`` why it is unknown."""
     rows = [_row(target, "unknown" if problem else _shown(updates.get(target.stack, {}))) for target in targets]
-    notes = [counted(len(rows), "stack"), *([Status("unknown", " ".join(problem.split()))] if problem else [])]
+    notes = [counted(len(rows), "stack"), *(Status("unknown", line) for line in (problem or "").splitlines())]
     return Report(
         "Stacks of the fleet",
         [Section("", [Table("", _COLUMNS, rows), *notes])],

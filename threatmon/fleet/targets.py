@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from threatmon.errors import ThreatmonError
 from threatmon.model.names import is_stack_name
+from threatmon.model.one_line import one_line
 from threatmon.model.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
 from threatmon.project import PROJECT_FILE
-from threatmon.reports.escape import one_line
 from threatmon.reports.model import counted, first_few
 from threatmon.stacks import files as stack_files
 from threatmon.stacks.files import StackFile, StackFileError, file_name, settings_of

@@ -16,10 +16,9 @@ from pulumi.automation import CommandError, LocalWorkspace, OutputMap, PulumiFn,
 
 from threatmon import project
 from threatmon.errors import UsageError
-from threatmon.fleet.engine import Engine
+from threatmon.fleet.engine import Engine, engine_message
 from threatmon.fleet.folder_backend import remove_empty_attributes
 from threatmon.fleet.inline_program import inline_program
-from threatmon.fleet.locks import engine_message
 from threatmon.fleet.targets import Target
 from threatmon.stacks import yaml
 from threatmon.stacks.files import file_name

@@ -3,7 +3,7 @@
 from threatmon.aws.reader import Aws
 from threatmon.errors import CHECK_FAILED, ThreatmonError
 from threatmon.evaluation.findings import Event, event_of
-from threatmon.reports.escape import one_line
+from threatmon.model.one_line import one_line
 
 PERMISSIONS = ("guardduty:GetFindings", "guardduty:ListDetectors", "guardduty:ListFindings")
 

@@ -10,7 +10,7 @@ from threatmon.investigate.addresses import is_private
 from threatmon.investigate.exposure import Exposure, InboundPath
 from threatmon.investigate.openings import summary
 from threatmon.investigate.traffic import SCAN_PORTS, Entry
-from threatmon.reports.escape import one_line
+from threatmon.model.one_line import one_line
 from threatmon.reports.model import Drawing, size
 
 _PEERS = 6

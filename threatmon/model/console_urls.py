@@ -14,8 +14,10 @@ def _home(partition: str, service: str, region: str) -> str:
 
 
 def finding(partition: str, region: str, finding_id: str) -> str:
-    """Return the link to a finding, in the form of AWS's own notification example:
-    https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_settingup.html"""
+    """Return the link to a finding, in the form of AWS's own notification example.
+
+    https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_settingup.html
+    """
     return f"{_home(partition, 'guardduty', region)}#/findings?search=id%3D{finding_id}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.model.email import MESSAGE_QUOTA, InvalidMessageError, Transformer, mail, render
+from threatmon.model.one_line import one_line
 from threatmon.model.severity import BANDS, Band
 
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -34,12 +35,12 @@ class DeadLetter(NamedTuple):
     target_arn: str
     """the topic it could not be delivered to"""
     error: str
-    """why, as ``CODE: message`` in one harmless line"""
+    """why, as ``CODE: message`` on one line"""
 
     def field(self, name: str) -> str:
-        """Return a scalar of the finding (``type``, ``severity``, ``accountId``...) as harmless text."""
+        """Return a scalar of the finding (``type``, ``severity``, ``accountId``...) as one line."""
         value = self.detail.get(name)
-        return harmless(str(value))[:_FIELD_LENGTH] if isinstance(value, str | int | float) else ""
+        return one_line(value)[:_FIELD_LENGTH] if isinstance(value, str | int | float) else ""
 
     @property
     def band(self) -> Band | None:
@@ -50,7 +51,7 @@ class DeadLetter(NamedTuple):
 def read(body: str, attributes: Mapping[str, str]) -> DeadLetter:
     """Read a message of the queue: its body, and its message attributes by name."""
     error = ": ".join(attributes[name] for name in ("ERROR_CODE", "ERROR_MESSAGE") if attributes.get(name))
-    return DeadLetter(body, _finding(body), attributes.get("TARGET_ARN", ""), harmless(error)[:_FIELD_LENGTH])
+    return DeadLetter(body, _finding(body), attributes.get("TARGET_ARN", ""), one_line(error)[:_FIELD_LENGTH])
 
 
 def _finding(body: str) -> Mapping[str, Any]:
@@ -60,11 +61,6 @@ def _finding(body: str) -> Mapping[str, Any]:
         return {}
     detail = event.get("detail") if isinstance(event, dict) else None
     return detail if isinstance(detail, dict) else {}
-
-
-def harmless(text: str) -> str:
-    """Escape control characters, line breaks, writing directions and unpaired surrogates: the result is one line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def plain_text(dead_letter: DeadLetter, *mail_args: str | None) -> Publication:
@@ -78,7 +74,7 @@ def plain_text(dead_letter: DeadLetter, *mail_args: str | None) -> Publication:
         "",
         *_mail_lines(dead_letter, mail_args),
         "What could not be delivered:",
-        harmless(dead_letter.body),
+        one_line(dead_letter.body),
     ]
     return Publication(_subject(dead_letter), _cut("\n".join(lines)))
 
@@ -121,7 +117,7 @@ def _rendered(line: Transformer, event: Mapping[str, Any]) -> str | None:
 def _escaped(value: Any) -> Any:
     """Return a JSON value whose texts can stand within quotes as they are."""
     if isinstance(value, str):
-        return json.dumps(harmless(value[:_FIELD_LENGTH]), ensure_ascii=False)[1:-1]
+        return json.dumps(one_line(value[:_FIELD_LENGTH]), ensure_ascii=False)[1:-1]
     if isinstance(value, dict):
         return {key: _escaped(entry) for key, entry in value.items()}
     return [_escaped(entry) for entry in value] if isinstance(value, list) else value

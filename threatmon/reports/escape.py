@@ -1,6 +1,8 @@
-"""Any text as one line that a terminal, or GitHub's Markdown, only shows."""
+"""Any text as Markdown that GitHub only shows."""
 
 import re
+
+from threatmon.model.one_line import one_line
 
 # Anything before a space, pipe, backslash or backtick: what a code span holds in a table, too.
 _WORDS = re.compile(r"([ |\\`]+)")
@@ -12,11 +14,6 @@ _MARKUP = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|~#"} | {"&": "
 # What begins a list, rule or underline: not a date, nor a number with its sign.
 _LINE_START = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+=](?:[-+= ]|$)))")
 _BACKTICKS = re.compile("`+")
-
-
-def one_line(text: object) -> str:
-    """Return a text with all but printable characters escaped, a line break as a backslash and ``n``."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
 def markdown(text: object) -> str:

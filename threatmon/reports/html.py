@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from threatmon.model.one_line import one_line
 from threatmon.reports import model
-from threatmon.reports.escape import one_line
 
 # https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

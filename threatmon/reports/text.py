@@ -9,8 +9,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from threatmon.model.one_line import one_line
 from threatmon.reports import model
-from threatmon.reports.escape import one_line
 
 _UNLIMITED = 10**9
 _STYLES: dict[model.State, str] = {"failed": "bold red", "unknown": "bold magenta", "warning": "yellow", "ok": "green"}

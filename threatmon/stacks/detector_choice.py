@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from threatmon.aws.errors import AwsError
+from threatmon.model.one_line import one_line
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.settings import NAMESPACE
-from threatmon.reports.escape import one_line
 
 Answer = Mapping[str, Any]
 

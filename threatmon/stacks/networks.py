@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from threatmon.aws.flow_logs import destination
 from threatmon.aws.route_tables import route_table_of
 from threatmon.model import names
-from threatmon.reports.escape import one_line
+from threatmon.model.one_line import one_line
 
 Answer = Mapping[str, Any]
 

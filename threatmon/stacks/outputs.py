@@ -19,8 +19,10 @@ def stack_outputs(stack: str) -> dict[str, Any]:
 
 
 def last_updates() -> dict[str, Mapping[str, Any]]:
-    """Return what the engine knows of each stack of the project, by name: ``lastUpdate`` (ISO 8601),
-    ``updateInProgress``, ``resourceCount``, if the backend says so. Raises :class:`UsageError` if it cannot be asked.
+    """Return what the engine knows of each stack of the project, by name.
+
+    ``lastUpdate`` (ISO 8601), ``updateInProgress``, ``resourceCount``, if the backend says so. Raises
+    :class:`UsageError` if it cannot be asked.
 
     https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_ls/
     """

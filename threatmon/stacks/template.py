@@ -16,8 +16,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.tokens import CommentToken
 
 from threatmon.model.finding_types import EVERYTHING
+from threatmon.model.one_line import one_line
 from threatmon.model.settings import NAMESPACE, Settings
-from threatmon.reports.escape import one_line
 from threatmon.stacks import yaml
 from threatmon.stacks.detector_choice import DetectorChoice
 from threatmon.stacks.networks import Network

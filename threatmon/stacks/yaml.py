@@ -65,9 +65,15 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.constru
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes ``null`` rather than nothing."""
+    """Writes ``null`` rather than nothing, and a next-line character (NEL) so that it is read again."""
+
+    def represent_str(self, data: str) -> Any:
+        """Quote a text with NEL so that it is escaped; between single quotes ruamel makes a line break of it."""
+        style = '"' if "\x85" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
+_Representer.add_representer(str, _Representer.represent_str)
 _Representer.add_representer(
     type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
 )

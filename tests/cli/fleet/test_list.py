@@ -153,6 +153,7 @@ def test_without_an_engine_the_rest_is_listed(list_: List) -> None:
     document = json.loads(list_("-o", "json").out)
     assert [(entry["stack"], entry["lastUpdate"]) for entry in document["stacks"]] == [("dev", None), ("prod", None)]
     assert "not on PATH and could not be downloaded (no such host)" in document["problem"]
+    assert "\nInstall it as https://www.pulumi.com/docs/iac/download-install/ says" in list_().out
 
 
 def test_faults_of_files_are_reported_before_the_engine_is_asked(list_: List, tmp_path: Path, project: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from threatmon.errors import ThreatmonError
+from threatmon.model.one_line import one_line
 from threatmon.model.settings.sections import FORMS, NAMESPACE, Settings
 from threatmon.model.suggestions import did_you_mean
 
@@ -34,9 +35,7 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         """Return the fault as a line of the message: the full key, then what is wrong."""
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
-        line = f"{NAMESPACE}:{key.removeprefix('.')}: {self.text}"
-        # Keys and values are free text; a line break in one must not look like a further fault.
-        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+        return one_line(f"{NAMESPACE}:{key.removeprefix('.')}: {self.text}")
 
 
 class ConfigFaults(ThreatmonError):  # noqa: N818 - it carries any number of faults and reads as what it reports
