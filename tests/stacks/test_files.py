@@ -204,6 +204,11 @@ def test_a_document_that_says_it_is_yaml_1_1_has_the_same_values(tmp_path: Path)
     assert files.load(write(tmp_path, "%YAML 1.1\n---\nconfig: {a:b: yes}\n"), "dev").config == {"a:b": "yes"}
 
 
+@pytest.mark.parametrize("text", ["a\x85b", "\u2028", "\u2029 x"])
+def test_a_written_line_separator_is_read_again(text: str) -> None:
+    assert yaml.read(yaml.write({"a": text})) == {"a": text}
+
+
 @pytest.mark.parametrize("region", ["[a]", "5", "{a: b}"])
 def test_a_region_is_a_text_whatever_the_file_has(tmp_path: Path, region: str) -> None:
     with pytest.raises(UsageError, match=r"^Pulumi\.dev\.yaml: aws:region: .* is not a Region of AWS$"):

@@ -96,9 +96,15 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.constru
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes ``null`` rather than nothing."""
+    """Writes ``null`` rather than nothing, and escapes the line separators that are lost within plain quotes."""
+
+    def represent_text(self, text: str) -> Any:
+        """Represent a text."""
+        quotes = '"' if set(text) & set("\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, quotes)
 
 
 _Representer.add_representer(
     type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
 )
+_Representer.add_representer(str, _Representer.represent_text)
