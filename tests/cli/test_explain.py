@@ -162,3 +162,8 @@ def test_a_file_and_a_stack_that_do_not_exist_are_named(explain: Explain) -> Non
     assert (code, err) == (2, "nowhere.json: cannot be read: No such file or directory\n")
     code, _, err = explain.threatmon("explain", "nowhere.json", "--stack", "nowhere")
     assert (code, err) == (2, "Pulumi.nowhere.yaml: no such stack file (there are: dev)\n")
+
+
+def test_an_error_does_not_reach_the_terminal_as_a_control_sequence(explain: Explain) -> None:
+    code, _, err = explain.threatmon("explain", "no\x1b[31mwhere\r.json")
+    assert (code, err) == (2, "no\\x1b[31mwhere\\r.json: cannot be read: No such file or directory\n")

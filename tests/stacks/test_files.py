@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from threatmon.errors import UsageError
 from threatmon.stacks import files, yaml
+from threatmon.stacks.location import location_of
 
 
 def write(folder: Path, text: str, name: str = "dev") -> Path:
@@ -43,6 +46,8 @@ def test_a_stack_file_without_config_is_an_empty_stack(tmp_path: Path, text: str
         ("config: {a:b: !x T0KEN}\n", "Pulumi.dev.yaml: cannot be read: could not determine a constructor"),
         ("config: {a:b: !!bool x}\n", "Pulumi.dev.yaml: cannot be read: "),
         ("config: \x01\n", "Pulumi.dev.yaml: cannot be read: "),
+        ("%YAML 1.3\n---\nconfig: {a:b: T0KEN}\n", "Pulumi.dev.yaml: cannot be read: "),
+        ("config: &all\n  a:b: [T0KEN, *all]\n", "Pulumi.dev.yaml: cannot be read: "),
         (f"config: {'[' * 700}\n", "Pulumi.dev.yaml: cannot be read: "),
     ],
 )
@@ -175,6 +180,39 @@ def test_plain_scalars_are_what_the_engine_takes_them_for(tmp_path: Path, scalar
 def test_a_merge_is_no_key_given_twice(tmp_path: Path) -> None:
     config = files.load(write(tmp_path, "config: {a:b: &b {c: 1, d: 2}, a:c: {<<: *b, c: 3}}"), "dev").config
     assert config["a:c"] == {"c": 3, "d": 2}
+
+
+@pytest.mark.parametrize("text", ["config:\n  a:b:\tc\n", "config:\n  a:b: c\t\n", "config:\n  a:b: c\t# text\n"])
+def test_a_tab_beside_a_value_is_a_space(tmp_path: Path, text: str) -> None:
+    assert files.load(write(tmp_path, text), "dev").config == {"a:b": "c"}
+    assert yaml.round_trip().load(text) == {"config": {"a:b": "c"}}
+
+
+def test_a_tab_that_indents_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(files.StackFileError, match=r"cannot be read: .* \(line 2\)$"):
+        files.load(write(tmp_path, "config:\n\ta:b: c\n"), "dev")
+
+
+def test_an_anchor_used_twice_is_no_warning(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = "config: {a:b: &x 1, a:c: &x 2, a:d: *x}"
+        assert files.load(write(tmp_path, text), "dev").config == {"a:b": 1, "a:c": 2, "a:d": 2}
+
+
+def test_a_document_that_says_it_is_yaml_1_1_has_the_same_values(tmp_path: Path) -> None:
+    assert files.load(write(tmp_path, "%YAML 1.1\n---\nconfig: {a:b: yes}\n"), "dev").config == {"a:b": "yes"}
+
+
+@pytest.mark.parametrize("text", ["a\x85b", "\u2028", "\u2029 x"])
+def test_a_written_line_separator_is_read_again(text: str) -> None:
+    assert yaml.read(yaml.write({"a": text})) == {"a": text}
+
+
+@pytest.mark.parametrize("region", ["[a]", "5", "{a: b}"])
+def test_a_region_is_a_text_whatever_the_file_has(tmp_path: Path, region: str) -> None:
+    with pytest.raises(UsageError, match=r"^Pulumi\.dev\.yaml: aws:region: .* is not a Region of AWS$"):
+        location_of(files.load(write(tmp_path, f"config: {{aws:region: {region}}}"), "dev"))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 
 from threatmon.cli.lazy import lazy_group
 from threatmon.errors import ThreatmonError
+from threatmon.reports.escape import one_line
 
 COMMANDS = {
     "demo": "Deploy a stack to an emulated AWS account, and show how a finding becomes a mail.",
@@ -29,5 +30,5 @@ def main() -> None:
     try:
         app()
     except ThreatmonError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.writelines(f"{one_line(line)}\n" for line in str(error).split("\n"))
         sys.exit(error.exit_code)

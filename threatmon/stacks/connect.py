@@ -13,8 +13,9 @@ def connect(stack: StackFile, session: Session | None = None) -> Aws:
     Raises :class:`UsageError` if there is no Region, a profile or role is malformed, or the stack may not touch the
     account of the credentials; :class:`threatmon.aws.errors.AwsError` if AWS refuses them.
     """
+    profile = stack.config.get("aws:profile")
     return sessions.connect(
-        profile=stack.config.get("aws:profile"),
+        profile=str(profile) if profile else None,
         region=stack.region,
         roles=stack.list_of("aws:assumeRoles"),
         allowed_accounts=stack.account_ids,

@@ -34,7 +34,8 @@ class StackFile(NamedTuple):
     @property
     def region(self) -> str | None:
         """The Region the stack is deployed to, if the file says so."""
-        return self.config.get("aws:region")
+        region = self.config.get("aws:region")
+        return str(region) if region else None
 
     @property
     def own_config(self) -> dict[str, Any]:

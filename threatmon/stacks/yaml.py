@@ -1,5 +1,6 @@
 """YAML 1.2 as the Pulumi engine reads it, and as ``threatmon init`` writes it."""
 
+import json
 import re
 from io import StringIO
 from typing import Any
@@ -8,25 +9,30 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.scanner import RoundTripScanner, Scanner
 
 
 def read(text: str) -> Any:
     """Return the plain data of a document. Raises :class:`ValueError` with one line that says what is wrong."""
     loader = YAML(typ="safe", pure=True)
-    loader.Constructor = _Constructor
+    loader.Constructor, loader.Resolver, loader.Scanner = _Constructor, _Resolver, _Scanner
+    loader.composer.warn_double_anchors = False
     try:
-        return loader.load(text)
+        content = loader.load(text)
+        json.dumps(content, default=str, skipkeys=True)  # ValueError: an alias within its own anchor
     except MarkedYAMLError as error:  # its own text quotes the line, which may hold a secret
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise ValueError(f"{problem} (line {error.problem_mark.line + 1})") from None
-    except (YAMLError, ValueError, KeyError, RecursionError) as error:  # KeyError: !!bool x
+    except (YAMLError, ValueError, KeyError, RecursionError, AssertionError) as error:  # !!bool x, %YAML 1.3
         raise ValueError(" ".join(str(error).split())) from None
+    return content
 
 
 def round_trip() -> YAML:
     """Return what reads a document with its comments and quotes, and writes it in the layout of this project."""
     yaml = YAML()
-    yaml.Representer = _Representer
+    yaml.Representer, yaml.Scanner = _Representer, _RoundTripScanner
     yaml.preserve_quotes = True
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -38,6 +44,31 @@ def write(document: Any) -> str:
     file = StringIO()
     round_trip().dump(document, file)
     return file.getvalue()
+
+
+class _Resolver(VersionedResolver):
+    """Takes every document for YAML 1.2, whatever its first line says, as the engine does."""
+
+    @property
+    def processing_version(self) -> tuple[int, int]:
+        """The version by which plain scalars have their types."""
+        return 1, 2
+
+
+class _Scanner(Scanner):
+    """Takes a tab beside a value for a space, as the engine does."""
+
+    def scan_to_next_token(self) -> Any:
+        """Skip what is between two tokens; return the comment there, if comments are kept."""
+        comment = super().scan_to_next_token()
+        while comment is None and not self.allow_simple_key and self.reader.peek() == "\t":
+            self.reader.forward()
+            comment = super().scan_to_next_token()
+        return comment
+
+
+class _RoundTripScanner(_Scanner, RoundTripScanner):
+    """Keeps comments."""
 
 
 class _Constructor(SafeConstructor):
@@ -65,15 +96,15 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.constru
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes ``null`` rather than nothing, and a next-line character (NEL) so that it is read again."""
+    """Writes ``null`` rather than nothing, and escapes the line separators that are lost within plain quotes."""
 
-    def represent_str(self, data: str) -> Any:
-        """Quote a text with NEL so that it is escaped; between single quotes ruamel makes a line break of it."""
-        style = '"' if "\x85" in data else None
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+    def represent_text(self, text: str) -> Any:
+        """Represent a text."""
+        quotes = '"' if set(text) & set("\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, quotes)
 
 
-_Representer.add_representer(str, _Representer.represent_str)
 _Representer.add_representer(
     type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
 )
+_Representer.add_representer(str, _Representer.represent_text)

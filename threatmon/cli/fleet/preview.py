@@ -54,7 +54,7 @@ def _read(files: list[Path]) -> list[StackPreview]:
     for file in files:
         try:
             found = read_document(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(
                 f"--from {file}: not what `threatmon fleet preview --output json` prints: {error}"
             ) from None
