@@ -1,4 +1,4 @@
-"""Runs one Pulumi program under Pulumi's official mocks, and knows none: the common part of the bench.
+"""Runs any Pulumi program under Pulumi's official mocks: the common part of the benchmarks.
 
     python bench/mocked.py PROGRAM SUBNETS [--record]
 
@@ -33,7 +33,7 @@ class _Mocks(Mocks):
         return f"{args.name}-id", outputs | args.inputs
 
 
-class _RecordingMonitor(MockMonitor):
+class _PrintingMonitor(MockMonitor):
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the name of the RPC
         _record(invoke=request.tok)
         return super().Invoke(request)
@@ -66,7 +66,7 @@ def _main(program: str, subnets: str, *options: str) -> None:
     mocks = _Mocks()
     asyncio.set_event_loop(asyncio.new_event_loop())
     set_all_config(config)
-    monitor = _RecordingMonitor(mocks) if "--record" in options else None
+    monitor = _PrintingMonitor(mocks) if "--record" in options else None
     set_mocks(mocks, project="threat-monitor", stack="dev", preview=False, monitor=monitor)
 
     @pulumi.runtime.test  # waits for every registration

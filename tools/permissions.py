@@ -143,7 +143,9 @@ def scoped(actions: Iterable[str]) -> list[tuple[Scope, list[str]]]:
         for scope in SCOPES
     ]
     if unknown := sorted(wanted.difference(*(scoped_actions for _, scoped_actions in found))):
-        raise UnknownActionError(f"{', '.join(unknown)}: add each to {__name__}.SCOPES, with the resources it can be limited to")
+        raise UnknownActionError(
+            f"{', '.join(unknown)}: add each to {__name__}.SCOPES, with the resources it can be limited to"
+        )
     return [(scope, scoped_actions) for scope, scoped_actions in found if scoped_actions]
 
 

@@ -1,4 +1,4 @@
-"""``docs/permissions.md``, from what each command says it asks of AWS.
+"""Generates ``docs/permissions.md`` from the PERMISSIONS of each command.
 
 ``python -m tools.permissions_docs`` writes it; a test holds it current.
 """

@@ -1,4 +1,4 @@
-"""The engine's processes, as Pulumi's Automation API starts them."""
+"""The processes of the Pulumi engine, as the Automation API starts them, shielded from Ctrl-C."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The project's program, run in this process: one of its own costs each stack an interpreter, imports and a host.
+"""The project's program, run in this process, which saves each stack an interpreter, imports and a language host.
 
 https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
 """

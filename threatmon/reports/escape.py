@@ -1,4 +1,4 @@
-"""Any text as one line that a terminal, or GitHub's Markdown, only shows."""
+"""Escapes any text, so that a terminal or GitHub's Markdown shows it and does nothing else."""
 
 import re
 
