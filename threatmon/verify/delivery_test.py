@@ -67,7 +67,7 @@ class DeliveryStep(NamedTuple):
 
 @dataclass
 class SampleDelivery:
-    """How the samples fared. Seconds are from the sending until CloudWatch showed the count."""
+    """What happened to the samples. Seconds are from the sending until CloudWatch showed the count."""
 
     types: dict[str, str]
     not_tried: dict[str, str]
