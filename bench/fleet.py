@@ -36,8 +36,8 @@ COLUMNS = ("Stacks", "Own s", "A stack", "Engine s", "Wall", "MiB", "Loop s", "W
 _WRONG_USE = 2
 
 
-class Ours(NamedTuple):
-    """One run of ours: CPU seconds of its process, of the engines and of the stand-in; wall-clock seconds; peak MiB."""
+class FleetRun(NamedTuple):
+    """One `fleet preview`: CPU seconds of its process, the engines and the stand-in; wall-clock seconds; peak MiB."""
 
     own: float
     engines: float
@@ -46,12 +46,12 @@ class Ours(NamedTuple):
     memory: float
 
 
-class Row(NamedTuple):
-    """Both for a number of stacks: CPU and wall-clock seconds of the loop that ran on ``looped`` of them."""
+class ComparisonRow(NamedTuple):
+    """Fleet and loop for a number of stacks; CPU and wall-clock seconds of the loop, which ran on ``looped``."""
 
     stacks: int
     looped: int
-    ours: Ours
+    ours: FleetRun
     looped_cpu: float
     looped_wall: float
 
@@ -67,7 +67,7 @@ class Row(NamedTuple):
         return (self.ours.own + self.ours.engines) / cpu, self.ours.wall / wall
 
 
-def run_ours(stacks: Stacks, parallel: int) -> Ours:
+def run_ours(stacks: Stacks, parallel: int) -> FleetRun:
     """Run `threatmon fleet preview` of all stacks."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "cost.json")
@@ -75,7 +75,7 @@ def run_ours(stacks: Stacks, parallel: int) -> Ours:
         provider, began = stacks.provider_cpu(), time.perf_counter()
         _run(stacks, [*command, "--parallel", str(parallel)])
         wall = time.perf_counter() - began
-        return Ours(provider=stacks.provider_cpu() - provider, wall=wall, **json.loads(file.read_text()))
+        return FleetRun(provider=stacks.provider_cpu() - provider, wall=wall, **json.loads(file.read_text()))
 
 
 def run_loop(stacks: Stacks, names: Sequence[str], parallel: int) -> tuple[float, float]:
@@ -101,7 +101,7 @@ def _run(stacks: Stacks, command: Sequence[str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def report(title: str, rows: Sequence[Row]) -> Report:
+def report(title: str, rows: Sequence[ComparisonRow]) -> Report:
     """Report the rows and the goals."""
     last = rows[-1]
     note = (
@@ -113,14 +113,14 @@ def report(title: str, rows: Sequence[Row]) -> Report:
     return Report(title, [Section("", [table, note, Checks(list(goals(rows)))])])
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: ComparisonRow) -> list[str]:
     ours, about = row.ours, "~" if row.looped < row.stacks else ""
     numbers = [ours.own, ours.own / row.stacks, ours.engines, ours.wall, ours.memory]
     cells = [f"{number:{form}}" for number, form in zip(numbers, (".1f", ".3f", ".1f", ".1f", ".0f"), strict=True)]
     return [str(row.stacks), *cells, *(f"{about}{value:.1f}" for value in row.loop), *(f"{r:.2f}" for r in row.ratios)]
 
 
-def goals(rows: Sequence[Row]) -> Iterator[Check]:
+def goals(rows: Sequence[ComparisonRow]) -> Iterator[Check]:
     """Yield each goal, what was measured, and whether it is met."""
     least, most = rows[0], rows[-1]
     if most.stacks > least.stacks:
@@ -158,12 +158,12 @@ def main() -> None:
         for state in STATES:
             if state.startswith("deployed"):
                 stacks.deploy_first()
-            rows: list[Row] = []
+            rows: list[ComparisonRow] = []
             for size in sorted(set(options.stacks)):
                 with console.status(f"{size} stacks, {state}"):
                     looped = stacks.make(size)[: options.loop]
                     ours = run_ours(stacks, options.parallel)
-                    rows.append(Row(size, len(looped), ours, *run_loop(stacks, looped, options.parallel)))
+                    rows.append(ComparisonRow(size, len(looped), ours, *run_loop(stacks, looped, options.parallel)))
             print_report(report(f"Stacks {state}; {circumstances}", rows), console)
 
 

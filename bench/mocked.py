@@ -1,4 +1,4 @@
-"""Runs one Pulumi program under Pulumi's official mocks, and knows none: the common part of the bench.
+"""Runs any Pulumi program under Pulumi's official mocks: the common part of the benchmarks.
 
     python bench/mocked.py PROGRAM SUBNETS [--record]
 

@@ -32,7 +32,7 @@ GOAL = 1.10
 COLUMNS = ("Subnets", "Resources", "Bare s", "Wall", "MiB", "Ours s", "Wall", "MiB", "Ratio")
 
 
-class Cost(NamedTuple):
+class RunCost(NamedTuple):
     """One run: CPU seconds (user and system), wall-clock seconds, peak resident memory in MiB."""
 
     cpu: float
@@ -40,7 +40,7 @@ class Cost(NamedTuple):
     memory: float
 
 
-def run(program: Path, subnets: int, *options: str) -> tuple[Cost, str]:
+def run(program: Path, subnets: int, *options: str) -> tuple[RunCost, str]:
     """Return the cost and the output of one run. Ends the bench, with the run's own message, if it fails."""
     command = [sys.executable, str(ROOT / "bench" / "mocked.py"), str(program), str(subnets), *options]
     # Files, because wait4 gives what this one process took, and nobody would empty a pipe meanwhile.
@@ -54,7 +54,7 @@ def run(program: Path, subnets: int, *options: str) -> tuple[Cost, str]:
         errors.seek(0)
         if process.returncode:
             sys.exit(f"{program} failed:\n{errors.read()}")
-        return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024), output.read()
+        return RunCost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024), output.read()
 
 
 def recorded(program: Path, subnets: int) -> list[dict[str, Any]]:
@@ -82,10 +82,10 @@ def _registrations(calls: Sequence[dict[str, Any]]) -> list[list[Any]]:
     return sorted(rows, key=lambda row: row[:2])
 
 
-def row(subnets: int, resources: int, pairs: Sequence[tuple[Cost, Cost]]) -> list[str | Status]:
+def row(subnets: int, resources: int, pairs: Sequence[tuple[RunCost, RunCost]]) -> list[str | Status]:
     """Return one line of the table: medians, and the median of the pairs' ratios."""
     ratio = statistics.median(ours.cpu / bare.cpu for bare, ours in pairs)
-    costs = [Cost(*map(statistics.median, zip(*runs, strict=True))) for runs in zip(*pairs, strict=True)]
+    costs = [RunCost(*map(statistics.median, zip(*runs, strict=True))) for runs in zip(*pairs, strict=True)]
     cells = [cell for cost in costs for cell in (f"{cost.cpu:.2f}", f"{cost.wall:.2f}", f"{cost.memory:.0f}")]
     return [f"{subnets:,}", f"{resources:,}", *cells, Status("ok" if ratio <= GOAL else "failed", f"{ratio:.2f}")]
 
@@ -103,7 +103,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, console.status(f"{subnets:,} subnets") as status:
             bare, resources = write_bare(Path(folder), subnets)
             count = options.pairs if subnets < max(SUBNETS) else max(3, options.pairs // 3)
-            pairs: list[tuple[Cost, Cost]] = []
+            pairs: list[tuple[RunCost, RunCost]] = []
             for number in range(count):
                 status.update(f"{subnets:,} subnets, pair {number + 1} of {count}")
                 pairs.append((run(bare, subnets)[0], run(OURS, subnets)[0]))

@@ -111,12 +111,12 @@ class FindingAlerts(pulumi.ComponentResource):
         addresses = [AlertSubscriber(protocol="email", endpoint=address) for address in args.emails]
         channels = by_channel([*addresses, *args.settings.subscribers], usual=args.minimum_severity)
         for channel, subscribers in channels.items():
-            suffix = channel.suffix(args.minimum_severity)
-            topic = topics[f"topic{suffix}"] = aws.sns.Topic(
-                f"{name}-topic{suffix}", display_name="GuardDuty alerts", kms_master_key_id=kms_key_arn, opts=child
+            word, suffix = channel.topic(args.minimum_severity), channel.suffix(args.minimum_severity)
+            topic = topics[word] = aws.sns.Topic(
+                f"{name}-{word}", display_name="GuardDuty alerts", kms_master_key_id=kms_key_arn, opts=child
             )
             access = aws.sns.TopicPolicy(
-                f"{name}-topic{suffix}-policy",
+                f"{name}-{word}-policy",
                 arn=topic.arn,
                 policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root, rule_arns=rule_arns),
                 opts=child,

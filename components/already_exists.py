@@ -1,4 +1,4 @@
-"""What to do if AWS refuses to create a resource because it exists already."""
+"""Hints for the user if AWS refuses to create a resource because it exists already."""
 
 import re
 from collections.abc import Callable

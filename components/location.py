@@ -1,4 +1,4 @@
-"""Where a component is deployed."""
+"""The account, Region and partition of a component."""
 
 import pulumi
 import pulumi_aws as aws

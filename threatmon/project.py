@@ -1,4 +1,4 @@
-"""Where the project lies, and what its files are called."""
+"""The folder of the project, and the names of its files."""
 
 from pathlib import Path
 

@@ -55,13 +55,13 @@ SCOPES = (
             "sqs:ListQueues",
         ],
         ["*"],
-        "IAM knows no resource for these actions",
+        "IAM cannot limit these actions to a resource",
     ),
     Scope(
         "Alarms",
         ["cloudwatch:DescribeAlarms"],
         ["arn:{partition}:cloudwatch:{region}:{account}:alarm:*"],
-        "a search by the beginning of a name has to be allowed for every alarm",
+        "a search by the prefix of a name has to be allowed for every alarm",
     ),
     Scope(
         "AlertKey",
@@ -143,7 +143,9 @@ def scoped(actions: Iterable[str]) -> list[tuple[Scope, list[str]]]:
         for scope in SCOPES
     ]
     if unknown := sorted(wanted.difference(*(scoped_actions for _, scoped_actions in found))):
-        raise UnknownActionError(f"{', '.join(unknown)}: say in {__name__}.SCOPES to what each can be limited")
+        raise UnknownActionError(
+            f"{', '.join(unknown)}: add each to {__name__}.SCOPES, with the resources it can be limited to"
+        )
     return [(scope, scoped_actions) for scope, scoped_actions in found if scoped_actions]
 
 

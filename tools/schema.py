@@ -1,4 +1,4 @@
-"""What editors and readers know of the stack config, generated from the settings.
+"""Generates ``stack.schema.json`` and the README's config table from the settings.
 
 ``python -m tools.schema`` writes ``stack.schema.json`` and the README's config table; a test holds them current.
 """

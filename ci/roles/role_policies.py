@@ -136,7 +136,7 @@ _ROLE_RIGHTS = Grant("FlowLogRoleRights", _FLOW_LOG_ROLE, writes="CreateRole Put
 # https://docs.aws.amazon.com/guardduty/latest/ug/using-service-linked-roles.html
 _GUARDDUTY = ["guardduty.amazonaws.com", "malware-protection.guardduty.amazonaws.com"]
 GRANTS = (
-    # IAM knows no resource for these.
+    # IAM cannot limit these to a resource.
     Grant(
         "NoResourceToNarrowTo",
         "*",

@@ -119,7 +119,7 @@ def test_one_of_the_two_systems_has_to_be_named(config: dict[str, str]) -> None:
         run(**config)
 
 
-def test_what_is_no_repository_is_refused_in_a_sentence() -> None:
+def test_a_repository_that_is_none_is_refused_in_one_sentence() -> None:
     with pytest.raises(pulumi.RunError, match=r'^threat-monitor-ci: repository: "octo-org/\*" is neither'):
         run(repository="octo-org/*")
 

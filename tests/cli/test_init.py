@@ -124,7 +124,7 @@ def test_the_next_steps_name_the_profile_that_the_file_does_not(init: Init, fold
 def test_all_that_is_missing_and_cannot_be_asked_is_named_at_once(
     init: Init, account: ScriptedAccount, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asks = "Nothing can be asked ({}), so these options are needed: {}.\n"
+    asks = "There is no dialogue ({}), so these options are required: {}.\n"
     assert init("--yes", "--email", EMAIL, typed="") == (2, "", asks.format("--yes", "--subnet or --vpc"))
     no_region: Any = type("Session", (), {"region_name": None})
     monkeypatch.setattr("threatmon.aws.session.new_session", lambda _profile, _region: no_region)
@@ -162,7 +162,7 @@ def test_networks_that_the_account_does_not_have_or_cannot_log_are_all_named(
 def test_what_is_no_name_of_a_stack_is_refused_before_any_call(
     init: Init, account: ScriptedAccount, folder: Path, stack: str
 ) -> None:
-    assert "is no name of a stack" in init(*GIVEN, stack=stack).err
+    assert "is not a valid stack name" in init(*GIVEN, stack=stack).err
     assert files(folder) == account.calls == []
 
 
@@ -181,7 +181,7 @@ def test_traffic_that_would_be_recorded_twice_is_warned_of(init: Init, account: 
     flow_logs(account, {PUBLIC: "old"})
     assert init(*GIVEN, "--vpc", VPC).err == (
         f"Warning: {PUBLIC} is in a VPC that is logged whole; its traffic is recorded twice.\n"
-        f"Warning: {PUBLIC} has a flow log already; a further one costs as much again.\n"
+        f"Warning: {PUBLIC} has a flow log already; another one doubles the cost.\n"
     )
     assert "has flow logs to log group old\n" in (folder / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 
@@ -217,7 +217,7 @@ def test_answers_that_do_not_fit_are_asked_for_again(init: Init, folder: Path) -
     result = init(typed="9\n , \n4,5\nnobody\na@example.com a@example.com\na@example.com\ny\n")
     assert result.code == 0
     for said in (
-        "9 is no number from 1 to 5",
+        "9 is neither a number from 1 to 5",
         "At least one is needed.",
         '"nobody" is not an e-mail address',
         "is listed 2 times",
@@ -329,8 +329,8 @@ def test_what_secrets_are_encrypted_with_and_the_mode_stay(init: Init, before: P
 
 def test_it_is_replaced_only_if_that_is_confirmed(init: Init, before: Path) -> None:
     assert init(*GIVEN, "--force", typed="\n").code == 1
-    needed = "so these options are needed: --yes (it replaces Pulumi.prod.yaml).\n"
-    assert init(*GIVEN, "--force").err == f"Nothing can be asked (without a terminal), {needed}"
+    needed = "so these options are required: --yes (it replaces Pulumi.prod.yaml).\n"
+    assert init(*GIVEN, "--force").err == f"There is no dialogue (without a terminal), {needed}"
     assert before.read_text(encoding="utf-8") == BEFORE
 
 
@@ -338,7 +338,7 @@ def test_a_second_time_nothing_is_left_to_change(init: Init, folder: Path) -> No
     init(*GIVEN)
     was = (folder / "Pulumi.prod.yaml").stat()
     result = init(*GIVEN, "--force", "--yes")
-    assert (result.code, result.out.splitlines()[-1]) == (0, "Pulumi.prod.yaml says all this already.")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "Pulumi.prod.yaml is up to date already.")
     assert (folder / "Pulumi.prod.yaml").stat().st_ino == was.st_ino
 
 

@@ -23,5 +23,5 @@ def test_numbers_and_ranges_are_read_with_commas_or_spaces(answer: str, indexes:
 
 @pytest.mark.parametrize("answer", ["0", "6", "1-6", "3-1", "x", "1-", "-1", "1--2", "1.5", "\u0661", "9" * 10])
 def test_what_is_no_number_of_the_list_is_refused(answer: str) -> None:
-    with pytest.raises(ValueError, match=r"is no number from 1 to 5"):
+    with pytest.raises(ValueError, match=r"is neither a number from 1 to 5"):
         indexes_of(answer, 5)

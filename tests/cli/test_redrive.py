@@ -148,7 +148,7 @@ def test_what_another_run_has_in_hand_is_said_and_left_alone(stack: DeadLetterSt
     assert code == 1
     assert out.endswith(
         "\nNo message can be seen.\n"
-        "About 1 more hidden: another run has it in hand, or was interrupted. Try again in 2 minutes.\n"
+        "About 1 more hidden: another run is sending them, or was interrupted. Try again in 2 minutes.\n"
     )
     assert stack.published() == []
 

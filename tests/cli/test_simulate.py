@@ -225,4 +225,4 @@ def test_the_plan_is_a_document_too(simulate: Simulate) -> None:
 
 
 def test_a_plan_of_types_is_wrong_use(simulate: Simulate) -> None:
-    assert simulate("--plan", "--type", PORT_SCAN) == (2, "", "--plan is of a port scan; leave --type out.\n")
+    assert simulate("--plan", "--type", PORT_SCAN) == (2, "", "--plan is always a port scan; leave --type out.\n")

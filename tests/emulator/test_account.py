@@ -97,7 +97,7 @@ def test_a_seeded_subnet_can_be_logged(account: EmulatedAccount) -> None:
     assert answer["Unsuccessful"] == []
 
 
-def test_a_seeded_subnet_lies_in_the_vpc_it_is_given(account: EmulatedAccount) -> None:
+def test_a_seeded_subnet_is_in_the_vpc_that_it_is_given(account: EmulatedAccount) -> None:
     account.seed_subnet("subnet-12345678", "vpc-87654321")
     [subnet] = account.client("ec2").describe_subnets(SubnetIds=["subnet-12345678"])["Subnets"]
     assert subnet["VpcId"] == "vpc-87654321"

@@ -9,7 +9,7 @@ from examples import ACCOUNT
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
 from threatmon.emulator.deployment import Deployment, deployed
-from threatmon.emulator.emulated import NotEmulatedError, NotThereError
+from threatmon.emulator.emulated import MissingResourceError, NotEmulatedError
 from threatmon.emulator.mocks import EmulatedMocks
 from threatmon.emulator.program import ProgramRun, run_program
 from threatmon.errors import UsageError
@@ -115,5 +115,5 @@ def _caused_by_a_constraint(error: BaseException | None) -> bool:
 
 def test_what_is_imported_has_to_exist() -> None:
     options = pulumi.ResourceOptions(import_="0" * 32)
-    with pytest.raises(NotThereError, match="does not exist"):
+    with pytest.raises(MissingResourceError, match="does not exist"):
         run(lambda: aws.guardduty.Detector("d", opts=options))

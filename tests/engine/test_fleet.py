@@ -206,7 +206,7 @@ def test_a_killed_rollout_with_all_its_engines_is_completed_by_the_next_one(
     assert set(states(events).values()) <= {"updated", "unchanged"}  # the other one may have been complete, but locked
     assert states(events)["s2"] == "updated"
     [notes] = [event["notes"] for event in events if event["event"] == "ended" and event["stack"] == "s2"]
-    assert any(note.startswith("cleared the lock of a run that is gone: ") for note in notes)
+    assert any(note.startswith("cleared the lock of a run that had ended: ") for note in notes)
     assert any("interrupted while creating FlowLog" in note and "took over fl-" in note for note in notes)
     assert complete(fleet)
     assert fleet.locks() == []
@@ -234,9 +234,9 @@ def test_ctrl_c_finishes_what_is_under_way_and_starts_nothing_more(
         output, _ = running.communicate()
     monkeypatch.undo()
     assert running.returncode == 1
-    assert "Stopping: what is under way is finished first." in output
+    assert "Stopping after the stacks in progress." in output
     assert "not started" in output
-    assert "Run the same command again to go on." in output
+    assert "Run the same command again to continue." in output
     assert "Traceback" not in output
     assert inventory(fleet.accounts["s1"])["flow logs"] == list(fleet.subnets["s1"])
     assert inventory(fleet.accounts["s3"]) == {}
@@ -282,7 +282,7 @@ def comment(fleet: Fleet, *arguments: str, ok: bool = True) -> str:
     return shown
 
 
-def test_the_comment_on_a_change_of_finding_types_tells_it_once_for_all_stacks(unchanged: Fleet) -> None:
+def test_the_comment_shows_a_change_of_finding_types_once_for_all_stacks(unchanged: Fleet) -> None:
     added = "UnauthorizedAccess:EC2/SSHBruteForce"
     for stack in unchanged.stacks[1:]:
         unchanged.configure(stack, findingTypes=["Recon:EC2/Portscan", added])

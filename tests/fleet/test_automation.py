@@ -8,7 +8,7 @@ from fleet.fake_engine import LOG_GROUP, PREFIX, TOPIC, FakeEngine, done, pre, s
 from threatmon.aws.errors import AwsError
 from threatmon.errors import UsageError
 from threatmon.fleet.automation import Fleet
-from threatmon.fleet.recovery import Interrupted
+from threatmon.fleet.recovery import InterruptedOperation
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workspaces import Workspaces
 
@@ -26,7 +26,7 @@ def fleet(
     engine: FakeEngine,
     folder: Path,
     environment_of: Callable[[Target], Mapping[str, str]] = lambda _: {},
-    find: Callable[[Target, Interrupted], str | None] = lambda _, __: None,
+    find: Callable[[Target, InterruptedOperation], str | None] = lambda _, __: None,
 ) -> Fleet:
     return Fleet(Workspaces(engine, environment_of, program=lambda: None, folder=folder), find)
 
@@ -188,9 +188,9 @@ def repairs(engine: FakeEngine) -> list[str]:
 def test_what_an_interrupted_creation_made_is_taken_over_and_what_cannot_be_found_is_forgotten(
     engine: FakeEngine, folder: Path
 ) -> None:
-    looked_for: list[tuple[str, Interrupted]] = []
+    looked_for: list[tuple[str, InterruptedOperation]] = []
 
-    def find(target: Target, operation: Interrupted) -> str | None:
+    def find(target: Target, operation: InterruptedOperation) -> str | None:
         looked_for.append((target.stack, operation))
         return "/threat-monitor/prod/flow-logs" if operation.type == LOG_GROUP else None
 
@@ -205,7 +205,7 @@ def test_what_an_interrupted_creation_made_is_taken_over_and_what_cannot_be_foun
     assert all(asked.folder == folder and asked.environment.items() >= CREDENTIALS.items() for asked in of_stack)
     assert {asked.stack for asked in of_stack} == {"prod"}
     assert not any("--show-secrets" in asked.arguments for asked in engine.asked)
-    assert looked_for == [("prod", Interrupted(urn, "creating")) for urn in (GROUP_URN, TOPIC_URN)]
+    assert looked_for == [("prod", InterruptedOperation(urn, "creating")) for urn in (GROUP_URN, TOPIC_URN)]
     assert (update.state, update.error, update.changed) == ("updated", None, 1)
     assert update.notes == (
         "an earlier run was interrupted while creating LogGroup threat-monitor: "
@@ -235,7 +235,7 @@ def test_a_repair_that_fails_fails_the_stack(engine: FakeEngine, folder: Path) -
 def test_only_a_failed_update_needs_what_an_account_that_cannot_be_searched_hides(
     engine: FakeEngine, folder: Path, succeeds: bool, commands: list[str]
 ) -> None:
-    def denied(_: Target, __: Interrupted) -> str | None:
+    def denied(_: Target, __: InterruptedOperation) -> str | None:
         raise AwsError("Permission {action} is missing: no", "logs:DescribeLogGroups", "AccessDenied", "no")
 
     left = left_behind((GROUP_URN, "creating"))

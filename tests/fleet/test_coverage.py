@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threatmon.aws.errors import AwsError, RefusedError
-from threatmon.fleet.coverage import STATE_OF, Coverage, Problem, StackCoverage, SubnetCoverage, coverage, subnets
+from threatmon.fleet.coverage import (
+    STATE_OF,
+    Coverage,
+    CoverageProblem,
+    StackCoverage,
+    SubnetCoverage,
+    coverage,
+    subnets,
+)
 from threatmon.fleet.coverage_report import report
 from threatmon.fleet.targets import Target
 from threatmon.model.queries import log_format
@@ -229,9 +237,9 @@ def test_a_problem_of_a_stack_comes_before_one_of_no_stack_and_what_has_one_reas
     denied = [Check("unknown", subject, "denied") for subject in ("rule high", "rule critical")]
     found = coverage([stack(None, *denied, FAILED, OK, found=rows(listed=listed))], AT)
     assert found.problems == [
-        Problem("failed", ACCOUNT, REGION, "prod", ["detector"], "DISABLED", "Enable it."),
-        Problem("unknown", ACCOUNT, REGION, "prod", ["rule high", "rule critical"], "denied", ""),
-        Problem(
+        CoverageProblem("failed", ACCOUNT, REGION, "prod", ["detector"], "DISABLED", "Enable it."),
+        CoverageProblem("unknown", ACCOUNT, REGION, "prod", ["rule high", "rule critical"], "denied", ""),
+        CoverageProblem(
             "failed", ACCOUNT, REGION, "", [THIRD, f"{OTHER_SUBNET} (web)"],
             "uncovered: no flow log; addresses in use: 0", "Add it to subnetIds, or its VPC to vpcIds.",
         ),
@@ -294,7 +302,7 @@ def test_the_summary_counts_accounts_regions_stacks_and_subnets() -> None:
 
 def test_without_a_problem_it_says_so() -> None:
     summary, problems, *_ = report(coverage([stack()], AT)).sections
-    assert summary.blocks[0] == Status("ok", "Everything that was asked about is covered.")
+    assert summary.blocks[0] == Status("ok", "Everything that was checked is covered.")
     assert problems.blocks == ["Nothing."]
 
 
@@ -314,9 +322,9 @@ def test_each_subnet_has_a_row_whose_word_has_a_state() -> None:
     assert {row.state for row in hurt().subnets} <= STATE_OF.keys()
 
 
-def test_every_format_says_that_other_regions_were_not_asked() -> None:
+def test_every_format_says_that_other_regions_were_not_read() -> None:
     for output in ("text", "markdown", "html"):
-        assert "Only the accounts and Regions that stack files name were asked" in render(report(hurt()), output)
+        assert "Only the accounts and Regions that stack files name were read" in render(report(hurt()), output)
 
 
 def test_the_document_is_json_with_every_row() -> None:

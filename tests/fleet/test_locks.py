@@ -80,7 +80,7 @@ def test_the_lock_of_a_process_that_is_gone_is_cleared_and_noted(clock: Clock) -
     stack = LockedStack(locked(socket.gethostname(), process.pid))
     assert (stack.result(), stack.cleared, clock.waited) == ("updated", 1, 0)
     [note] = stack.notes
-    assert note.startswith("cleared the lock of a run that is gone: ada@")
+    assert note.startswith("cleared the lock of a run that had ended: ada@")
     assert f"(process {process.pid}) since 20" in note
 
 

@@ -11,7 +11,7 @@ from threatmon.aws.errors import AwsError
 from threatmon.aws.reader import Aws
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.fleet import recovery
-from threatmon.fleet.recovery import Discovery, Interrupted, interrupted_operations, look_up, repair
+from threatmon.fleet.recovery import InterruptedOperation, LookupResult, interrupted_operations, look_up, repair
 from threatmon.model import names
 
 STACK = "prod"
@@ -24,11 +24,11 @@ def account(scripted: ScriptedAccount) -> EmulatedAccount:
     return scripted.account
 
 
-def creating(type_: str, name: str = "threat-monitor") -> Interrupted:
-    return Interrupted(f"{PREFIX}$aws:{type_}::{name}", "creating")
+def creating(type_: str, name: str = "threat-monitor") -> InterruptedOperation:
+    return InterruptedOperation(f"{PREFIX}$aws:{type_}::{name}", "creating")
 
 
-def found(account: EmulatedAccount, operation: Interrupted) -> str | None:
+def found(account: EmulatedAccount, operation: InterruptedOperation) -> str | None:
     return recovery.find(lambda: Aws(account.boto3_session()), STACK, operation)
 
 
@@ -62,7 +62,9 @@ def test_a_log_group_whose_name_only_begins_like_it_is_another(account: Emulated
 
 
 @pytest.mark.parametrize(("kind", "operation"), [("Subnet", SUBNET_LOG), ("VPC", VPC_LOG)])
-def test_a_flow_log_is_found_by_what_it_records(account: EmulatedAccount, kind: str, operation: Interrupted) -> None:
+def test_a_flow_log_is_found_by_what_it_records(
+    account: EmulatedAccount, kind: str, operation: InterruptedOperation
+) -> None:
     account.client("logs").create_log_group(logGroupName=names.log_group(STACK))
     other = flow_log(account, *(("VPC", VPC) if kind == "Subnet" else ("Subnet", SUBNET)))
     assert found(account, operation) is None
@@ -105,26 +107,26 @@ TOPIC = creating("sns/topic:Topic")
 
 
 def test_what_was_made_is_named_and_what_cannot_be_found_is_made_again() -> None:
-    updating = Interrupted(DETECTORS.urn, "updating")
+    updating = InterruptedOperation(DETECTORS.urn, "updating")
     found = look_up([LOG_GROUP, TOPIC, updating], {LOG_GROUP: "/logs"}.get)
     assert found == {
-        LOG_GROUP: Discovery("took over /logs", "/logs"),
-        TOPIC: Discovery("what it made, if anything, is made again"),
-        updating: Discovery("nothing to do"),
+        LOG_GROUP: LookupResult("took over /logs", "/logs"),
+        TOPIC: LookupResult("what it made, if anything, is made again"),
+        updating: LookupResult("nothing to do"),
     }
 
 
 def test_an_account_that_cannot_be_asked_is_asked_once() -> None:
-    asked: list[Interrupted] = []
+    asked: list[InterruptedOperation] = []
 
-    def refused(operation: Interrupted) -> str | None:
+    def refused(operation: InterruptedOperation) -> str | None:
         asked.append(operation)
         raise AwsError("Permission {action} is missing: no", "logs:DescribeLogGroups", "AccessDenied", "no")
 
     summary = "what it made, if anything, cannot be looked up: Permission logs:DescribeLogGroups is missing: no"
     assert look_up([LOG_GROUP, SUBNET_LOG], refused) == {
-        LOG_GROUP: Discovery(summary, looked=False),
-        SUBNET_LOG: Discovery(summary, looked=False),
+        LOG_GROUP: LookupResult(summary, answered=False),
+        SUBNET_LOG: LookupResult(summary, answered=False),
     }
     assert asked == [LOG_GROUP]
 
@@ -138,7 +140,7 @@ def test_what_the_state_has_under_way_is_imported_under_its_parent(pending: list
         operations = [{"resource": {"urn": urn, "parent": f"{urn}-parent"}} for urn in pending]
         return json.dumps({"deployment": {"pending_operations": operations} if pending else None})
 
-    found = {LOG_GROUP: Discovery("took over /logs", "/logs"), TOPIC: Discovery("is made again")}
+    found = {LOG_GROUP: LookupResult("took over /logs", "/logs"), TOPIC: LookupResult("is made again")}
     repair(run, found)
     options = ("import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false")
     # https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/

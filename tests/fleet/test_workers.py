@@ -96,10 +96,10 @@ def test_the_first_signal_stops_and_each_further_one_interrupts(number: signal.S
         assert not stopping.is_set()
         signal.raise_signal(number)
         assert stopping.is_set()
-        assert said == ["Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it."]
+        assert said == ["Stopping after the stacks in progress. Press Ctrl-C again to interrupt them."]
         assert interrupted == []
         signal.raise_signal(signal.SIGINT)
-        assert said[1:] == ["Interrupting what is under way; each stack's state is saved."]
+        assert said[1:] == ["Interrupting the stacks in progress; the state of each is saved."]
         signal.raise_signal(signal.SIGINT)
         assert interrupted == [True, True]
 

@@ -6,7 +6,7 @@ from findings import RECORDED, events, recorded
 from hypothesis import given
 
 from threatmon.investigate.finding import severity_word
-from threatmon.investigate.investigation import Found
+from threatmon.investigate.investigation import InvestigationResult
 from threatmon.investigate.report import report
 from threatmon.investigate.subject import Subject, subject_of
 from threatmon.reports.rendering import render
@@ -24,7 +24,7 @@ def test_a_severity_is_a_word(severity: object, word: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_recorded_finding_has_a_report_that_names_it(name: str) -> None:
     detail = recorded(name)["detail"]
-    text = render(report(Found(subject_of(detail))), "markdown")
+    text = render(report(InvestigationResult(subject_of(detail))), "markdown")
     assert text.startswith(f"# {detail['type']}\n")
     assert detail["id"] in text
     assert ("names no instance" in text) is ("instanceDetails" not in detail["resource"])
@@ -34,15 +34,15 @@ def test_every_recorded_finding_has_a_report_that_names_it(name: str) -> None:
 
 @given(events())
 def test_every_finding_of_the_model_has_a_report(event: dict[str, Any]) -> None:
-    shown = report(Found(subject_of(event["detail"]), failures={"others": "no", "traffic": "no"}))
+    shown = report(InvestigationResult(subject_of(event["detail"]), failures={"others": "no", "traffic": "no"}))
     assert render(shown, "markdown").startswith("# ")
     assert shown.data["finding"] == event["detail"]
 
 
 def test_nothing_found_out_is_known_as_such() -> None:
-    assert not Found(Subject("i-1")).anything
-    assert not Found(subject_of(SCAN), failures={"others": "no"}).anything
-    assert Found(subject_of(SCAN), others=[]).anything
-    assert Found(subject_of(recorded("eks")["detail"])).anything
-    assert not Found(Subject("i-1"), others=[]).anything
-    assert Found(Subject("i-1"), others=[SCAN]).anything
+    assert not InvestigationResult(Subject("i-1")).anything
+    assert not InvestigationResult(subject_of(SCAN), failures={"others": "no"}).anything
+    assert InvestigationResult(subject_of(SCAN), others=[]).anything
+    assert InvestigationResult(subject_of(recorded("eks")["detail"])).anything
+    assert not InvestigationResult(Subject("i-1"), others=[]).anything
+    assert InvestigationResult(Subject("i-1"), others=[SCAN]).anything

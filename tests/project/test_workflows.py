@@ -366,7 +366,7 @@ def test_the_first_preview_makes_a_comment_and_the_next_one_updates_it_on_whiche
     assert comment(tmp_path, pages, comment_md=report) == patched
 
 
-NO_END = f"The preview did not come to an end: [what it printed]({RUN}).\n"
+NO_END = f"The preview did not finish: [what it printed]({RUN}).\n"
 
 
 @needs_jq

@@ -13,7 +13,7 @@ from scripted_account import ScriptedAccount
 
 from threatmon.errors import UsageError
 from threatmon.model.settings import FlowLogSettings, Settings, parse
-from threatmon.stacks.monthly_cost import DAYS, THRIFTIER, Item, counts, estimate, measure, savings
+from threatmon.stacks.monthly_cost import DAYS, THRIFTIER, CostItem, counts, estimate, measure, savings
 
 VOLUMES = st.floats(0, 10_000)
 GROUP = "/threat-monitor/dev/flow-logs"
@@ -24,7 +24,7 @@ def settings(flow_logs: Mapping[str, Any] | None = None, **more: Any) -> Setting
     return parse({"subnetIds": [SUBNET], "alertEmails": [EMAIL], "flowLogs": flow_logs or {}, **more})[0]
 
 
-def item(what: str, gb_per_day: float, wanted: Settings) -> Item:
+def item(what: str, gb_per_day: float, wanted: Settings) -> CostItem:
     return next(item for item in estimate(gb_per_day, wanted) if item.what == what)
 
 

@@ -14,7 +14,7 @@ from threatmon.model.settings import FlowLogSettings, Settings, parse
 from threatmon.stacks import yaml
 from threatmon.stacks.detector_choice import DetectorChoice
 from threatmon.stacks.networks import Network
-from threatmon.stacks.template import Choice, text
+from threatmon.stacks.template import NewStackFile, text
 from tools.schema import stack_file_schema
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
@@ -48,7 +48,7 @@ DETECTORS = st.one_of(
     st.tuples(st.just("import"), REMARKS, DETECTOR_IDS, PLANS, FREQUENCIES),
 ).map(detector_with)
 CHOICES = st.builds(
-    Choice,
+    NewStackFile,
     stack=st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=100).filter(is_stack_name),
     account_id=st.text("0123456789", min_size=12, max_size=12),
     region=st.sampled_from([REGION, "us-gov-east-1"]),
@@ -61,9 +61,9 @@ CHOICES = st.builds(
 )
 
 
-def choice(**changes: Any) -> Choice:
+def choice(**changes: Any) -> NewStackFile:
     network = Network(SUBNET, VPC, "app", "10.0.1.0/24", "eu-west-1a", 251, 200, public=True)
-    return replace(Choice("prod", ACCOUNT, REGION, [network], [EMAIL], DetectorChoice("create", ())), **changes)
+    return replace(NewStackFile("prod", ACCOUNT, REGION, [network], [EMAIL], DetectorChoice("create", ())), **changes)
 
 
 def config_of(text: str) -> dict[str, Any]:
@@ -77,12 +77,12 @@ def own(config: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
-def settings(chosen: Choice) -> Settings:
+def settings(chosen: NewStackFile) -> Settings:
     return parse(own(config_of(text(chosen))))[0]
 
 
 @given(CHOICES)
-def test_whatever_names_are_like_the_file_says_what_was_chosen_and_no_more(chosen: Choice) -> None:
+def test_whatever_names_are_like_the_file_says_what_was_chosen_and_no_more(chosen: NewStackFile) -> None:
     written = text(chosen)
     assert config_of(written) == {
         "aws:region": chosen.region,
@@ -105,7 +105,7 @@ def with_every_key(text: str) -> str:
 
 
 @given(CHOICES)
-def test_the_keys_that_are_comments_are_the_others_with_what_holds_anyway(chosen: Choice) -> None:
+def test_the_keys_that_are_comments_are_the_others_with_what_holds_anyway(chosen: NewStackFile) -> None:
     complete = own(config_of(with_every_key(text(chosen))))
     assert parse(complete)[0] == settings(chosen)
     assert complete.keys() == {field.alias for field in Settings.model_fields.values()}

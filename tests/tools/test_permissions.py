@@ -139,7 +139,7 @@ def test_the_key_may_be_used_through_the_topics_and_the_queue_alone(stack: dict[
 
 
 def test_an_action_that_nobody_thought_about_is_refused_by_name() -> None:
-    with pytest.raises(UnknownActionError, match=r"s3:GetObject, sqs:PurgeQueue: say in tools.permissions.SCOPES"):
+    with pytest.raises(UnknownActionError, match=r"s3:GetObject, sqs:PurgeQueue: add each to tools.permissions.SCOPES"):
         document(["sqs:PurgeQueue", "sns:Publish", "s3:GetObject"], PLACE, "prod")
 
 

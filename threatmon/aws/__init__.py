@@ -1,1 +1,1 @@
-"""Sessions, and the one way to ask AWS."""
+"""AWS sessions, the client that all commands use to call AWS, and prices."""

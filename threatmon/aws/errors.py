@@ -1,4 +1,4 @@
-"""What AWS refused, as errors that can also be kept as the answer to a question."""
+"""The errors of calls to AWS: refused, not there, throttled, wrong credentials; and their wording."""
 
 import re
 from collections.abc import Generator
@@ -61,7 +61,7 @@ class NotThereError(AwsError):
 
 
 class ThrottledError(AwsError):
-    """Say that AWS still throttles a call after all attempts."""
+    """Say that AWS still throttled a call on the last attempt."""
 
 
 class CredentialsError(AwsError):

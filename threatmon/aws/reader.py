@@ -1,4 +1,4 @@
-"""The one way to ask AWS: each question once in a command, all pages of a list, errors as values."""
+"""The client that all commands use to call AWS: cached answers, all pages of a list, errors as values."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ _Result = TypeVar("_Result")
 
 
 class Aws:
-    """Ask one account and Region, from any number of threads.
+    """Call AWS in one account and Region, from any number of threads.
 
     Services and operations have boto3's names (``"ec2", "describe_subnets"``). Answers are shared: callers must not
-    change them. Every question raises :class:`AwsError`.
+    change them. Every method raises :class:`AwsError`.
     """
 
     def __init__(self, session: boto3.Session, config: Config | None = None) -> None:
@@ -48,24 +48,24 @@ class Aws:
         return str(self.read("sts", "get_caller_identity")["Account"])
 
     def read(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Return the answer of a call that is made once; a failure is remembered too."""
+        """Return the answer of a call, cached; a failure is cached too."""
         return self._once(["one", service, operation, parameters], lambda: self.call(service, operation, **parameters))
 
     def read_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
-        """Return the entries of all pages as :meth:`call_all` does, asked once."""
+        """Return the entries of all pages as :meth:`call_all` does, cached."""
         question = ["all", service, operation, parameters]
         return list(self._once(question, lambda: self.call_all(service, operation, **parameters)))
 
     def call(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Make a call and remember nothing: for writes, polls and queues."""
+        """Make a call without the cache: for writes, polls and queues."""
         client = self._client(service)
         with translated(_action(client, operation)):
             return getattr(client, operation)(**parameters)
 
     def call_all(self, service: str, operation: str, **parameters: Any) -> list[Any]:
-        """Return the entries of all pages and remember nothing.
+        """Return the entries of all pages, without the cache.
 
-        Of several lists it is that of the paginator's first result key (DescribeAlarms: MetricAlarms). An operation
+        Of several lists, return the paginator's first result key (DescribeAlarms: MetricAlarms). An operation
         without a paginator raises botocore's ``OperationNotPageableError``.
         """
         client = self._client(service)
@@ -94,7 +94,7 @@ class Aws:
 
 
 def attempt(question: Callable[[], _Result], kind: type[AwsError] = AwsError) -> _Result | AwsError:
-    """Return the answer of a question, or its error if that is of a kind."""
+    """Return the answer of a question, or its error if it is of the given kind."""
     try:
         return question()
     except kind as error:

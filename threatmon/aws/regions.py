@@ -1,4 +1,4 @@
-"""What botocore knows of Regions, without a call or credentials."""
+"""The Regions that botocore knows, without a call or credentials."""
 
 from functools import cache
 from typing import Any
@@ -11,8 +11,8 @@ from threatmon.errors import UsageError
 from threatmon.model.location import Location
 
 
-def location_of(region: str | None, source: str, account_id: str = "") -> Location:
-    """Return a Region with its partition.
+def location_in_region(region: str | None, source: str, account_id: str = "") -> Location:
+    """Return the location in a Region, with the Region's partition.
 
     Raises :class:`UsageError` if it is missing or not a Region; ``source`` is the file that should name it.
     """

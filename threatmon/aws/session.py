@@ -12,7 +12,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from threatmon.aws.reader import Aws
-from threatmon.aws.regions import location_of
+from threatmon.aws.regions import location_in_region
 from threatmon.errors import UsageError
 
 SESSION_NAME = "threatmon"
@@ -36,7 +36,7 @@ def connect(
     """
     assumed = [_parameters(role, f"{source}: aws:assumeRoles[{index}]") for index, role in enumerate(roles)]
     session = session or new_session(profile, region)
-    location_of(session.region_name, source)
+    location_in_region(session.region_name, source)
     for role in assumed:
         session = session_of(assume_role(session, role), session.region_name)
     aws = Aws(session)

@@ -18,14 +18,14 @@ def cost(
     stack: Annotated[str, typer.Option(help="The stack: Pulumi.<stack>.yaml.")] = "dev",
     gb_per_day: Annotated[
         float | None,
-        typer.Option(min=0, max=1_000_000, help="Volume of the flow logs with the stack's present settings."),
+        typer.Option(min=0, max=1_000_000, help="Volume of the flow logs with the stack's current settings."),
     ] = None,
     measured: Annotated[bool, typer.Option("--measure", help="Take the volume of the last seven days.")] = False,
     output: OutputOption = "text",
 ) -> None:
     """Estimate what a stack costs in a month, and what other settings would change.
 
-    Needs no account, unless to measure.
+    Needs no account, except for --measure.
 
     Example: threatmon cost --stack prod --gb-per-day 5
     """

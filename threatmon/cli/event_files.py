@@ -1,4 +1,4 @@
-"""The files of findings that commands read."""
+"""The files of events or findings that commands read."""
 
 import sys
 from pathlib import Path

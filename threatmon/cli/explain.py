@@ -26,7 +26,7 @@ def explain(
             help="An EventBridge event, or what `aws guardduty get-findings` prints; - for standard input.",
         ),
     ],
-    stack: Annotated[str, typer.Option(help="The stack whose rules are asked: Pulumi.<stack>.yaml.")] = "dev",
+    stack: Annotated[str, typer.Option(help="The stack whose rules to evaluate: Pulumi.<stack>.yaml.")] = "dev",
     output: OutputOption = "text",
 ) -> None:
     """Say whether a finding would alert, by which rule or why not, and show the mail.

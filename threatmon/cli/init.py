@@ -33,7 +33,9 @@ _COLUMNS = ("", "To log", "Name", "Addresses", "Free", "Zone", "Access", "Flow l
 
 def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
     stack: Annotated[str, typer.Argument(help="The new stack; Pulumi.<stack>.yaml is written.")],
-    profile: Annotated[str | None, typer.Option(help="The AWS profile to look with; it is not written down.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="The AWS profile to read the account with; it is not written to the file.")
+    ] = None,
     region: Annotated[
         str | None, typer.Option(help="The Region; the profile's, or AWS_DEFAULT_REGION, unless set.")
     ] = None,
@@ -67,20 +69,22 @@ def init(  # noqa: PLR0913, PLR0917 - one parameter for each option
         }
         if missing := [option for option, value in needed.items() if not value]:
             why = "--yes" if yes else "without a terminal"
-            raise UsageError(f"Nothing can be asked ({why}), so these options are needed: {', '.join(missing)}.")
+            raise UsageError(f"There is no dialogue ({why}), so these options are required: {', '.join(missing)}.")
     aws = _connect(before or StackFile(stack, {}), profile, region or typer.prompt("Region"))
     with progress.status(f"Reading account {aws.account_id}, {aws.region}"):
         found = survey.survey(aws, stack)
     ids = [*(subnet or ()), *(vpc or ())]
     networks = _named(aws, found, ids) if ids else _ask_for_networks(aws, found)
     emails = email or _ask_for_emails()
-    choice = template.Choice(stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ())
+    choice = template.NewStackFile(
+        stack, aws.account_id, aws.region, networks, emails, found.detector, finding_type or ()
+    )
     _show(choice, found)
     path = project.ROOT / file_name(stack)
     text_before = path.read_text(encoding="utf-8") if before else ""
     text = template.text(choice, text_before)
     if text == text_before:
-        typer.echo(f"{path.name} says all this already.")
+        typer.echo(f"{path.name} is up to date already.")
         return
     if before:
         _show_changes(before, text_before, text)
@@ -95,8 +99,8 @@ def _file_before(stack: str, *, force: bool) -> StackFile | None:
     """Return the stack file that is to be replaced. Raises StackFileError if it cannot be read."""
     if not is_stack_name(stack):
         raise UsageError(
-            f"{one_line(stack)} is no name of a stack: expected up to 100 letters, digits, hyphens, underscores and "
-            "dots, no hyphen in front, and neither organisation nor project."
+            f"{one_line(stack)} is not a valid stack name: expected up to 100 letters, digits, hyphens, underscores, "
+            "dots; no hyphen first, and neither organisation nor project."
         )
     if not (project.ROOT / file_name(stack)).exists():
         return None
@@ -190,7 +194,7 @@ def _ask_for_emails() -> list[str]:
         typer.echo("\n".join(fault.removeprefix("--email: ") for fault in faults) or "At least one is needed.")
 
 
-def _show(choice: template.Choice, found: Survey) -> None:
+def _show(choice: template.NewStackFile, found: Survey) -> None:
     """Print what the file will say, and warnings."""
     networks, detector = choice.networks, choice.detector
     to_log = Section(f"{len(networks)} to log", [Facts([(network.id, network.description) for network in networks])])
@@ -199,7 +203,7 @@ def _show(choice: template.Choice, found: Survey) -> None:
     warnings = [f"{what} could not be read. {error}" for what, error in found.refused.items()]
     warnings += [f"{id_} is in a VPC that is logged whole; its traffic is recorded twice." for id_ in choice.overlaps]
     logged = [network.id for network in networks if network.logged_to]
-    warnings += [f"{id_} has a flow log already; a further one costs as much again." for id_ in logged]
+    warnings += [f"{id_} has a flow log already; another one doubles the cost." for id_ in logged]
     for warning in [*warnings, *parse(choice.config)[1]]:
         typer.echo(f"Warning: {one_line(warning)}", err=True)
 
@@ -213,7 +217,7 @@ def _show_changes(before: StackFile, text_before: str, text: str) -> None:
         typer.echo(f"Warning: set before, and not in the new file: {one_line(', '.join(dropped))}", err=True)
 
 
-def _next_steps(choice: template.Choice, profile: str | None, *, exists: bool) -> list[str]:
+def _next_steps(choice: template.NewStackFile, profile: str | None, *, exists: bool) -> list[str]:
     key = f"awskms://alias/threat-monitor-secrets?region={choice.region}"
     return [
         *([f"export AWS_PROFILE={profile}"] if profile else []),

@@ -29,7 +29,7 @@ def investigate(
     event: Annotated[
         Path | None,
         typer.Option(
-            help="The finding from a file: an event, or what `aws guardduty get-findings` prints; - is standard input."
+            help="A file with the finding: an event, or what `aws guardduty get-findings` prints; - is standard input."
         ),
     ] = None,
     instance: Annotated[str | None, typer.Option(help="An instance id, if there is no finding.")] = None,
@@ -37,16 +37,17 @@ def investigate(
     hours: Annotated[
         float | None,
         typer.Option(
-            min=0.1, help="Hours looked at before and after the finding (of an instance, up to now); more cost more."
+            min=0.1,
+            help="Hours to look at before and after the finding (instance: up to now); more cost more.",
         ),
     ] = None,
-    max_gb: Annotated[float, typer.Option(min=0, help="Stop the queries when they have scanned so much.")] = 100,
+    max_gb: Annotated[float, typer.Option(min=0, help="Stop the queries when they have scanned this much.")] = 100,
     output: OutputOption = "text",
 ) -> None:
     """Show what a finding is about, how exposed its instance is, and whom it talked to.
 
-    Also shows what else was found on the instance. Ends with 0 if the finding or instance was found, with 1 if nothing
-    could be found out.
+    Also shows what else was found on the instance. Exit 0 if the finding or instance was found, 1 if
+    not.
 
     Example: threatmon investigate 1ab92989eaf0e742df4a014d5c0a8841 --stack dev
     """

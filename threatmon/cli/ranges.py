@@ -16,7 +16,7 @@ def indexes_of(answer: str, count: int) -> list[int]:
         found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not 1 <= first <= last <= count:
-            raise ValueError(f"{one_line(part)} is no number from 1 to {count}, nor a range of them such as 1-{count}")
+            raise ValueError(f"{one_line(part)} is neither a number from 1 to {count} nor a range such as 1-{count}")
         chosen |= dict.fromkeys(range(first - 1, last))
     return list(chosen)
 

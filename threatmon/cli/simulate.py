@@ -45,7 +45,7 @@ def simulate(
     stack_file = load(project.ROOT, stack)
     settings = settings_of(stack_file)
     if plan and types:
-        raise UsageError("--plan is of a port scan; leave --type out.")
+        raise UsageError("--plan is always a port scan; leave --type out.")
     if plan:
         show(_plan_report(stack_file, settings), output)
         return

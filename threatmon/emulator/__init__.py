@@ -1,1 +1,1 @@
-"""AWS emulated in this process by moto: what a Pulumi resource registration becomes there, as a table of types."""
+"""AWS emulated in this process by moto: resource types by service, delivery of events, deployment of a stack."""

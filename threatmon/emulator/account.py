@@ -17,7 +17,7 @@ import boto3
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from threatmon.aws.regions import location_of
+from threatmon.aws.regions import location_in_region
 from threatmon.emulator.moto_gaps import close_gaps
 
 _LOADER = Loader()  # keeps the service models it has read, for all accounts
@@ -43,7 +43,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         self.account_id = account_id
         self.region = region
         self.default_tags = default_tags
-        self.location = location_of(region, "the emulated account", account_id)
+        self.location = location_in_region(region, "the emulated account", account_id)
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
         self._named: Counter[str] = Counter()

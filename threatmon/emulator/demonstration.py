@@ -1,4 +1,4 @@
-"""A stack deployed to an emulated account, and what becomes of findings that GuardDuty sends there."""
+"""``threatmon demo``: a stack deployed to an emulated account, and the delivery of findings there."""
 
 import copy
 import json

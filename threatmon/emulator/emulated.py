@@ -25,7 +25,7 @@ class NotEmulatedError(LookupError):
     """Refuses a resource type, a property or a function that would have to be ignored, and says what to add."""
 
 
-class NotThereError(LookupError):
+class MissingResourceError(LookupError):
     """Says that the account does not hold the resource."""
 
 
@@ -39,7 +39,7 @@ class Emulated:
     make: Callable[[EmulatedAccount, Properties], str]
     """carries out a creation, and returns the physical id"""
     look: Callable[[EmulatedAccount, str], Properties]
-    """reads every property back; raises `NotThereError` or AWS's own error if the resource is gone"""
+    """reads every property back; raises `MissingResourceError` or AWS's own error if the resource is gone"""
     remove: Callable[[EmulatedAccount, str, Properties], object]
     """deletes the resource, given its last known properties"""
     change: Callable[[EmulatedAccount, str, Properties], object] | None = None
@@ -76,7 +76,7 @@ class Emulated:
         """Return the resource's properties as the account holds them; None if it is gone."""
         try:
             found = self.look(account, physical_id)
-        except NotThereError:
+        except MissingResourceError:
             return None
         except ClientError as error:
             if not _GONE.fullmatch(error.response.get("Error", {}).get("Code", "")):
@@ -160,10 +160,10 @@ def from_api(answer: Mapping[str, Any], names: ApiNames) -> Properties:
 
 
 def first(entries: Iterable[Properties]) -> Properties:
-    """Return the first entry of a filtered list. Raises `NotThereError`."""
+    """Return the first entry of a filtered list. Raises `MissingResourceError`."""
     for entry in entries:
         return entry
-    raise NotThereError
+    raise MissingResourceError
 
 
 def nothing(*_: object) -> None:

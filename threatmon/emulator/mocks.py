@@ -6,7 +6,7 @@ from typing import Any
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import NotThereError
+from threatmon.emulator.emulated import MissingResourceError
 from threatmon.emulator.invokes import invoke
 from threatmon.emulator.program import plain
 from threatmon.emulator.resources import emulated
@@ -29,7 +29,7 @@ class EmulatedMocks(Mocks):
                 return resource.create(self._account, args.name, plain(args.inputs))
             found = resource.read(self._account, args.resource_id)
             if found is None:
-                raise NotThereError(f"{args.name}: resource '{args.resource_id}' does not exist")
+                raise MissingResourceError(f"{args.name}: resource '{args.resource_id}' does not exist")
             return args.resource_id, found
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:

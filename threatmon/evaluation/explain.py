@@ -1,4 +1,4 @@
-"""What the rules of a stack do with a finding: which of them alert, what stops it at the others, and the mail."""
+"""Explains which rules of a stack alert on a finding, which condition stops the others, and the mail."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,1 +1,1 @@
-"""Many stacks as data: which there are, what would change in each, what of that is dangerous, in which order to go."""
+"""Many stacks: which ones exist, previews, dangerous changes, rollout, coverage."""

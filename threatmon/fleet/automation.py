@@ -1,4 +1,4 @@
-"""What can be done with one stack of the fleet: preview, drift, update.
+"""Preview, drift and update of one stack, by Pulumi's Automation API.
 
 https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
 """
@@ -17,7 +17,7 @@ from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import engine_message
 from threatmon.fleet.event_collector import EventCollector
 from threatmon.fleet.locks import when_unlocked
-from threatmon.fleet.recovery import Interrupted, look_up, repair
+from threatmon.fleet.recovery import InterruptedOperation, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workspaces import Workspaces
@@ -30,7 +30,7 @@ class Fleet:
     """Previews and updates stacks; its methods may run side by side, and report what fails rather than raise it."""
 
     workspaces: Workspaces
-    find: Callable[[Target, Interrupted], str | None] = lambda _, __: None
+    find: Callable[[Target, InterruptedOperation], str | None] = lambda _, __: None
     """returns the id of what an interrupted creation has made, if it can be found"""
     stale_after: timedelta = timedelta(hours=1)
     """age at which a lock of another machine counts as left behind"""
@@ -68,8 +68,8 @@ class Fleet:
             events, error = self._up(stack, notes)
             found = look_up(events.interrupted, partial(self.find, target))  # the engine reports them only now
             notes += [f"an earlier run was interrupted while {key}: {value.summary}" for key, value in found.items()]
-            # What may be the reason of the failure is forgotten only when it has been looked for.
-            if found and (error is None or all(discovery.looked for discovery in found.values())):
+            # Keep interrupted operations that could not be looked up: they may be the reason of the failure.
+            if found and (error is None or all(result.answered for result in found.values())):
                 changed = events.changed
                 repair(partial(self.workspaces.run, target), found)
                 events, error = self._up(stack, notes)

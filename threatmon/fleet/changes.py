@@ -1,4 +1,4 @@
-"""What a preview says of one stack, as plain data."""
+"""The preview of one stack as plain data: its resources and their changes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple

@@ -36,7 +36,7 @@ _BY_CHECK: Mapping[State, SubnetState] = {
     "unknown": "unknown",
 }
 
-# For so long GuardDuty keeps findings: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings.html
+# GuardDuty keeps findings for as many days: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings.html
 DAYS = 90
 # Finer periods are not kept for so long:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#metrics-retention
@@ -75,8 +75,8 @@ class StackCoverage(NamedTuple):
         return min(self.checks, key=lambda check: STATES.index(check.state)).state
 
 
-class Problem(NamedTuple):
-    """Something that failed or is unknown, of one stack or of no stack; what has one reason is one problem."""
+class CoverageProblem(NamedTuple):
+    """Something that failed or is unknown, in one stack or in none. Checks with the same reason are one problem."""
 
     state: State
     account_id: str
@@ -93,7 +93,7 @@ class Coverage(NamedTuple):
     at: datetime
     stacks: Sequence[StackCoverage]
     subnets: Sequence[SubnetCoverage]
-    problems: Sequence[Problem]
+    problems: Sequence[CoverageProblem]
 
 
 # -- one stack --------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _unclaimed(target: Target, answer: Answer, flow_logs: Sequence[Answer] | Aws
 
 
 def _in_use(answer: Answer) -> str:
-    """Say how many IPv4 addresses are taken: an empty subnet matters less."""
+    """Say how many IPv4 addresses are in use: an empty subnet matters less."""
     if not answer.get("CidrBlock") or "AvailableIpAddressCount" not in answer:
         return "addresses in use not known"
     usable = ip_network(answer["CidrBlock"]).num_addresses - _RESERVED_ADDRESSES
@@ -218,7 +218,7 @@ def coverage(stacks: Iterable[StackCoverage], at: datetime) -> Coverage:
     return Coverage(at, sorted(by_place, key=lambda stack: STATES.index(stack.state)), rows, problems)
 
 
-def _problems(stack: StackCoverage) -> Iterator[Problem]:
+def _problems(stack: StackCoverage) -> Iterator[CoverageProblem]:
     """Yield what failed or is unknown; a subnet of a stack is among its checks already."""
     entries = [(stack.target.stack, check) for check in stack.checks]
     for row in sorted((row for row in stack.subnets if not row.stack), key=lambda row: row.id):
@@ -230,4 +230,4 @@ def _problems(stack: StackCoverage) -> Iterator[Problem]:
             subjects.setdefault((name, check.state, check.found, check.todo), []).append(check.subject)
     for key in sorted(subjects, key=lambda key: (not key[0], STATES.index(key[1]))):
         name, state, found, todo = key
-        yield Problem(state, stack.target.account_id, stack.target.region, name, subjects[key], found, todo)
+        yield CoverageProblem(state, stack.target.account_id, stack.target.region, name, subjects[key], found, todo)

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from threatmon.fleet.coverage import DAYS, STATE_OF, Coverage, Problem, StackCoverage, SubnetCoverage
+from threatmon.fleet.coverage import DAYS, STATE_OF, Coverage, CoverageProblem, StackCoverage, SubnetCoverage
 from threatmon.reports.model import STATES, Check, Facts, Report, Section, Status, Table, Value, first_few
 
 _LIMITS = (
-    "Only the accounts and Regions that stack files name were asked; GuardDuty and flow logs of others are not known.",
+    "Only the accounts and Regions that stack files name were read; GuardDuty and flow logs elsewhere are not known.",
     f"The last alert is the hour in which a topic of the stack last delivered anything, a sample finding too, within "
     f"{DAYS} days. `threatmon verify --send` tries whether one arrives.",
 )
@@ -15,7 +15,7 @@ _LIMITS = (
 
 def report(found: Coverage) -> Report:
     """Return everything that was found, what failed first."""
-    conclusion = Status("ok", "Everything that was asked about is covered.")
+    conclusion = Status("ok", "Everything that was checked is covered.")
     if found.problems:
         counts = _counted([problem.state for problem in found.problems], STATES)
         conclusion = Status("failed", f"Problems: {counts}.")
@@ -26,7 +26,7 @@ def report(found: Coverage) -> Report:
             Section("Failed or unknown", [_problems(found)] if found.problems else ["Nothing."]),
             Section("Stacks", [_stacks(found)]),
             Section("Subnets", [_subnets(found)]),
-            Section("What this does not say", _LIMITS),
+            Section("What this report does not cover", _LIMITS),
         ],
         _document(found),
     )
@@ -122,6 +122,6 @@ def _document(found: Coverage) -> dict[str, object]:
     }
 
 
-def _entry(row: Problem | SubnetCoverage) -> dict[str, object]:
+def _entry(row: CoverageProblem | SubnetCoverage) -> dict[str, object]:
     entry = row._asdict()
     return {"account": entry.pop("account_id"), **entry}

@@ -1,4 +1,4 @@
-"""What of an update is dangerous: evidence, detection or alerts that would be lost, and rights that would be given."""
+"""The dangerous changes of an update: evidence, detection or alerts would be lost, or permissions given."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from threatmon.model.protection_plans import FEATURES
 
 KINDS: Mapping[str, str] = {
     "detector-deleted": "a detector is deleted, and its findings with it",
-    "detector-suspended": "a detector stops looking",
+    "detector-suspended": "a detector is suspended",
     "flow-log-deleted": "a subnet or VPC is no longer recorded by a flow log",
     "flow-log-replaced": "a flow log is replaced, with a gap in the record",
     "log-group-deleted": "a log group is deleted, and its records with it",
@@ -27,7 +27,7 @@ KINDS: Mapping[str, str] = {
 
 
 class Danger(NamedTuple):
-    """Something an update would do that nobody should find out afterwards."""
+    """A change that somebody should approve before the update makes it."""
 
     kind: str
     """a key of :data:`KINDS`"""
@@ -101,7 +101,7 @@ def _queue(change: ResourceChange) -> _Found:
 
 
 def _shortened(change: ResourceChange, property_: str, default: int, what: str, unit: str) -> _Found:
-    """Yield that something is kept for less time, if it is; 0 is for ever."""
+    """Yield the danger if something is kept for a shorter time than before; 0 is for ever."""
     old, new = change.old.get(property_, default), change.new.get(property_, default)
     are_known = isinstance(old, int | float) and isinstance(new, int | float)
     if change.op != "delete" and are_known and (new or float("inf")) < (old or float("inf")):
@@ -128,7 +128,7 @@ def _statuses(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _because(change: ResourceChange) -> str:
-    """Return the properties that make it a replacement."""
+    """Return the properties that cause a replacement."""
     paths = sorted(path for path, kind in change.diff.items() if kind.endswith("-replace"))
     return f" (changed: {', '.join(paths)})" if paths else ""
 

@@ -1,4 +1,4 @@
-"""What changes inside a resource, property by property, and inside a JSON document value by value."""
+"""The differences inside a resource, property by property, and inside JSON documents value by value."""
 
 import json
 import re
@@ -139,9 +139,9 @@ def _compare_lists(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterato
 
 
 def _only_in(values: Sequence[Any], others: Sequence[Any]) -> dict[Any, Any]:
-    """Return the values that the others lack, each under what it has in common with its former or later self.
+    """Return the values that the others lack, each under a key that identifies it before and after the change.
 
-    That is its ``Sid``, or its place in lists of equal length. What has no parts worth comparing has nothing in common,
+    The key is its ``Sid``, or its index in lists of equal length. A value without parts worth comparing has no key,
     as one key alone, which is a condition: ``{"prefix": "Recon:"}``.
     """
     left = Counter(map(_json, others))

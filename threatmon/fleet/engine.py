@@ -1,4 +1,4 @@
-"""The engine's processes, as Pulumi's Automation API starts them, and what the engine says of a failure."""
+"""Run the processes of the Pulumi engine for the Automation API, shielded from Ctrl-C, and say why one failed."""
 
 import os
 import signal

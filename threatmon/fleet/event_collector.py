@@ -1,4 +1,4 @@
-"""What the engine reports while it works, as data.
+"""The engine's events during a run, as data.
 
 https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 """
@@ -11,7 +11,7 @@ from typing import get_args
 from pulumi.automation import events
 
 from threatmon.fleet.changes import Op, ResourceChange, to_do
-from threatmon.fleet.recovery import Interrupted, interrupted_operations
+from threatmon.fleet.recovery import InterruptedOperation, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
@@ -26,7 +26,7 @@ class EventCollector:
     changes: list[ResourceChange] = field(default_factory=list[ResourceChange])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
-    interrupted: list[Interrupted] = field(default_factory=list[Interrupted])
+    interrupted: list[InterruptedOperation] = field(default_factory=list[InterruptedOperation])
 
     @property
     def changed(self) -> int:

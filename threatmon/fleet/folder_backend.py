@@ -1,4 +1,4 @@
-"""A state backend that is a folder, and what a killed engine leaves in it.
+"""The repair of a state backend in a folder (``file://``) after an engine was killed.
 
 Beside each file the backend keeps one with its attributes, which it does not write at once: an engine killed in between
 leaves it empty, and then no stack can be listed or loaded (`failed to load checkpoint: EOF`). The state itself is

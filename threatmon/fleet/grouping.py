@@ -1,4 +1,4 @@
-"""The previews of many stacks as one: what is equal in several is there once, with the stacks that have it."""
+"""The previews of many stacks as one: a change that several stacks share is listed once, with the stacks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ _Replace = Callable[[_T, Normalize], _T]
 
 
 class Group(NamedTuple, Generic[_T]):
-    """What is equal in the previews of these stacks; what is a stack's own in it reads ``<stack>``, ``<subnet>``..."""
+    """A part that is equal in these stacks; a stack's own words are replaced by ``<stack>``, ``<subnet>``..."""
 
     value: _T
     stacks: tuple[str, ...]
@@ -141,11 +141,11 @@ def _replace_in_lines(lines: tuple[str, ...], replace: Normalize) -> tuple[str, 
 def _grouped(
     values: Iterable[tuple[str, _T]], replace: _Replace[_T], normal: Mapping[str, Normalize]
 ) -> Iterable[Group[_T]]:
-    """Group what is equal but for the stacks' own words.
+    """Group values that are equal after each stack's own words are replaced.
 
-    What only one stack has keeps its own words, and so does a text that all of them have alike: they say more than
-    ``<stack>`` does. If stacks share a text, but would each read other words of their own in it, it is nobody's own:
-    stack ``a`` does not own the article in "deliver a mail", nor the account of the queue that all stacks write to.
+    A value of a single stack keeps its words, and so does a text that is the same in all stacks of the group, because
+    they say more than ``<stack>``. A text that several stacks share, but that would be normalized differently for each,
+    is not replaced: in "deliver a mail" the article is not the name of the stack ``a``.
     """
     entries = [(stack, *_split(value, replace)) for stack, value in values]
     forms = [tuple(map(normal[stack], texts)) for stack, _, texts in entries]
@@ -170,6 +170,6 @@ def _grouped(
 
 
 def _split(value: _T, replace: _Replace[_T]) -> tuple[_T, tuple[str, ...]]:
-    """Return what a value is without its texts, and these."""
+    """Return a value with its texts left out, and the texts."""
     texts: list[str] = []
     return replace(value, lambda text: texts.append(text) or ""), tuple(texts)

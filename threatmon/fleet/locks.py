@@ -1,4 +1,4 @@
-"""The locks that a killed run leaves in a state backend of one's own, and when one may be cleared.
+"""The locks that a killed run leaves in a self-managed state backend, and when one may be cleared.
 
 Pulumi Cloud's locks end by themselves; those of a bucket or folder stay until somebody clears them:
 https://www.pulumi.com/docs/iac/cli/commands/pulumi_cancel/
@@ -50,7 +50,7 @@ def locks(message: str) -> list[Lock]:
 def when_unlocked(
     action: Callable[[], _Result], clear: Callable[[], object], stale_after: timedelta, notes: list[str]
 ) -> _Result:
-    """Return what the action gives once the stack is not locked any more.
+    """Run the action once the stack is no longer locked, and return its result.
 
     A lock whose process is gone is cleared, and noted; on another machine a process counts as gone after
     ``stale_after``. Raises :class:`UsageError` if another machine holds one, or this one for longer than any update
@@ -67,7 +67,7 @@ def when_unlocked(
             oldest = datetime.now(UTC) - stale_after
             if held and not any(_is_engine(lock.pid) if lock.host == host else lock.since >= oldest for lock in held):
                 clear()
-                notes.append(f"cleared the lock of a run that is gone: {holders}")
+                notes.append(f"cleared the lock of a run that had ended: {holders}")
             elif any(lock.host != host for lock in held) or time.monotonic() > give_up:
                 raise UsageError(f"somebody else is updating the stack: {holders}") from None
             else:
@@ -75,7 +75,7 @@ def when_unlocked(
 
 
 def _is_engine(pid: int) -> bool:
-    """Say whether this process runs, and is no other one that has got the number since."""
+    """Say whether the engine's process still runs; another process may have got its id since."""
     if Path("/proc/self").exists():  # containers often have no ps
         name = Path(f"/proc/{pid}/comm")
         return name.exists() and "pulumi" in name.read_text(encoding="utf-8")

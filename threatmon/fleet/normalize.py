@@ -1,4 +1,4 @@
-"""What is a stack's own in any text: its name, account and Region, and the ids of what AWS and Pulumi made for it."""
+"""Replaces a stack's own words in texts (name, account, Region, ids), so that equal changes are equal texts."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from threatmon.fleet.changes import StackPreview
 
 Normalize = Callable[[str], str]
 
-# The place at which a word begins, also after a slash as the console's links encode it; and at which it ends.
+# Where a word begins, also after a slash as the console's links encode it (*2f), and where it ends.
 _START = r"(?:(?<![^\W_])|(?<=\*2f))"
 _END = r"(?![^\W_])"
 _HEX = "[0-9a-f]"
@@ -22,7 +22,7 @@ _ID = re.compile(
 
 
 def normalizers(previews: Sequence[StackPreview]) -> dict[str, Normalize]:
-    """Return stack -> what puts ``<stack>``, ``<account>``, ``<region>``, ``<subnet>``... for its own words in a text.
+    """Return by stack a function that replaces its own words in a text by ``<stack>``, ``<account>``, ``<subnet>``...
 
     Only whole words count: a stack ``a`` leaves ``data`` alone, and a stack ``prod`` leaves the name of the stack
     ``prod-eu`` alone.
@@ -38,7 +38,7 @@ def normalizers(previews: Sequence[StackPreview]) -> dict[str, Normalize]:
 
 
 def _normalizer(words: dict[str, str]) -> Normalize:
-    # A Region's name goes on in those of its zones: eu-west-1a.
+    # The name of a zone begins with that of its Region: eu-west-1a.
     longest_first = [
         re.escape(word) + ("(?=[a-z]?" if words[word] == "<region>" else "(?:") + f"{_END})"
         for word in sorted(words, key=len, reverse=True)

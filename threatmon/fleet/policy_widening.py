@@ -1,7 +1,7 @@
 """The policies of a stack that an update would widen, and what they would allow.
 
-A comparison of statements that errs on the safe side: a grant is new unless one grant of before covers it. So nothing
-new is missed; sometimes something counts as new that several statements together allowed already.
+The comparison errs on the safe side: a permission is new unless a single earlier permission covers it. So nothing new
+is missed; what only several statements together allowed before counts as new.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 """
 
@@ -53,7 +53,7 @@ def widened_policies(changes: Sequence[ResourceChange]) -> Iterator[tuple[str, s
 
 
 def _holder(change: ResourceChange, known: Mapping[str, Any]) -> Holder:
-    """Return whose policies count together: the role's, by its name, else those of the resource alone."""
+    """Return the holder of a policy: the role by its name, or else the resource itself."""
     role = known.get("role") or change.old.get("role")
     return ("role", role) if role and change.type in _HELD_BY_A_ROLE else (change.type, change.name)
 
@@ -98,7 +98,7 @@ class _Condition(NamedTuple):
     values: frozenset[str]
 
 
-class _Grant(NamedTuple):
+class _Permission(NamedTuple):
     """The smallest part of a statement: one action, by one principal, on one resource."""
 
     action: _Element
@@ -116,20 +116,22 @@ def newly_allowed(before: Collection[str], after: Collection[str]) -> tuple[str,
     Something is allowed that was not, or no longer denied. An element that begins with ``Not`` is only known to stay
     within itself, an operator only within itself or with ``IfExists``.
     """
-    allowed, still_denied = _grants(before, "Allow"), _grants(after, "Deny")
+    allowed, still_denied = _permissions(before, "Allow"), _permissions(after, "Deny")
     return (
-        *_in_words("allows", _uncovered(_grants(after, "Allow"), allowed), allowed),
-        *_in_words("no longer denies", _uncovered(_grants(before, "Deny"), still_denied), still_denied),
+        *_in_words("allows", _uncovered(_permissions(after, "Allow"), allowed), allowed),
+        *_in_words("no longer denies", _uncovered(_permissions(before, "Deny"), still_denied), still_denied),
     )
 
 
-def _uncovered(grants: set[_Grant], others: set[_Grant]) -> set[_Grant]:
-    return {grant for grant in grants - others if not any(_covers(other, grant) for other in others)}
-
-
-def _grants(policies: Iterable[str], effect: Effect) -> set[_Grant]:
+def _uncovered(permissions: set[_Permission], others: set[_Permission]) -> set[_Permission]:
     return {
-        _Grant(*parts, _conditions(statement))
+        permission for permission in permissions - others if not any(_covers(other, permission) for other in others)
+    }
+
+
+def _permissions(policies: Iterable[str], effect: Effect) -> set[_Permission]:
+    return {
+        _Permission(*parts, _conditions(statement))
         for policy in policies
         for statement in statements(json.loads(policy))
         if statement["Effect"] == effect
@@ -167,14 +169,14 @@ def _conditions(statement: Mapping[str, Any]) -> frozenset[_Condition]:
     )
 
 
-def _covers(one: _Grant, other: _Grant) -> bool:
+def _covers(one: _Permission, other: _Permission) -> bool:
     """Return whether the one applies whenever the other does."""
     return _covers_unconditionally(one, other) and all(
         any(_implies(given, condition) for given in other.conditions) for condition in one.conditions
     )
 
 
-def _covers_unconditionally(one: _Grant, other: _Grant) -> bool:
+def _covers_unconditionally(one: _Permission, other: _Permission) -> bool:
     return (
         _selects(_lower(one.action), _lower(other.action))
         and _selects(one.resource, other.resource)
@@ -193,7 +195,7 @@ def _selects(one: _Element, other: _Element) -> bool:
 
 
 def _implies(given: _Condition, wanted: _Condition) -> bool:
-    """Return whether what fulfils the one condition fulfils the other."""
+    """Return whether every request that fulfils the one condition fulfils the other."""
     if given.key != wanted.key or given.operator not in (wanted.operator, wanted.operator.removesuffix("IfExists")):
         return False
     name = wanted.operator.removesuffix("IfExists").rpartition(":")[2]
@@ -205,13 +207,15 @@ def _implies(given: _Condition, wanted: _Condition) -> bool:
     return all(any(other == value or within(other, value) for other in listed_by) for value in listing)
 
 
-def _in_words(verb: str, grants: Iterable[_Grant], compared_to: Iterable[_Grant]) -> list[str]:
-    """Return one text for all the actions of the same principal, or in a policy without any, on the same resource."""
+def _in_words(verb: str, permissions: Iterable[_Permission], compared_to: Iterable[_Permission]) -> list[str]:
+    """Return one text for all actions of the same principal (if the policy has principals) on the same resource."""
     actions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for grant in grants:
-        subject = f"for {_shown(grant.principal)}" if grant.principal.name else f"on {_shown(grant.resource)}"
-        loosened = any(_covers_unconditionally(other, grant) for other in compared_to)
-        actions[subject, " under other conditions" if loosened else ""].add(_shown(grant.action))
+    for permission in permissions:
+        subject = (
+            f"for {_shown(permission.principal)}" if permission.principal.name else f"on {_shown(permission.resource)}"
+        )
+        loosened = any(_covers_unconditionally(other, permission) for other in compared_to)
+        actions[subject, " under other conditions" if loosened else ""].add(_shown(permission.action))
     return [f"{verb} {', '.join(sorted(names))} {subject}{how}" for (subject, how), names in sorted(actions.items())]
 
 

@@ -1,4 +1,4 @@
-"""The previews of a fleet for a machine: what a CI job leaves for the one that puts all jobs' results together."""
+"""The previews of a fleet as JSON, which CI jobs pass to the job that combines their results."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What matters in the text of a failed preview."""
+"""The important lines in the output of a failed preview."""
 
 import re
 from textwrap import dedent
@@ -9,7 +9,7 @@ _FRAME = re.compile(r'\s*File ".*", line \d+')
 
 
 def important_lines(error: str) -> tuple[str, ...]:
-    """Return the lines that say why, without tracebacks; never none, each once."""
+    """Return the lines that say why, without tracebacks and duplicates; always at least one."""
     lines = error.splitlines()
     # The line under a frame is its source code.
     kept = [

@@ -1,4 +1,4 @@
-"""The previews of a fleet for people, the most important first."""
+"""The report on the previews of a fleet, the most important first."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby

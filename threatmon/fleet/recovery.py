@@ -1,4 +1,4 @@
-"""How the next run takes over what a killed engine had begun and could not record.
+"""The recovery of resources that a killed engine created but could not record.
 
 What AWS has is found by what there can be only one of; what AWS allows twice is simply made again, by another name.
 https://www.pulumi.com/docs/support/troubleshooting/common-issues/pending-operations/
@@ -16,12 +16,12 @@ from threatmon.model import names
 
 PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListDetectors", "logs:DescribeLogGroups")
 
-# A detector that was there before makes the creation fail at once, which is no interruption.
+# An older detector was not created by the interrupted run: with one, the creation would have failed at once.
 _RECENT = timedelta(days=1)
 
 
-class Interrupted(NamedTuple):
-    """An operation that nobody has seen end."""
+class InterruptedOperation(NamedTuple):
+    """An operation whose end the engine did not record."""
 
     urn: str
     doing: Literal["creating", "updating", "deleting", "reading", "importing"]
@@ -47,31 +47,31 @@ _INTERRUPTED = re.compile(
 )
 
 
-def interrupted_operations(warning: str) -> list[Interrupted]:
+def interrupted_operations(warning: str) -> list[InterruptedOperation]:
     """Return the operations that the engine's warning names; none if it is another one."""
     if "pending operations from previous deployment" not in warning:
         return []
-    return [Interrupted(urn, doing) for urn, doing in _INTERRUPTED.findall(warning)]
+    return [InterruptedOperation(urn, doing) for urn, doing in _INTERRUPTED.findall(warning)]
 
 
-class Discovery(NamedTuple):
-    """What an interrupted operation came to, in words; the id of what it made, and whether AWS could be asked."""
+class LookupResult(NamedTuple):
+    """The result of an interrupted operation, in words; the id of the resource, and whether AWS answered."""
 
     summary: str
     made: str | None = None
-    looked: bool = True
+    answered: bool = True
 
 
 # -- what an interrupted creation made --------------------------------------------------------------------------------
 
 
-def _log_group(aws: Aws, stack: str, _: Interrupted) -> str | None:
+def _log_group(aws: Aws, stack: str, _: InterruptedOperation) -> str | None:
     name = names.log_group(stack)
     groups = aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=name)
     return name if any(group["logGroupName"] == name for group in groups) else None
 
 
-def _flow_log(aws: Aws, stack: str, interrupted: Interrupted) -> str | None:
+def _flow_log(aws: Aws, stack: str, interrupted: InterruptedOperation) -> str | None:
     resource_id = "-".join(interrupted.name.rsplit("-", 2)[1:])  # `subnet-1` of `threat-monitor-flow-logs-subnet-1`
     filters = {"resource-id": resource_id, "log-group-name": names.log_group(stack)}
     found = aws.read_all(
@@ -80,7 +80,7 @@ def _flow_log(aws: Aws, stack: str, interrupted: Interrupted) -> str | None:
     return found[0]["FlowLogId"] if found else None
 
 
-def _detector(aws: Aws, _: str, __: Interrupted) -> str | None:
+def _detector(aws: Aws, _: str, __: InterruptedOperation) -> str | None:
     for detector_id in aws.read_all("guardduty", "list_detectors"):
         created = aws.read("guardduty", "get_detector", DetectorId=detector_id)["CreatedAt"]
         if datetime.now(UTC) - datetime.fromisoformat(created) < _RECENT:
@@ -95,36 +95,39 @@ _FINDERS = {
 }
 
 
-def find(connect: Callable[[], Aws], stack: str, interrupted: Interrupted) -> str | None:
-    """Return the physical id of what a creation made, if it can be found; of what may exist twice AWS is not asked."""
+def find(connect: Callable[[], Aws], stack: str, interrupted: InterruptedOperation) -> str | None:
+    """Return the physical id of the created resource, if it can be found; only types that exist once are looked up."""
     finder = _FINDERS.get(interrupted.type)
     return finder(connect(), stack, interrupted) if finder else None
 
 
 def look_up(
-    operations: Sequence[Interrupted], made_by: Callable[[Interrupted], str | None]
-) -> dict[Interrupted, Discovery]:
-    """Return what interrupted operations came to. An account that cannot be asked is asked once."""
-    found: dict[Interrupted, Discovery] = {}
-    refused: Discovery | None = None
+    operations: Sequence[InterruptedOperation], made_by: Callable[[InterruptedOperation], str | None]
+) -> dict[InterruptedOperation, LookupResult]:
+    """Look up what interrupted operations created. After an account refuses, it is not asked again."""
+    found: dict[InterruptedOperation, LookupResult] = {}
+    refused: LookupResult | None = None
     for operation in operations:
         if operation.doing != "creating":
-            found[operation] = Discovery("nothing to do")
+            found[operation] = LookupResult("nothing to do")
             continue
         try:
             made = None if refused else made_by(operation)
         except ThreatmonError as error:
-            made, refused = None, Discovery(f"what it made, if anything, cannot be looked up: {error}", looked=False)
+            made, refused = (
+                None,
+                LookupResult(f"what it made, if anything, cannot be looked up: {error}", answered=False),
+            )
         summary = f"took over {made}" if made else "what it made, if anything, is made again"
-        found[operation] = refused or Discovery(summary, made)
+        found[operation] = refused or LookupResult(summary, made)
     return found
 
 
 # -- the state --------------------------------------------------------------------------------------------------------
 
 
-def repair(run: Callable[..., str], found: Mapping[Interrupted, Discovery]) -> None:
-    """Record what was made in a stack's state; ``run`` runs a command of the engine on it, and returns its output."""
+def repair(run: Callable[..., str], found: Mapping[InterruptedOperation, LookupResult]) -> None:
+    """Record the created resources in a stack's state; ``run`` runs an engine command on it and returns its output."""
     # Not the Automation API's export, which decrypts secrets.
     state = json.loads(run("stack", "export"))["deployment"] or {}
     pending = [operation["resource"] for operation in state.get("pending_operations") or []]
@@ -132,6 +135,6 @@ def repair(run: Callable[..., str], found: Mapping[Interrupted, Discovery]) -> N
     # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
     run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
     options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
-    for operation, discovery in found.items():
-        if discovery.made and (parent := parents.get(operation.urn)):
-            run("import", *options, operation.type, operation.name, discovery.made, "--parent", f"parent={parent}")
+    for operation, result in found.items():
+        if result.made and (parent := parents.get(operation.urn)):
+            run("import", *options, operation.type, operation.name, result.made, "--parent", f"parent={parent}")

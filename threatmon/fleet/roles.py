@@ -1,4 +1,4 @@
-"""A role in each stack's account, for runs with the credentials of one account, or with CI's identity alone."""
+"""The role to assume in each stack's account (``--role``), with the run's own credentials or CI's identity token."""
 
 import json
 import os

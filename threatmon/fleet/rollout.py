@@ -10,7 +10,7 @@ UpdateState = Literal["updated", "unchanged", "failed", "not started"]
 
 
 class StackUpdate(NamedTuple):
-    """What became of one stack in a rollout."""
+    """The result of one stack in a rollout."""
 
     stack: str
     state: UpdateState
@@ -21,7 +21,7 @@ class StackUpdate(NamedTuple):
     """resources created, updated, replaced or deleted"""
     error: str | None = None
     notes: tuple[str, ...] = ()
-    """what an interrupted run had left, and what was done about it"""
+    """what an interrupted run had left behind, and what was done about it"""
 
 
 def waves(stacks: Iterable[str], canaries: Sequence[str] = (), growth: int = 2) -> list[tuple[str, ...]]:
@@ -63,7 +63,7 @@ def roll_out(
 
 
 def has_stopped(updates: Iterable[StackUpdate]) -> bool:
-    """Say whether not every stack is up to date."""
+    """Say whether a stack was not updated."""
     return any(update.state in ("failed", "not started") for update in updates)
 
 

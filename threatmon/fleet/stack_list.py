@@ -1,4 +1,4 @@
-"""The stacks of a fleet as a report: the place of each, what it watches, who gets its alerts, when it was updated."""
+"""The list of the fleet's stacks as a report: account, Region, networks, recipients, last update."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The stacks of a fleet: every stack file, its faults, and the choice of some."""
+"""The stacks of a fleet: reading all stack files, reporting their faults, selecting some."""
 
 import json
 import re

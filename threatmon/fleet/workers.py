@@ -1,4 +1,4 @@
-"""Work on many stacks in parallel, interrupted without breaking any."""
+"""Parallel work on many stacks, and the handling of Ctrl-C and SIGTERM."""
 
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,7 +18,7 @@ def in_parallel(
     parallel: int,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[_Result]:
-    """Yield each result as it comes; once ``is_stopping``, or once ``work`` has raised, no further item is begun."""
+    """Yield each result when it is ready. Begin no further item once ``is_stopping`` or once ``work`` has raised."""
 
     def unless_stopping(item: _Item) -> list[_Result]:
         return [] if is_stopping() else [work(item)]
@@ -38,11 +38,11 @@ def interruptible(say: Callable[[str], None], interrupt: Callable[[], None]) -> 
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
-            say("Interrupting what is under way; each stack's state is saved.")
+            say("Interrupting the stacks in progress; the state of each is saved.")
             interrupt()
         else:
             stopping.set()
-            say("Stopping: what is under way is finished first. Press Ctrl-C again to interrupt it.")
+            say("Stopping after the stacks in progress. Press Ctrl-C again to interrupt them.")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

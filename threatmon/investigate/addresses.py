@@ -1,4 +1,4 @@
-"""IP addresses: which are private, and sets of those in the internet, described."""
+"""IP addresses: which are private, and descriptions of sets of internet addresses."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Whether the internet reaches an instance, at which ports, or what stops it.
+"""Whether the internet can reach an instance, at which ports, or what prevents it.
 
 A packet arrives if the address is public, the subnet's routes lead to an internet gateway, the network ACL lets it in
 (and a TCP reply out), and a security group lets it in. Ignored are peering, VPN, transit gateways, Global Accelerator.

@@ -1,4 +1,4 @@
-"""The findings that GuardDuty keeps, as the ``detail`` of their events."""
+"""Findings read from GuardDuty, in the form of the ``detail`` of their events."""
 
 from threatmon.aws.reader import Aws
 from threatmon.errors import CHECK_FAILED, ThreatmonError

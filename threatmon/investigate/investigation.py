@@ -1,4 +1,4 @@
-"""An investigation: everything that AWS says about a subject, and the reason for each part that AWS refuses."""
+"""The investigation of a subject: every part that AWS answered, and the reason for each part that it refused."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Found:
+class InvestigationResult:
     """The results of an investigation. A part that is None has its reason in ``failures``, by the part's name."""
 
     subject: Subject
@@ -57,7 +57,7 @@ class Found:
 
     @property
     def anything(self) -> bool:
-        """Whether any part was found; of an instance without a finding, none is if AWS knows nothing of it."""
+        """Whether any part was found; nothing is, for an instance without a finding that AWS does not know."""
         answered = self.traffic.entries if self.traffic else {}
         if self.subject.finding is None:
             return self.exposure is not None or any(answered.values()) or bool(self.others)
@@ -73,7 +73,7 @@ def look_into(
     *,
     hours: float | None = None,
     say: Say = lambda _: None,
-) -> Found:
+) -> InvestigationResult:
     """Ask AWS for everything about a subject of the stack's account.
 
     ``asked`` is Logs Insights on the stack's log group, ``hours`` as in :func:`subject.window`; ``say`` takes a line
@@ -85,7 +85,7 @@ def look_into(
             f"The finding is of account {subject.account_id}, {subject.region}, and these credentials are of {home[0]},"
             f" {home[1]}: name the stack of that account with --stack."
         )
-        return Found(subject, failures=dict.fromkeys(("exposure", "traffic", "others"), elsewhere))
+        return InvestigationResult(subject, failures=dict.fromkeys(("exposure", "traffic", "others"), elsewhere))
     say("Asking EC2 for the instance")
     instance, notes, failures = _instance(aws, subject)
     with ThreadPoolExecutor() as pool:
@@ -98,7 +98,7 @@ def look_into(
         others = listing.result()
     parts = {**(vars(context) if context else {}), "others": others, "traffic": traffic}
     failures |= {name: f"{_UNKNOWN[name]}: {part}" for name, part in parts.items() if isinstance(part, ThreatmonError)}
-    return Found(
+    return InvestigationResult(
         subject=subject,
         exposure=exposure(instance, context) if instance and context else None,
         role_name=None if context is None or isinstance(context.role_name, AwsError) else context.role_name,

@@ -7,7 +7,7 @@ from typing import Any
 from threatmon.investigate import traffic
 from threatmon.investigate.exposure import InboundPath
 from threatmon.investigate.finding import at, each, severity_word, time_of
-from threatmon.investigate.investigation import Found
+from threatmon.investigate.investigation import InvestigationResult
 from threatmon.investigate.load_balancers import LoadBalancer
 from threatmon.investigate.openings import summary
 from threatmon.investigate.subject import LONGEST, Window
@@ -18,7 +18,7 @@ from threatmon.reports.model import Block, Facts, Report, Section, size, table
 _ROWS = 10
 
 
-def report(found: Found) -> Report:
+def report(found: InvestigationResult) -> Report:
     """Report the finding, the exposure, the traffic and other findings."""
     about = found.subject
     title = str(about.finding.get("type", "Finding")) if about.finding else f"Instance {about.instance_id}"
@@ -42,7 +42,7 @@ _NAMES = (
 )
 
 
-def _finding(found: Found) -> Section:
+def _finding(found: InvestigationResult) -> Section:
     about = found.subject
     finding = about.finding or {}
     service, resource = finding.get("service"), finding.get("resource")
@@ -78,7 +78,7 @@ def _seen(first: Any, last: Any) -> str:
 # -- the exposure -----------------------------------------------------------------------------------------------------
 
 
-def _exposure(found: Found) -> Section:
+def _exposure(found: InvestigationResult) -> Section:
     seen = found.exposure
     failures = [text for name, text in found.failures.items() if name not in {"traffic", "others"}]
     if not seen:
@@ -163,7 +163,7 @@ def _cell(entry: traffic.Entry, field: str) -> object:
             return value
 
 
-def _traffic(found: Found) -> Section:
+def _traffic(found: InvestigationResult) -> Section:
     seen = found.traffic
     if not seen:
         return Section("Traffic", [found.failures["traffic"]])
@@ -199,7 +199,7 @@ def _cut(seen: Window) -> str:
 # -- other findings ---------------------------------------------------------------------------------------------------
 
 
-def _others(found: Found) -> Block:
+def _others(found: InvestigationResult) -> Block:
     if found.others is None:
         return found.failures.get("others", "Not looked at.")
     if not found.others:
@@ -217,7 +217,7 @@ def _others(found: Found) -> Block:
 # -- for a machine ----------------------------------------------------------------------------------------------------
 
 
-def _document(found: Found) -> dict[str, Any]:
+def _document(found: InvestigationResult) -> dict[str, Any]:
     return {
         "finding": found.subject.finding,
         "instanceId": found.subject.instance_id,

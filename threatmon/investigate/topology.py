@@ -1,4 +1,4 @@
-"""A drawing of the way from the internet to an instance, and on to its peers.
+"""The drawing of the path from the internet to an instance, and from there to its peers.
 
 Mermaid: https://mermaid.js.org/syntax/flowchart.html
 """
@@ -68,7 +68,7 @@ def topology(exposure: Exposure, peers: Sequence[Entry] = (), bursts: Sequence[E
 
 
 def _entrance(path: InboundPath, door: str, instance_id: str, last: str) -> list[Edge]:
-    """Return the arrows from the internet over its gateways to a door, closed or not, and on to the instance."""
+    """Return the edges from the internet through its gateways to a filter (open or closed), and on to the instance."""
     if path.openings:
         before = [edge for via in path.gateway_ids for edge in (Edge(_INTERNET, via), Edge(via, door))]
     else:

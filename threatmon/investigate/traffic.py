@@ -1,4 +1,4 @@
-"""What flow logs say about one instance: the results of :mod:`traffic_queries`."""
+"""The traffic of one instance by its flow logs: results of :mod:`traffic_queries`, and whether it scanned ports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

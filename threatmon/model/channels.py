@@ -26,6 +26,10 @@ class Channel(NamedTuple):
         ]
         return "".join(f"-{word}" for word in words if word)
 
+    def topic(self, usual: SeverityName) -> str:
+        """Return what its topic is called within a stack: ``topic``, ``topic-raw``, ``topic-high``..."""
+        return f"topic{self.suffix(usual)}"
+
     def takes(self, band: Band) -> bool:
         """Say whether findings of a severity band go to this channel."""
         return band in bands_from(self.minimum_severity)

@@ -1,4 +1,4 @@
-"""The mail: EventBridge's input transformer, and the text it makes of an event.
+"""The text of the mail: EventBridge's input transformer, and what it makes of an event.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 The template is one JSON string for each line. EventBridge does not escape the values it fills in, so only fields that

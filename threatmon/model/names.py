@@ -1,10 +1,10 @@
-"""The names that people look for, which are known before what they name exists."""
+"""The names that are fixed before a resource exists: log group, dashboard, stack."""
 
 import re
 
 
 def is_stack_name(name: str) -> bool:
-    """Say whether Pulumi and a file take the name of a stack.
+    """Say whether a name is valid as a stack and in a file name.
 
     https://www.pulumi.com/docs/iac/concepts/stacks/; on a command line, a hyphen in front would make it an option.
     """
@@ -12,7 +12,7 @@ def is_stack_name(name: str) -> bool:
 
 
 def log_group(stack: str) -> str:
-    """Return the name of a stack's log group, which the key's policy has before the group exists."""
+    """Return the name of a stack's log group, which the key's policy needs before the group exists."""
     return f"/threat-monitor/{stack}/flow-logs"
 
 

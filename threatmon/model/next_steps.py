@@ -1,4 +1,4 @@
-"""What a person still has to do after a deployment."""
+"""The steps that a person has to take after a deployment (the output ``nextSteps``)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The policy documents of the pipeline, as dicts; whoever passes one to AWS writes it as JSON."""
+"""The policy documents of the pipeline, as dicts; callers write them as JSON."""
 
 from collections.abc import Sequence
 from typing import Any

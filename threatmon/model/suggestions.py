@@ -1,4 +1,4 @@
-"""What a person meant who mistyped a known word."""
+"""Suggestions ("did you mean") for mistyped words."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,1 +1,1 @@
-"""What could not be delivered, sent again."""
+"""Sending the messages of the dead-letter queue again."""

@@ -1,4 +1,4 @@
-"""What EventBridge could not deliver, and the plain text that cannot fail in the same way.
+"""Messages of the dead-letter queue, and the plain text in which they are sent again.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """

@@ -1,4 +1,4 @@
-"""Messages sent again one at a time, and what became of each."""
+"""Sending messages again one at a time, and the status of each."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _COLUMNS = ("State", "Age", "Finding", "Severity", "Account", "Region", "Why it 
 
 
 class RedriveStatus(NamedTuple):
-    """What became of a message, and why if it was left in the queue."""
+    """The status of a message, and the reason if it was left in the queue."""
 
     message: Message
     state: str = WAITING
@@ -60,7 +60,7 @@ def report(stack: str, statuses: Mapping[str, RedriveStatus], hidden: int) -> Re
     blocks: list[Table | str] = [f"{', '.join(counts) or nothing}."]
     if hidden:
         blocks.append(
-            f"About {hidden} more hidden: another run has it in hand, or was interrupted. "
+            f"About {hidden} more hidden: another run is sending them, or was interrupted. "
             f"Try again in {_SENDING_SECONDS // 60} minutes."
         )
     if statuses:

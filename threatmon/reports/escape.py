@@ -1,4 +1,4 @@
-"""Any text as Markdown that GitHub only shows."""
+"""Escape any text, so that GitHub's Markdown shows it and does nothing else."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else."""
+"""A report as one self-contained HTML page."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path

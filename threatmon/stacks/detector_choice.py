@@ -1,4 +1,4 @@
-"""How a new stack should come to its detector, by GuardDuty's ListDetectors, GetDetector, GetAdministratorAccount."""
+"""How a new stack should get its detector, by GuardDuty's ListDetectors, GetDetector, GetAdministratorAccount."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple

@@ -11,4 +11,4 @@ def location_of(stack: StackFile) -> Location:
     Raises :class:`UsageError` if the file names no Region of AWS.
     """
     account_id = stack.account_ids[0] if len(stack.account_ids) == 1 else ""
-    return regions.location_of(stack.region, file_name(stack.name), account_id)
+    return regions.location_in_region(stack.region, file_name(stack.name), account_id)

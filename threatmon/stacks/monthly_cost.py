@@ -44,7 +44,7 @@ THRIFTIER: Mapping[str, tuple[Any, str, Mapping[Any, float]]] = {
 }
 
 
-class Item(NamedTuple):
+class CostItem(NamedTuple):
     """One line of the bill, in USD a month; ``free`` is what an unused free tier of the account would take off."""
 
     what: str
@@ -95,30 +95,32 @@ def measure(aws: Aws, stack: str) -> tuple[float, float]:
     return sum(received.values()) / 2**30 / days, days
 
 
-def estimate(gb_per_day: float, settings: Settings) -> list[Item]:
+def estimate(gb_per_day: float, settings: Settings) -> list[CostItem]:
     """Return the bill of a month; its last line is the total."""
     logs, count = settings.flow_logs, counts(settings)
     delivered, scanned, keys = gb_per_day * DAYS, gb_per_day * SCANNED_DAYS, count["keys"]
     stored = gb_per_day * logs.retention_days * COMPRESSION
     delivery = prices.tiered(delivered, prices.LOGS_DELIVERY[logs.log_group_class])
     items = [
-        Item("flow-log delivery", f"{delivered:,.1f} GB, class {logs.log_group_class}", delivery),
-        Item("flow-log storage", f"{stored:,.1f} GB after {logs.retention_days} days", stored * prices.LOGS_STORAGE),
-        Item("Logs Insights", f"{scanned:,.1f} GB read", scanned * prices.LOGS_INSIGHTS_SCAN),
-        Item("KMS keys", f"{keys}; the first two yearly rotations add $1 each", keys * prices.KMS_KEY),
+        CostItem("flow-log delivery", f"{delivered:,.1f} GB, class {logs.log_group_class}", delivery),
+        CostItem(
+            "flow-log storage", f"{stored:,.1f} GB after {logs.retention_days} days", stored * prices.LOGS_STORAGE
+        ),
+        CostItem("Logs Insights", f"{scanned:,.1f} GB read", scanned * prices.LOGS_INSIGHTS_SCAN),
+        CostItem("KMS keys", f"{keys}; the first two yearly rotations add $1 each", keys * prices.KMS_KEY),
         _pieces("dashboard", 1, *prices.DASHBOARD),
         _pieces("alarms, by metric", count["metrics"], *prices.ALARM_METRIC),
         _pieces("SNS, mails", ALERTS * (count["email"] + count["email-json"]), *prices.MAIL),
         _pieces("SNS, https", ALERTS * count["https"], *prices.HTTPS),
-        Item("EventBridge", "events of AWS services are free", 0),
-        Item("SQS", "only dead letters; a million requests a month are free", 0),
+        CostItem("EventBridge", "events of AWS services are free", 0),
+        CostItem("SQS", "only dead letters; a million requests a month are free", 0),
     ]
     usd, free = sum(item.usd for item in items), sum(item.free for item in items)
-    return [*items, Item("total", f"less {free:,.2f} if the account's free tiers are unused", usd, free)]
+    return [*items, CostItem("total", f"less {free:,.2f} if the account's free tiers are unused", usd, free)]
 
 
-def _pieces(what: str, count: int, price: float, free: int) -> Item:
-    return Item(what, f"{count:,}; the account's first {free:,} are free", count * price, min(count, free) * price)
+def _pieces(what: str, count: int, price: float, free: int) -> CostItem:
+    return CostItem(what, f"{count:,}; the account's first {free:,} are free", count * price, min(count, free) * price)
 
 
 def savings(gb_per_day: float, settings: Settings) -> list[Saving]:

@@ -16,7 +16,7 @@ _RESERVED = 5  # https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.
 
 
 class Network(NamedTuple):
-    """A subnet, or a whole VPC, in which a flow log can be made."""
+    """A subnet, or a whole VPC, for which a flow log can be created."""
 
     id: str
     vpc_id: str

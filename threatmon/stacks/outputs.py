@@ -1,4 +1,4 @@
-"""What the engine knows of stacks that are deployed."""
+"""The outputs and last updates of deployed stacks, from the Pulumi engine."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -33,7 +33,7 @@ class Survey(NamedTuple):
     networks: list[Network]
     detector: DetectorChoice
     refused: dict[str, RefusedError]
-    """what could not be read, for want of a permission"""
+    """what could not be read, because a permission is missing"""
 
 
 def survey(aws: Aws, stack: str) -> Survey:

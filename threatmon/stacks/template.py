@@ -1,4 +1,4 @@
-"""The text of a new stack file: what was chosen, and every other key as a comment with what holds without it.
+"""The text of a new stack file: the chosen settings, and every other key as a comment with its default.
 
 Keys, defaults and descriptions are those of ``threatmon.model.settings``, so a new setting is in the next file.
 Names come from tags, which hold any text; they stand in comments alone.
@@ -34,8 +34,8 @@ _SETTINGS = "What follows are all settings. A key behind a # is not set, and sho
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a new stack file says."""
+class NewStackFile:
+    """The chosen content of a new stack file."""
 
     stack: str
     account_id: str
@@ -72,7 +72,7 @@ class Choice:
         return [network.id for network in self.networks if not network.is_vpc and network.vpc_id in vpcs]
 
 
-def text(choice: Choice, before: str = "") -> str:
+def text(choice: NewStackFile, before: str = "") -> str:
     """Return the text of the stack file; all but the config of the file ``before`` stays, as what encrypts secrets."""
     kept: Mapping[str, Any] = yaml.round_trip().load(before) or {}
     document = CommentedMap((key, value) for key, value in kept.items() if key != "config")
@@ -85,7 +85,7 @@ def text(choice: Choice, before: str = "") -> str:
     return yaml.write(document)
 
 
-def _config(choice: Choice) -> CommentedMap:
+def _config(choice: NewStackFile) -> CommentedMap:
     accounts = CommentedSeq([DoubleQuotedScalarString(choice.account_id)])
     accounts.fa.set_flow_style()
     tags = {"project": NAMESPACE, "stack": choice.stack}

@@ -19,7 +19,6 @@ from threatmon.reports.model import Check, Checks, Section, Status
 from threatmon.verify.deployed_stack import DeployedStack
 from threatmon.verify.recipients import recipients
 from threatmon.verify.sample_findings import create, expectation, select
-from threatmon.verify.stack_checks import topic_word
 
 # SNS reports every five minutes, and CloudWatch files a count under the start of its period.
 _PERIOD = 300
@@ -50,7 +49,7 @@ class DeliveryStep(NamedTuple):
 
 @dataclass
 class SampleDelivery:
-    """The samples to send, and how they fared."""
+    """The samples to send, and what happened to them; seconds run from the sending until CloudWatch counted."""
 
     types: dict[str, str]
     """rule key -> the finding type of its sample"""
@@ -197,7 +196,7 @@ def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]
     for channel in channels:
         expected = _confirmed(stack, channel) * sum(channel.takes(rule.band) for rule in rules)
         if expected:
-            name, word = stack.topic_arn(channel).rpartition(":")[2], topic_word(channel, stack.settings)
+            name, word = stack.topic_arn(channel).rpartition(":")[2], channel.topic(stack.settings.severity_floor)
             steps += [
                 DeliveryStep(f"{word} {what}", MetricSum("AWS/SNS", f"NumberOfNotifications{metric}", name), count)
                 for what, metric, count in (("delivered", "Delivered", expected), ("failed to deliver", "Failed", 0))

@@ -1,4 +1,4 @@
-"""Who is to get the alerts of a stack, and which subscriptions of a topic are theirs."""
+"""The recipients of a stack's alerts, and their subscriptions to its topics."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -10,7 +10,6 @@ from threatmon.model import names
 from threatmon.model.channels import Channel
 from threatmon.model.email import mail
 from threatmon.model.event_patterns import AlertRule
-from threatmon.model.settings import Settings
 from threatmon.reports.model import Check
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey, failed
@@ -81,11 +80,6 @@ def flow_log_subject(resource_id: str) -> str:
     return f"flow log {resource_id}"
 
 
-def topic_word(channel: Channel, settings: Settings) -> str:
-    """Return how the topic of a channel is called: ``topic``, ``topic-raw``..."""
-    return f"topic{channel.suffix(settings.severity_floor)}"
-
-
 def _detection(stack: DeployedStack) -> Iterator[NamedJudge]:
     yield "detector", lambda: checks.detector(stack.settings, stack.detector())
     if stack.settings.detector.mode != "lookup":
@@ -129,7 +123,7 @@ def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
 
 
 def _delivery(stack: DeployedStack, channel: Channel, wanted: Sequence[Recipient]) -> Iterator[NamedJudge]:
-    settings, topic = stack.settings, topic_word(channel, stack.settings)
+    settings, topic = stack.settings, channel.topic(stack.settings.severity_floor)
     arn = partial(stack.topic_arn, channel)
 
     def target(rule: AlertRule) -> CheckResult:
@@ -186,7 +180,7 @@ def _keys(stack: DeployedStack, channels: Sequence[Channel]) -> dict[str, KmsKey
         "log group": (stack.log_group() or {}).get("kmsKeyId"),
         "dead-letter queue": stack.queue().get("KmsMasterKeyId"),
         **{
-            topic_word(channel, stack.settings): stack.topic(stack.topic_arn(channel)).get("KmsMasterKeyId")
+            channel.topic(stack.settings.severity_floor): stack.topic(stack.topic_arn(channel)).get("KmsMasterKeyId")
             for channel in channels
         },
     }
@@ -206,7 +200,7 @@ def _alarms(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
         return
     words = (
         *(f"undelivered-{rule.key}" for rule in rules_of(settings)),
-        *(f"undeliverable-{topic_word(channel, settings)}" for channel in channels),
+        *(f"undeliverable-{channel.topic(settings.severity_floor)}" for channel in channels),
         "dead-letters",
         "old-dead-letters",
         "no-flow-logs",

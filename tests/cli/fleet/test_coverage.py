@@ -107,7 +107,7 @@ class TestFleet:
         fleet["prod"].aws.calls.clear()
         code, out, _ = threatmon("fleet", "coverage", "--stacks", "d*")
         assert code == 0
-        assert "Everything that was asked about is covered." in out
+        assert "Everything that was checked is covered." in out
         assert fleet["prod"].aws.calls == []
 
     @pytest.mark.usefixtures("fleet")
@@ -265,4 +265,4 @@ def test_without_a_stack_file_nothing_is_called_covered(
     threatmon: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threatmon.project.ROOT", tmp_path)
-    assert threatmon("fleet", "coverage") == (2, "", "There is no stack file, so no account was asked.\n")
+    assert threatmon("fleet", "coverage") == (2, "", "There is no stack file, so no account was read.\n")

@@ -187,7 +187,7 @@ def test_a_shard_given_twice_counts_once_and_another_preview_of_its_stack_is_ref
     assert run("--from", first, "--from", first).out.startswith("1 stack: ")
     engine.would("dev", RENAMED)
     second = shard(run, tmp_path / "2.json", "dev")
-    message = f"--from {second}: another preview of stack dev came before; give one of them.\n"
+    message = f"--from {second}: a preview of stack dev was already given; give only one of them.\n"
     assert run("--from", first, "--from", second) == (2, "", message)
 
 

@@ -173,7 +173,7 @@ def test_a_fault_in_a_stack_file_that_was_not_chosen_stops_everything(engine: Fa
 
 
 def test_without_a_terminal_nothing_happens_without_yes(engine: FakeEngine, threatmon: RunCommand) -> None:
-    message = "There is no terminal to ask on; --yes updates without asking.\n"
+    message = "There is no terminal for the confirmation; use --yes to update without it.\n"
     assert threatmon("fleet", "up", stdin="y\n") == (2, "", message)
     assert engine.asked == []
 
@@ -266,11 +266,11 @@ def test_ctrl_c_finishes_what_is_under_way_and_a_second_one_interrupts_it(
     engine.when("up", press)
     done = up()
     assert done.code == 1
-    assert "Stopping: what is under way is finished first." in done.err
+    assert "Stopping after the stacks in progress." in done.err
     assert engine.interrupted == interrupted
-    assert ("Interrupting what is under way" in done.err) is bool(interrupted)
+    assert ("Interrupting the stacks in progress" in done.err) is bool(interrupted)
     assert engine.touched() == ["s0"]
-    assert done.out.endswith("\n1 updated, 7 not started. Run the same command again to go on.\n")
+    assert done.out.endswith("\n1 updated, 7 not started. Run the same command again to continue.\n")
     engine.asked.clear()
     engine.listeners.clear()
     assert up().code == 0
@@ -301,7 +301,7 @@ def test_what_a_killed_run_left_is_noted_and_how_old_a_lock_must_be_can_be_said(
     assert done.code == code
     holder = "ada@ci-7 (process 12) since "
     assert (f"    somebody else is updating the stack: {holder}" in done.out) is bool(code)
-    assert (f"    cleared the lock of a run that is gone: {holder}" in done.out) is not bool(code)
+    assert (f"    cleared the lock of a run that had ended: {holder}" in done.out) is not bool(code)
 
 
 # -- what is printed --------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_the_summary_is_a_table_of_all_stacks(engine: FakeEngine, up: Up) -> Non
     assert ["-", "s7", "unchanged"] in rows
     assert "    first line\n    second line\n" in out
     assert "Canary: s0\nWave 1: s1, s2\nWave 2: s3, s4, s5, s6\n" in out
-    assert out.endswith("\n1 updated, 1 unchanged, 1 failed, 5 not started. Run the same command again to go on.\n")
+    assert out.endswith("\n1 updated, 1 unchanged, 1 failed, 5 not started. Run the same command again to continue.\n")
 
 
 def test_each_line_of_json_has_a_time_and_an_event(engine: FakeEngine, events: RunEvents) -> None:

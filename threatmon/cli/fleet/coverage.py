@@ -23,7 +23,7 @@ PERMISSIONS = stack_checks.PERMISSIONS
 
 def coverage(
     stacks: Stacks = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Accounts asked side by side.")] = 8,
+    parallel: Annotated[int, typer.Option(min=1, help="Number of accounts to read at the same time.")] = 8,
     role: Role = None,
     output: OutputOption = "text",
 ) -> None:
@@ -36,7 +36,7 @@ def coverage(
     """
     targets = selected(stacks, None)
     if not targets:
-        raise UsageError("There is no stack file, so no account was asked.")
+        raise UsageError("There is no stack file, so no account was read.")
     now = datetime.now(UTC)
 
     def cover(target: Target) -> StackCoverage:

@@ -1,4 +1,4 @@
-"""``threatmon fleet drift``: what differs between accounts and what their stacks remember."""
+"""``threatmon fleet drift``: what differs between the accounts and the state of their stacks."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""``threatmon fleet list``: every stack, its account and Region, what it watches, who gets its alerts."""
+"""``threatmon fleet list``: every stack with its account, Region, networks and recipients."""
 
 from threatmon.cli.fleet.options import ChangedSince, Stacks, selected
 from threatmon.cli.output import OutputOption, show

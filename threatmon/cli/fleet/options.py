@@ -19,7 +19,7 @@ ChangedSince = Annotated[
     typer.Option(
         "--changed-since",
         metavar="REV",
-        help="Only the stacks that may differ from where this branch left REV, such as origin/main.",
+        help="Only the stacks that the changes of this branch since REV (such as origin/main) affect.",
     ),
 ]
 

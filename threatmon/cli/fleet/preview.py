@@ -26,10 +26,12 @@ def preview(
     role: Role = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="FILE", help="Preview nothing; put together what --output json printed."),
+        typer.Option(
+            "--from", metavar="FILE", help="Combine reports printed by --output json instead of previewing. Repeatable."
+        ),
     ] = None,
     pointer: Annotated[
-        str, typer.Option("--pointer", metavar="URL", help="Where the whole report is, for a comment that is cut.")
+        str, typer.Option("--pointer", metavar="URL", help="Link to the whole report, shown if the comment is cut.")
     ] = "",
 ) -> None:
     """Preview stacks side by side, and group the results: equal changes once, and what is dangerous.
@@ -60,5 +62,7 @@ def _read(files: list[Path]) -> list[StackPreview]:
             ) from None
         for each in found:
             if previews.setdefault(each.stack, each) != each:
-                raise UsageError(f"--from {file}: another preview of stack {each.stack} came before; give one of them.")
+                raise UsageError(
+                    f"--from {file}: a preview of stack {each.stack} was already given; give only one of them."
+                )
     return list(previews.values())

@@ -16,7 +16,9 @@ from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import in_parallel, interruptible
 from threatmon.fleet.workspaces import Workspaces
 
-Parallel = Annotated[int, typer.Option("--parallel", min=1, max=64, metavar="N", help="Stacks under way at a time.")]
+Parallel = Annotated[
+    int, typer.Option("--parallel", min=1, max=64, metavar="N", help="Number of stacks to work on at the same time.")
+]
 Role = Annotated[
     str | None,
     typer.Option(

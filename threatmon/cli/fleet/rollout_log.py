@@ -1,4 +1,4 @@
-"""What happens in a rollout, while it happens: lines for people, or one JSON object a line."""
+"""The output of a rollout while it runs: lines for people, or one JSON object a line."""
 
 import json
 import sys
@@ -83,7 +83,7 @@ class _TextLog:
             return
         rows = [_row(update) for update in sorted(updates, key=lambda update: (update.wave, update.stack))]
         counts = _counts(updates)
-        again = " Run the same command again to go on." if counts["failed"] or counts["not started"] else ""
+        again = " Run the same command again to continue." if counts["failed"] or counts["not started"] else ""
         sentence = f"{', '.join(f'{count} {state}' for state, count in counts.items() if count)}.{again}"
         table = Table("", ("Wave", "Stack", "State", "Changes", "Seconds"), rows, heading="Stack")
         show(Report("Rollout", [Section("", [table, sentence])]), "text")

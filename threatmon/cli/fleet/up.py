@@ -28,17 +28,25 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     changed_since: ChangedSince = None,
     canary: Annotated[
         list[str] | None,
-        typer.Option("--canary", metavar="STACK", help="Goes first; may be repeated. The first by name unless given."),
+        typer.Option(
+            "--canary", metavar="STACK", help="A stack to update first; may be repeated. Default: the first by name."
+        ),
     ] = None,
-    growth: Annotated[int, typer.Option("--growth", min=1, metavar="N", help="How much larger each wave is.")] = 2,
+    growth: Annotated[
+        int,
+        typer.Option("--growth", min=1, metavar="N", help="How many times as large each wave is as the one before."),
+    ] = 2,
     parallel: Parallel = PARALLEL,
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="KIND", help=f"A danger to let through: {', '.join(KINDS)}."),
+        typer.Option("--allow", metavar="KIND", help=f"A kind of danger to allow: {', '.join(KINDS)}."),
     ] = None,
     role: Role = None,
     stale_after: Annotated[
-        int, typer.Option("--stale-after", min=1, metavar="MINUTES", help="Age of another machine's lock to clear.")
+        int,
+        typer.Option(
+            "--stale-after", min=1, metavar="MINUTES", help="Clear another machine's lock if it is older than this."
+        ),
     ] = 60,
     yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
     output: Annotated[
@@ -55,7 +63,7 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: threatmon fleet up --canary staging --allow finding-type-dropped
     """
     if not yes and not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask on; --yes updates without asking.")
+        raise UsageError("There is no terminal for the confirmation; use --yes to update without it.")
     if unknown := sorted(set(allow or ()) - KINDS.keys()):
         raise UsageError(f"--allow {', '.join(unknown)}: no such danger; there are {', '.join(KINDS)}.")
     targets = {target.stack: target for target in selected(stacks, changed_since)}

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, capitalised, from_api, to_api
+from threatmon.emulator.emulated import (
+    ApiNames,
+    Emulated,
+    MissingResourceError,
+    Properties,
+    capitalised,
+    from_api,
+    to_api,
+)
 
 _RULE = capitalised("name", "description", "eventPattern", "state")
 
@@ -44,7 +52,7 @@ def _find_target(account: EmulatedAccount, physical_id: str) -> tuple[str, Prope
         for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
             if f"{rule['Name']}-{target['Id']}" == physical_id:
                 return rule["Name"], target
-    raise NotThereError
+    raise MissingResourceError
 
 
 def _look_at_target(account: EmulatedAccount, physical_id: str) -> Properties:

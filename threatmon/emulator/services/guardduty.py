@@ -5,7 +5,7 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
 from threatmon.emulator.emulated import (
     Emulated,
-    NotThereError,
+    MissingResourceError,
     Properties,
     capitalised,
     first,
@@ -33,7 +33,7 @@ def _detector(account: EmulatedAccount, detector_id: str) -> Properties:
     guardduty = account.client("guardduty")
     # GuardDuty says BadRequestException for a missing detector as for any other fault.
     if detector_id not in guardduty.list_detectors()["DetectorIds"]:
-        raise NotThereError
+        raise MissingResourceError
     return guardduty.get_detector(DetectorId=detector_id)
 
 

@@ -5,7 +5,7 @@ from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.emulated import (
     ApiNames,
     Emulated,
-    NotThereError,
+    MissingResourceError,
     Properties,
     capitalised,
     first,
@@ -28,7 +28,7 @@ def _look_at_key(account: EmulatedAccount, key_id: str) -> Properties:
     kms = account.client("kms")
     key = kms.describe_key(KeyId=key_id)["KeyMetadata"]
     if key["KeyState"] == "PendingDeletion":
-        raise NotThereError
+        raise MissingResourceError
     return {
         **from_api(key, capitalised("description", "arn", "keyId")),
         "policy": kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"],

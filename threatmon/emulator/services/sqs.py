@@ -2,7 +2,7 @@
 
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.emulated import ApiNames, Emulated, NotThereError, Properties, from_api, to_api
+from threatmon.emulator.emulated import ApiNames, Emulated, MissingResourceError, Properties, from_api, to_api
 
 _NUMBERS: ApiNames = {"maxMessageSize": "MaximumMessageSize", "messageRetentionSeconds": "MessageRetentionPeriod"}
 _QUEUE: ApiNames = {**_NUMBERS, "kmsMasterKeyId": "KmsMasterKeyId"}
@@ -40,7 +40,7 @@ def _look_at_policy(account: EmulatedAccount, url: str) -> Properties:
     answer = account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
     policy = answer.get("Attributes", {}).get("Policy")
     if not policy:
-        raise NotThereError
+        raise MissingResourceError
     return {"queueUrl": url, "policy": policy}
 
 

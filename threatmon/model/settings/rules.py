@@ -1,4 +1,4 @@
-"""The rules between the values of a config, and what is right but deserves a warning."""
+"""The rules between the values of a config, and warnings about valid values."""
 
 import re
 from collections import Counter
