@@ -35,6 +35,14 @@ def write_stack(folder: Path, changes: Mapping[str, object] = MappingProxyType({
     write(folder, StackFile("dev", config))
 
 
+@pytest.mark.parametrize("tags", ["x", ["x"], {"tags": ["x"]}, {"tags": "x"}])
+def test_malformed_default_tags_are_named(threatmon: RunCommand, project: Path, tags: object) -> None:
+    write_stack(project, {"aws:defaultTags": tags})
+    code, out, err = threatmon("demo", "--stack", "dev")
+    assert (code, out) == (2, "")
+    assert err == "Pulumi.dev.yaml: aws:defaultTags: expected a map of names to values under `tags`\n"
+
+
 @pytest.fixture(scope="module")
 def shown() -> Demonstration:
     return demonstrate(StackFile("dev", DEV))

@@ -198,6 +198,7 @@ def test_an_anchor_used_twice_is_no_warning(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         text = "config: {a:b: &x 1, a:c: &x 2, a:d: *x}"
         assert files.load(write(tmp_path, text), "dev").config == {"a:b": 1, "a:c": 2, "a:d": 2}
+        assert yaml.round_trip().load(text)["config"]["a:d"] == 2
 
 
 def test_a_document_that_says_it_is_yaml_1_1_has_the_same_values(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def round_trip() -> YAML:
     """Return what reads a document with its comments and quotes, and writes it in the layout of this project."""
     yaml = YAML()
     yaml.Representer, yaml.Scanner = _Representer, _RoundTripScanner
-    yaml.preserve_quotes = True
+    yaml.preserve_quotes, yaml.composer.warn_double_anchors = True, False
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml

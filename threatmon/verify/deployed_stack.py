@@ -111,13 +111,12 @@ class DeployedStack:
 
     def topic_arn(self, channel: Channel) -> str:
         """Return the topic of a channel that the rules send to, whatever other topics are called."""
-        suffix = channel.suffix(self.settings.severity_floor)
-        if not suffix and self._outputs and "topicArn" in self._outputs:
+        word = channel.topic(self.settings.severity_floor)
+        if word == "topic" and self._outputs and "topicArn" in self._outputs:
             return self._outputs["topicArn"]
-        wanted = f"{ALERTS}topic{suffix}"
-        found = next((arn for arn in self.topic_arns() if logical_name(_topic_name(arn)) == wanted), None)
+        found = next((arn for arn in self.topic_arns() if logical_name(_topic_name(arn)) == f"{ALERTS}{word}"), None)
         if found is None:
-            raise NotDeployedError(f"no rule sends to a topic{suffix}")
+            raise NotDeployedError(f"no rule sends to a {word}")
         return found
 
     def topic(self, arn: str) -> Mapping[str, str]:

@@ -197,6 +197,7 @@ def test_a_shard_given_twice_counts_once_and_another_preview_of_its_stack_is_ref
         "",
         "3 stacks: 3 stay the same",
         "[]",
+        "[" * 100_000,
         '{"version": 1, "stacks": []}',
         '{"version": 2, "stacks": 3}',
         '{"version": 2, "stacks": [{"stack": "dev"}]}',
