@@ -151,4 +151,4 @@ def _comment(section: CommentedMap, key: str, lines: Iterable[str]) -> None:
 
 def _prose(words: str, indent: str) -> list[str]:
     wrapper = textwrap.TextWrapper(_WIDTH - len(indent) - 2, break_long_words=False, break_on_hyphens=False)
-    return [f"{indent}# {line}" for line in wrapper.wrap(one_line(words))]
+    return [f"{indent}# {line}" for line in wrapper.wrap(one_line(words).strip())]
