@@ -16,10 +16,7 @@ PERMISSIONS = ("cloudwatch:GetMetricStatistics",)
 
 def cost(
     stack: Annotated[str, typer.Option(help="The stack: Pulumi.<stack>.yaml.")] = "dev",
-    gb_per_day: Annotated[
-        float | None,
-        typer.Option(min=0, max=1_000_000, help="Volume of the flow logs with the stack's current settings."),
-    ] = None,
+    gb_per_day: Annotated[float | None, typer.Option(min=0, max=1_000_000, help="GB of flow logs a day now.")] = None,
     measured: Annotated[bool, typer.Option("--measure", help="Take the volume of the last seven days.")] = False,
     output: OutputOption = "text",
 ) -> None:
