@@ -12,11 +12,14 @@ PATIENCE = 30  # seconds; only a failing test takes as long
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    """Fails the test that leaves a handler behind, and puts it right for the others."""
-    before = [signal.getsignal(number) for number in SIGNALS]
+    """Fails the test that leaves a handler behind; a process in the background begins without Ctrl-C's."""
+    outside = [signal.getsignal(number) for number in SIGNALS]
+    before = [signal.default_int_handler, signal.SIG_DFL]
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
     yield
     left = [signal.getsignal(number) for number in SIGNALS]
-    for number, handler in zip(SIGNALS, before, strict=True):
+    for number, handler in zip(SIGNALS, outside, strict=True):
         signal.signal(number, handler)
     assert left == before
 
