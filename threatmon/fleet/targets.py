@@ -4,7 +4,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from threatmon.errors import ThreatmonError
 from threatmon.model.names import is_stack_name
 from threatmon.model.one_line import one_line
 from threatmon.model.settings import NAMESPACE, SECRET_PLACEHOLDER, ConfigFaults, Settings
+from threatmon.model.suggestions import did_you_mean
 from threatmon.project import PROJECT_FILE
 from threatmon.reports.model import counted, first_few
 from threatmon.stacks import files as stack_files
@@ -113,10 +113,8 @@ def is_program(path: str) -> bool:
 
 
 def _suggestion(glob: str, names: Sequence[str]) -> str:
-    near = get_close_matches(glob, names, n=1)
-    if near:
-        return f"; did you mean {json.dumps(near[0])}?"
-    return f" (there are: {first_few(names)})" if names else "; there is no stack file"
+    others = f" (there are: {first_few(names)})" if names else "; there is no stack file"
+    return did_you_mean(glob, names) or others
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
