@@ -42,39 +42,59 @@ _FACTS = (
 _TOKEN = re.compile(r'("(?:\\.|[^"\\])*"|(?<=, )/(?:\\.|[^/\\\n])+/)|/\*.*?\*/|(\s+)|(.)', re.DOTALL)
 _WORD = re.compile(r'[\w$"]')
 
-# Members of a finding's resource and action that the families write down; all others are shown as they are.
-_KNOWN_RESOURCES = (
-    "resourceType",
-    "accessKeyDetails",
-    "bedrockGuardrailDetails",
-    "containerDetails",
-    "ebsSnapshotDetails",
-    "ebsVolumeDetails",
-    "ec2ImageDetails",
-    "ecsClusterDetails",
-    "eksClusterDetails",
-    "instanceDetails",
-    "kubernetesDetails",
-    "lambdaDetails",
-    "modelDetails",
-    "rdsDbInstanceDetails",
-    "rdsDbUserDetails",
-    "rdsLimitlessDbDetails",
-    "recoveryPointDetails",
-    "s3BucketDetails",
-)
-_KNOWN_ACTIONS = (
-    "actionType",
-    "awsApiCallAction",
-    "dnsRequestAction",
-    "kubernetesApiCallAction",
-    "kubernetesPermissionCheckedDetails",
-    "kubernetesRoleBindingDetails",
-    "kubernetesRoleDetails",
-    "networkConnectionAction",
-    "portProbeAction",
-    "rdsLoginAttemptAction",
-)
+# Members of a finding's resource, action and service that the texts write down; all others are shown as they are.
+_KNOWN = {
+    "resource": (
+        "resourceType",
+        "accessKeyDetails",
+        "bedrockGuardrailDetails",
+        "containerDetails",
+        "ebsSnapshotDetails",
+        "ebsVolumeDetails",
+        "ec2ImageDetails",
+        "ecsClusterDetails",
+        "eksClusterDetails",
+        "instanceDetails",
+        "kubernetesDetails",
+        "lambdaDetails",
+        "modelDetails",
+        "rdsDbInstanceDetails",
+        "rdsDbUserDetails",
+        "rdsLimitlessDbDetails",
+        "recoveryPointDetails",
+        "s3BucketDetails",
+    ),
+    "action": (
+        "actionType",
+        "awsApiCallAction",
+        "dnsRequestAction",
+        "kubernetesApiCallAction",
+        "kubernetesPermissionCheckedDetails",
+        "kubernetesRoleBindingDetails",
+        "kubernetesRoleDetails",
+        "networkConnectionAction",
+        "portProbeAction",
+        "rdsLoginAttemptAction",
+    ),
+    "service": (
+        "action",
+        "additionalInfo",
+        "archived",
+        "count",
+        "detection",
+        "detectorId",
+        "ebsVolumeScanDetails",
+        "eventFirstSeen",
+        "eventLastSeen",
+        "evidence",
+        "featureName",
+        "malwareScanDetails",
+        "resourceRole",
+        "runtimeDetails",
+        "serviceName",
+        "userFeedback",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,8 @@ def chat(options: MailOptions) -> str:
 
 
 def _composed(options: MailOptions, output: str) -> str:
-    constant = json.dumps(_constants(options), separators=(",", ":"), sort_keys=True)
+    # "%}" would end the expression in the state machine's definition.
+    constant = json.dumps(_constants(options), separators=(",", ":"), sort_keys=True).replace("%}", r"%\u007d")
     texts = "\n".join((_FOLDER / f"{name}.jsonata").read_text(encoding="utf-8") for name in (*_FACTS, output))
     return f"($options:={constant};{_compact(texts)})"
 
@@ -122,8 +143,7 @@ def _constants(options: MailOptions) -> dict[str, object]:
             {"types": types.removesuffix("*"), "exact": not is_family(types), "address": address}
             for types, address in sorted(options.runbooks.items(), key=_specificity)
         ],
-        "knownResources": _KNOWN_RESOURCES,
-        "knownActions": _KNOWN_ACTIONS,
+        "known": _KNOWN,
     }
 
 
