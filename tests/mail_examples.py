@@ -447,7 +447,7 @@ EXAMPLES: dict[str, Event] = {
                                 "itemCount": 1,
                                 "filePaths": [
                                     {
-                                        "filePath": "/tmp/eicar.com",
+                                        "filePath": "/opt/app/eicar.com",
                                         "fileName": "eicar.com",
                                         "hash": "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f",
                                         "volumeArn": f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/vol-0123456789abcdef0",
@@ -545,13 +545,13 @@ EXAMPLES: dict[str, Event] = {
             "runtimeDetails": {
                 "process": {
                     "name": "kdevtmpfsi",
-                    "executablePath": "/tmp/kdevtmpfsi",
+                    "executablePath": "/var/www/kdevtmpfsi",
                     "executableSha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "pid": 4711,
                     "user": "www-data",
                     "userId": 33,
                     "euid": 33,
-                    "pwd": "/tmp",
+                    "pwd": "/var/www",
                     "startTime": 1789378255.0,
                     "uuid": "u1",
                     "lineage": [
@@ -622,7 +622,10 @@ EXAMPLES: dict[str, Event] = {
         "Tampering:Quantum/ResultsAltered",
         5,
         "The results of quantum task q-42 were altered.",
-        {"resourceType": "QuantumTask", "quantumTaskDetails": {"taskId": "q-42", "device": {"name": "Aria", "qubits": 25}}},
+        {
+            "resourceType": "QuantumTask",
+            "quantumTaskDetails": {"taskId": "q-42", "device": {"name": "Aria", "qubits": 25}},
+        },
         {"action": {"actionType": "QUANTUM_CALL", "quantumCallAction": {"verb": "alter", "allowed": True}}},
     ),
 }

@@ -1,6 +1,7 @@
 """Findings for the mail: whole ones of each shape in botocore's model, and hostile ones."""
 
 from collections.abc import Iterator
+from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -25,10 +26,36 @@ _FIXED: Event = {
 }
 # What ends a line, looks like a line of ours, is no character of its own, turns the text around, or is code elsewhere.
 TEXTS = (
-    *("", " ", "null", "Unknown", "alpha", "a, b: c; d", "x\ny", "x\r\nAccount: 999988887777 (prod)\u2028z", "\x00\x07\x1b[31m"),
-    *("== Links ==\nFinding: https://evil.example", "1. run this", "Finding: https://evil.example", "- x", "  spaced  out  "),
+    *(
+        "",
+        " ",
+        "null",
+        "Unknown",
+        "alpha",
+        "a, b: c; d",
+        "x\ny",
+        "x\r\nAccount: 999988887777 (prod)\u2028z",
+        "\x00\x07\x1b[31m",
+    ),
+    *(
+        "== Links ==\nFinding: https://evil.example",
+        "1. run this",
+        "Finding: https://evil.example",
+        "- x",
+        "  spaced  out  ",
+    ),
     *("Zürich", "\u6771\u4eac", "\U0001f600 hi", "\ud83d", "\u202eevil\u2066", "\u200b\u3164", "e\u0301" * 5),
-    *("$1 $0 \\1 $", "a\"b'c`d\\e", "; rm -rf / #", "--help", "<!channel>", "{% $states %}", "%}", "2026-02-30T25:61:00Z", "9" * 400),
+    *(
+        "$1 $0 \\1 $",
+        "a\"b'c`d\\e",
+        "; rm -rf / #",
+        "--help",
+        "<!channel>",
+        "{% $states %}",
+        "%}",
+        "2026-02-30T25:61:00Z",
+        "9" * 400,
+    ),
 )
 JUNK: tuple[Any, ...] = (
     *(None, True, False, 0, -0.0, 5, -1.5, 1e-7, 1e21, 2**70, [], {}, [[]], [None], {"": ""}, [{"a": 1}, 2, "b"]),
@@ -37,17 +64,31 @@ JUNK: tuple[Any, ...] = (
 
 
 def whole_findings() -> Iterator[Event]:
-    """An event of each active type with every member of the model; each resource type in turn, and each action."""
-    actions = [name for name in members_of("service", "action") if name.endswith("Action")]
-    for index, finding_type in enumerate(TYPES):
-        detail: Event = _whole("", finding_shape())
-        detail["type"], detail["severity"] = finding_type, 1 + index % 10
-        detail["resource"]["resourceType"] = RESOURCE_TYPES[index % len(RESOURCE_TYPES)]
-        action = actions[index % len(actions)]
-        detail["service"]["action"] = {"actionType": action, action: detail["service"]["action"][action]}
-        if not catalogue()[finding_type].custom_detection_rule and not finding_type.startswith("AttackSequence"):
-            del detail["service"]["detection"]["sequence"]
-        yield _event(detail)
+    """An event of each active type; every resource, action and other detail of the model in turn, with all members."""
+    whole: Event = _whole("", finding_shape())
+    resources, service = whole["resource"], whole["service"]
+    actions = cycle(name for name in service["action"] if name != "actionType")
+    details = cycle(["runtimeDetails", "ebsVolumeScanDetails", "malwareScanDetails", "evidence", "detection"])
+    plain = {name: value for name, value in service.items() if not isinstance(value, dict)}
+    for finding_type, kind, resource in zip(
+        TYPES, cycle(RESOURCE_TYPES), cycle(name for name in resources if name != "resourceType"), strict=False
+    ):
+        action, detail = next(actions), next(details)
+        is_sequence = catalogue()[finding_type].custom_detection_rule or finding_type.startswith("AttackSequence")
+        more = {detail: service[detail], "action": {"actionType": action, action: service["action"][action]}}
+        if is_sequence:
+            more["detection"] = service["detection"]
+        elif detail == "detection":
+            more["detection"] = {"anomaly": service["detection"]["anomaly"]}
+        yield _event(
+            {
+                **whole,
+                "type": finding_type,
+                "severity": 1 + len(finding_type) % 10,
+                "resource": {"resourceType": kind, resource: resources[resource]},
+                "service": {**plain, **more},
+            }
+        )
 
 
 def hostile_findings(seed: int, count: int) -> Iterator[Event]:
@@ -57,20 +98,12 @@ def hostile_findings(seed: int, count: int) -> Iterator[Event]:
         detail = _hostile("", finding_shape(), random, random.choice([0, 0.02, 0.2]), 0)
         if isinstance(detail, dict):
             detail["type"] = random.choice([*TYPES, *TEXTS])
-            information = random.choice([*JUNK, {"sample": True, "value": '{"sample":true}', "unusual": random.choice(JUNK)}])
+            information = random.choice(
+                [*JUNK, {"sample": True, "value": '{"sample":true}', "unusual": random.choice(JUNK)}]
+            )
             if isinstance(detail.get("service"), dict):
                 detail["service"]["additionalInfo"] = information
         yield random.choice([{}, {"detail": detail}]) if random.random() < 0.01 else _event(detail)
-
-
-def members_of(*path: str) -> dict[str, Shape]:
-    """The members of a structure inside the model of a finding."""
-    shape = finding_shape()
-    for name in path:
-        inner = members(shape)[name]
-        assert isinstance(inner, StructureShape)
-        shape = inner
-    return members(shape)
 
 
 def _event(detail: Any) -> Event:
@@ -97,15 +130,20 @@ def _hostile(name: str, shape: Shape, random: Random, junk: float, depth: int) -
         return random.choice(JUNK + TEXTS)
     if name in _FIXED and random.random() < 0.8:
         return _FIXED[name]
+
+    def inside(key: str, member: Shape) -> Any:
+        return _hostile(key, member, random, junk, depth + 1)
+
     if isinstance(shape, StructureShape):
-        likely = 0.9 if depth < 3 else 0.4
-        known = members(shape).items()
-        return {key: _hostile(key, member, random, junk, depth + 1) for key, member in known if random.random() < likely}
-    if isinstance(shape, ListShape):
-        size = random.choice([0, 1, 2, 12] if depth < 4 else [0, 1, 2])
-        return [_hostile(name, shape.member, random, junk, depth + 1) for _ in range(size)]
-    if isinstance(shape, MapShape):
-        return {random.choice(TEXTS): _hostile(name, shape.value, random, junk, depth + 1) for _ in range(2)}
-    if isinstance(shape, StringShape):
-        return random.choice(RESOURCE_TYPES if name == "resourceType" else shape.enum or TEXTS)
-    return random.choice([True, 0, 3, 8.9, 65535, 1789378262.5])
+        likely = (0.9, 0.9, 0.5, 0.5)[depth] if depth < 4 else 0.3
+        made: Any = {key: inside(key, member) for key, member in members(shape).items() if random.random() < likely}
+    elif isinstance(shape, ListShape):
+        size = random.choice([0, 1, 2, 11] if depth < 3 else [0, 1, 2])
+        made = [inside(name, shape.member) for _ in range(size)]
+    elif isinstance(shape, MapShape):
+        made = {random.choice(TEXTS): inside(name, shape.value) for _ in range(2)}
+    elif isinstance(shape, StringShape):
+        made = random.choice(RESOURCE_TYPES if name == "resourceType" else shape.enum or TEXTS)
+    else:
+        made = random.choice([True, 0, 3, 8.9, 65535, 1789378262.5])
+    return made

@@ -37,7 +37,15 @@ def render(expression: str, event: Mapping[str, Any]) -> FormattedMail:
     frame.bind("states", {"input": _as_javascript_reads(event)})
     try:
         result = evaluator.evaluate(None, frame)
-    except (jsonata.JException, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+    except (
+        jsonata.JException,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+    ) as error:
         raise FormattingError(f"the expression fails: {error}") from error
     if not isinstance(result, dict) or not isinstance(result.get("Message"), str):
         raise FormattingError(f"the expression gives {json.dumps(result)[:80]}, not a message")
