@@ -62,7 +62,10 @@ LABELS = {
     *("Scan", "Seen", "Shard group", "Signals", "Snapshot", "Tags", "Target process", "Task", "Threat list", "Unusual"),
     *("Usual", "User agent", "Volume", "Volume not scanned", "Workload", "Worst threat"),
     *(f"More {name}" for name in ["actors", "buckets", "containers", "endpoints", "indicators", "logins", "objects"]),
-    *(f"More {name}" for name in ["network interfaces", "probes", "resources", "signals", "threats", "volumes"]),
+    *(
+        f"More {name}"
+        for name in ["network interfaces", "probes", "resources", "signals", "threats", "values", "volumes"]
+    ),
 }
 LINKS = ["Finding", "About the type", "Runbook", "Its traffic", "Dashboard"]
 
