@@ -1,0 +1,100 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples import ACCOUNT, REGION
+from findings import Event
+from mail_examples import EXAMPLES
+from mail_findings import hostile_findings, whole_findings
+
+from threatmon.evaluation.mail import FormattingError, render
+from threatmon.model.mail_formatter import MailOptions, chat, formatter
+
+OPTIONS = MailOptions(
+    ACCOUNT, REGION, "aws", {ACCOUNT: "prod"}, "/flow-logs", "dashboard", {"*": "https://wiki.example.com"}
+)
+ATTRIBUTES = '"MessageAttributes": {"sample": {"DataType": "String", "StringValue": "true"}}'
+# A folder with node_modules/jsonata of the version that Step Functions names: `npm install jsonata@2.0.6`.
+REFERENCE = os.environ.get("THREATMON_JSONATA_REFERENCE", "")
+
+
+def test_the_event_is_the_input_of_the_state() -> None:
+    mail = render(
+        f'{{"Subject": "s", "Message": $states.input.detail.title, {ATTRIBUTES}}}', {"detail": {"title": "t"}}
+    )
+    assert (mail.subject, mail.message, mail.attributes) == ("s", "t", {"sample": "true"})
+
+
+@pytest.mark.parametrize(
+    ("expression", "error"),
+    [
+        ('{"Message": "x"', "cannot be parsed"),
+        ('{"Message": 1 + "x"}', "fails"),
+        ('{"Message": $error("no")}', "fails: no"),
+        ("$states.input.nothing", "gives null"),
+        ('{"Message": $states.input.nothing}', "not a message"),
+        ('{"Message": $states.input.detail.count}', "not a message"),
+        (f'{{"Message": $pad("", 263000, "x"), {ATTRIBUTES}}}', "have 263,"),
+    ],
+)
+def test_what_step_functions_refuses_is_an_error(expression: str, error: str) -> None:
+    with pytest.raises(FormattingError, match=re.escape(error)):
+        render(expression, {"detail": {"count": 3}})
+
+
+def test_numbers_are_those_of_javascript() -> None:
+    event = json.loads('{"a": 5.0, "b": 1e2, "c": 123456789012345678901234567890, "d": -0.0}')
+    expression = f'{{"Message": $join($map([a,b,c,d], $string), " "), {ATTRIBUTES}}}'
+    mail = render(expression.replace("[a,b,c,d]", "$states.input.[a,b,c,d]"), event)
+    assert mail.message == "5 100 1.23456789012346e+29 0"
+
+
+@pytest.mark.parametrize("compose", [formatter, chat])
+def test_without_its_comments_and_spaces_the_expression_says_the_same(
+    compose: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compact = compose(OPTIONS)
+    monkeypatch.setattr("threatmon.model.mail_formatter._compact", lambda text: text)
+    assert len(compact) < len(compose(OPTIONS)) - 5_000
+    for event in EXAMPLES.values():
+        assert render(compact, event) == render(compose(OPTIONS), event)
+
+
+@pytest.mark.parametrize("compose", [formatter, chat])
+def test_the_expression_keeps_to_what_step_functions_takes(compose: Any) -> None:
+    code = re.sub(r'"(?:\\.|[^"\\])*"|(?<=,)/(?:\\.|[^/\\])+/', '""', compose(OPTIONS))
+    assert len(code) < 65_536
+    assert not re.search(r"\$eval\b|\$\$|\$(?!\w)|%}|\?\?|\?:", code)
+
+
+@pytest.mark.skipif(
+    not REFERENCE or shutil.which("node") is None,
+    reason="needs node, and THREATMON_JSONATA_REFERENCE: a folder in which `npm install jsonata@2.0.6` was run",
+)
+@pytest.mark.parametrize("compose", [formatter, chat])
+def test_the_reference_implementation_says_the_same(compose: Any) -> None:
+    expression = compose(OPTIONS)
+    events: list[Event] = [*EXAMPLES.values(), *chain(whole_findings(), hostile_findings(seed=3, count=100))]
+    answer = subprocess.run(
+        ["node", Path(__file__).with_name("jsonata_reference.js")],  # noqa: S607 (wherever the machine has it)
+        input=json.dumps({"expression": expression, "events": events}),
+        env={**os.environ, "NODE_PATH": f"{REFERENCE}/node_modules"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for event, expected in zip(events, json.loads(answer.stdout), strict=True):
+        mail = render(expression, event)
+        assert mail.subject == expected.get("Subject")
+        assert _document(mail.message) == _document(expected["Message"])
+        assert mail.attributes == {name: value["StringValue"] for name, value in expected["MessageAttributes"].items()}
+
+
+def _document(message: str) -> Any:
+    return json.loads(message) if message.startswith("{") else message

@@ -1,0 +1,64 @@
+"""JSONata expressions as AWS Step Functions evaluates them, by jsonata-python.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jsonata import Jsonata, Utils
+from jsonata.jexception import JException
+
+_START, _END = "{%", "%}"
+
+
+class QueryEvaluationError(ValueError):
+    """Says why an expression has no result: Step Functions would fail with ``States.QueryEvaluationError``."""
+
+
+def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
+    """Return a field of a state with every ``{% expression %}`` in it replaced by its result.
+
+    ``bindings`` are the variables by name: ``states`` and those a state assigned. Raise :class:`QueryEvaluationError`.
+    """
+    if isinstance(value, str) and value.startswith(_START) and value.endswith(_END):
+        return evaluate(value.removeprefix(_START).removesuffix(_END), bindings)
+    if isinstance(value, Mapping):
+        return {key: resolve(entry, bindings) for key, entry in value.items()}
+    return [resolve(entry, bindings) for entry in value] if isinstance(value, list) else value
+
+
+def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
+    """Return the result of an expression. Raise :class:`QueryEvaluationError`, also if the result is undefined."""
+    try:
+        result = _parsed(expression).evaluate(None, {name: _with_nulls(value) for name, value in bindings.items()})
+    except (JException, RecursionError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise QueryEvaluationError(f"{error} in the expression {expression[:200]!r}") from error
+    if result is None:
+        raise QueryEvaluationError(f"the result of the expression {expression[:200]!r} is undefined")
+    return _without_nulls(result)
+
+
+@lru_cache(maxsize=32)
+def _parsed(expression: str) -> Jsonata:
+    parsed = Jsonata(expression)
+    parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart
+    parsed.assign("eval", None)  # Step Functions has none
+    return parsed
+
+
+def _with_nulls(value: Any) -> Any:
+    if value is None:
+        return Utils.NULL_VALUE
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(entry) for key, entry in value.items()}
+    return [_with_nulls(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _without_nulls(value: Any) -> Any:
+    if value is Utils.NULL_VALUE:
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(entry) for key, entry in value.items()}
+    return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
