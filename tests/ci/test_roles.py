@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -28,7 +29,7 @@ from threatmon.project import ROOT as PROJECT_ROOT
 HERE = AwsAccount(ACCOUNT)
 PREVIEW, DEPLOY = preview_policy(HERE), deploy_policy(HERE)
 TAGS = {"project": "threat-monitor", "stack": "prod"}
-READS = re.compile(r"(Get|List|Describe)[A-Z]\w*")
+READS = re.compile(r"(Get|List|Describe|Validate)[A-Z]\w*")
 # What reads settings, but also what must stay unread: logs, messages, findings, what is encrypted.
 CONTENTS = [
     "guardduty:GetFindings",
@@ -56,13 +57,43 @@ SWITCHED_OFF: Mapping[str, Mapping[str, Any]] = {
     "aws:kms/key:Key": {"enableKeyRotation": False},
     "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": 0},
 }
+# Services that the emulated account does not have yet; what the provider asks of them is listed below.
+NOT_EMULATED = {"chatbot", "states"}
+# What the provider asks, by what it asks about: https://github.com/hashicorp/terraform-provider-aws,
+# internal/service/sfn/state_machine.go, internal/service/chatbot/{slack,teams}_channel_configuration.go, tags_gen.go.
+MACHINE = "states:*:stateMachine:threat-monitor-prod"
+SLACK, TEAMS = (
+    f"chatbot::chat-configuration/{application}/threat-monitor-prod"
+    for application in ("slack-channel", "microsoft-teams-channel")
+)
+STATES_LOG_GROUP = "logs:*:log-group:/aws/vendedlogs/states/threat-monitor-prod"
+READ_OF_PROVIDER: Mapping[str, str] = {
+    MACHINE: "states:DescribeStateMachine states:ListStateMachineVersions states:ListTagsForResource",
+    STATES_LOG_GROUP: "logs:ListTagsForResource",
+    # A preview has a changed definition validated.
+    "*": "states:ValidateStateMachineDefinition chatbot:DescribeSlackChannelConfigurations "
+    "chatbot:ListMicrosoftTeamsChannelConfigurations chatbot:ListTagsForResource",
+}
+CHANGED_BY_PROVIDER: Mapping[str, str] = {
+    MACHINE: "states:CreateStateMachine states:DeleteStateMachine states:TagResource states:UntagResource "
+    "states:UpdateStateMachine",
+    SLACK: "chatbot:DeleteSlackChannelConfiguration chatbot:TagResource chatbot:UntagResource "
+    "chatbot:UpdateSlackChannelConfiguration",
+    TEAMS: "chatbot:DeleteMicrosoftTeamsChannelConfiguration chatbot:TagResource chatbot:UntagResource "
+    "chatbot:UpdateMicrosoftTeamsChannelConfiguration",
+    STATES_LOG_GROUP: "logs:AssociateKmsKey logs:CreateLogGroup logs:DeleteLogGroup logs:PutRetentionPolicy",
+    "iam::role/threat-monitor-alerts-formatter-role-0f6ea24": "iam:CreateRole iam:DeleteRole iam:PutRolePolicy",
+    "*": "chatbot:CreateMicrosoftTeamsChannelConfiguration chatbot:CreateSlackChannelConfiguration",
+}
 # Allowed, though the emulated account never asks.
 PROVIDER_ASKS = {
     "iam:ListAttachedRolePolicies": "a refresh reads the managed policies of a role (internal/service/iam/role.go)",
     "iam:ListInstanceProfilesForRole": "before deleting a role the provider looks for instance profiles (the same)",
     "iam:UpdateRoleDescription": "the provider changes a description by it (the same)",
-    "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role)",
-    "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
+    "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role); so do"
+    " PutTargets, CreateStateMachine and the chat configurations",
+    "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions), and the "
+    "first chat configuration (docs.aws.amazon.com/chatbot: slr-permissions)",
     "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
     "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
     "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns)",
@@ -236,8 +267,39 @@ def test_whoever_deploys_may_look_for_what_an_interrupted_run_has_made() -> None
 
 
 def test_what_is_allowed_is_asked_or_has_a_reason(by_type: Phases, by_stack: Phases) -> None:
-    unasked = actions(DEPLOY) - asked(by_type) - asked(by_stack)
+    by_emulation = asked(by_type) | asked(by_stack)
+    assert not NOT_EMULATED & {service(action) for action in by_emulation}
+    unasked = {action for action in actions(DEPLOY) - by_emulation if service(action) not in NOT_EMULATED}
     assert unasked == PROVIDER_ASKS.keys()
+
+
+def service(action: str) -> str:
+    return action.partition(":")[0]
+
+
+@pytest.mark.parametrize("asked_by_provider", [READ_OF_PROVIDER, CHANGED_BY_PROVIDER])
+def test_what_the_provider_asks_of_services_that_are_not_emulated_is_allowed(
+    asked_by_provider: Mapping[str, str],
+) -> None:
+    for resource, names in asked_by_provider.items():
+        for action in names.split():
+            assert allows(json.dumps(DEPLOY), action, arn_of(resource)), (action, resource)
+            reads = asked_by_provider is READ_OF_PROVIDER
+            assert allows(json.dumps(PREVIEW), action, arn_of(resource)) is reads, (action, resource)
+
+
+def test_nothing_else_of_services_that_are_not_emulated_is_allowed() -> None:
+    names = " ".join([*READ_OF_PROVIDER.values(), *CHANGED_BY_PROVIDER.values()]).split()
+    assert {action for action in actions(DEPLOY) if service(action) in NOT_EMULATED} == {
+        action for action in names if service(action) in NOT_EMULATED
+    }
+
+
+def arn_of(resource: str) -> str:
+    if resource == "*":
+        return resource
+    name, region, rest = resource.split(":", 2)
+    return HERE.arn(name, rest, region.replace("*", REGION))
 
 
 def test_what_the_emulation_alone_asks_is_not_allowed(by_type: Phases) -> None:
@@ -272,8 +334,7 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
         "detector/*",
         "key/*",
         "log-group:/threat-monitor/*",
-        "role/aws-service-role/guardduty.amazonaws.com/*",
-        "role/aws-service-role/malware-protection.guardduty.amazonaws.com/*",
+        "role/aws-service-role/*",
         "subnet/*",
         "vpc-flow-log/*",
         "vpc/*",
@@ -287,6 +348,10 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
         ("sqs:DeleteQueue", "sqs", "orders"),
         ("events:DeleteRule", "events", "rule/orders"),
         ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/orders"),
+        ("logs:DeleteLogGroup", "logs", "log-group:/aws/vendedlogs/states/orders"),
+        ("states:UpdateStateMachine", "states", "stateMachine:orders"),
+        ("chatbot:UpdateSlackChannelConfiguration", "chatbot", "chat-configuration/slack-channel/orders"),
+        ("iam:PutRolePolicy", "iam", "role/orders-role-0f6ea24"),
         ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:orders"),
         ("kms:DeleteAlias", "kms", "alias/orders"),
         ("kms:ScheduleKeyDeletion", "kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab"),
@@ -295,7 +360,8 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
     ],
 )
 def test_what_belongs_to_others_is_out_of_reach(action: str, service: str, resource: str) -> None:
-    assert not allows(json.dumps(DEPLOY), action, HERE.arn(service, resource, "eu-west-1"))
+    region = "" if service in {"chatbot", "iam"} else REGION
+    assert not allows(json.dumps(DEPLOY), action, HERE.arn(service, resource, region))
 
 
 @pytest.mark.parametrize("role", [role_policies.DEPLOY_ROLE, role_policies.STATE_WRITE_ROLE, "admin"])
@@ -325,6 +391,25 @@ def test_another_account_is_out_of_reach() -> None:
             "iam:PassedToService",
             "vpc-flow-logs.amazonaws.com",
             "lambda.amazonaws.com",
+        ),
+        *(
+            (
+                "iam:PassRole",
+                "iam",
+                f"role/threat-monitor-alerts-{what}-role-0f6ea24",
+                "iam:PassedToService",
+                f"{name}.amazonaws.com",
+                "ec2.amazonaws.com",
+            )
+            for what, name in (("start", "events"), ("formatter", "states"), ("chat", "chatbot"))
+        ),
+        (
+            "iam:CreateServiceLinkedRole",
+            "iam",
+            "role/aws-service-role/management.chatbot.amazonaws.com/AWSServiceRoleForAWSChatbot",
+            "iam:AWSServiceName",
+            "management.chatbot.amazonaws.com",
+            "autoscaling.amazonaws.com",
         ),
         (
             "iam:CreateServiceLinkedRole",
@@ -364,17 +449,69 @@ def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
     ]
 
 
-def test_the_boundary_allows_what_the_flow_logs_role_has_to_do(by_stack: Phases) -> None:
-    [written] = {
-        json.dumps(call.parameters["PolicyDocument"]) for call in by_stack.changes if call.action == "iam:PutRolePolicy"
-    }
-    boundary = role_policies.boundary_policy(HERE)
-    role = json.loads(json.loads(written))
-    assert actions(role) == actions(boundary)
-    for statement in statements(role):
-        for arn in statement["Resource"]:
-            assert all(allows(json.dumps(boundary), action, arn) for action in statement["Action"])
-    assert not allows(json.dumps(boundary), "logs:PutLogEvents", HERE.arn("logs", "log-group:/aws/x:*", "eu-west-1"))
+def test_the_boundary_allows_what_the_roles_of_a_stack_have_to_do(by_stack: Phases) -> None:
+    written = [call.parameters["PolicyDocument"] for call in by_stack.changes if call.action == "iam:PutRolePolicy"]
+    assert written
+    for statement in (statement for document in written for statement in statements(json.loads(document))):
+        conditions = [pair for operator in statement.get("Condition", {}).values() for pair in operator.items()]
+        context = {key: as_list(values)[0] for key, values in conditions}
+        for action, arn in product(as_list(statement["Action"]), as_list(statement["Resource"])):
+            assert allows(BOUNDARY, action, arn, context=context), (action, arn)
+
+
+BOUNDARY = json.dumps(role_policies.boundary_policy(HERE))
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def via(name: str) -> dict[str, str]:
+    return {"kms:ViaService": f"{name}.{REGION}.amazonaws.com"}
+
+
+# Action, what on, and the keys of the request.
+RUN_TIME: list[tuple[str, str, dict[str, str]]] = [
+    ("logs:PutLogEvents", "logs:*:log-group:/threat-monitor/prod/flow-logs:*", {}),
+    ("states:StartExecution", MACHINE, {}),
+    ("sns:Publish", "sns:*:threat-monitor-alerts-topic-0f6ea24", {}),
+    ("sqs:SendMessage", "sqs:*:threat-monitor-alerts-dead-letters-0f6ea24", {}),
+    *(
+        (f"kms:{action}", "kms:*:key/1234abcd", via(name))
+        for action in ("Decrypt", "GenerateDataKey")
+        for name in ("sns", "sqs")
+    ),
+    ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "ThreatMonitor"}),
+    *((f"logs:{verb}LogDelivery", "*", {}) for verb in ("Create", "Delete", "Get", "Update")),
+    ("logs:ListLogDeliveries", "*", {}),
+    ("logs:DescribeLogGroups", "*", {}),
+    ("logs:DescribeResourcePolicies", "*", {}),
+    ("logs:PutResourcePolicy", "*", {}),
+]
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), RUN_TIME)
+def test_the_boundary_allows_what_the_alerts_need(action: str, resource: str, context: dict[str, str]) -> None:
+    assert allows(BOUNDARY, action, arn_of(resource), context=context)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("logs:PutLogEvents", "logs:*:log-group:/aws/x:*", {}),
+        ("states:StartExecution", "states:*:stateMachine:orders", {}),
+        ("sns:Publish", "sns:*:orders", {}),
+        ("sqs:SendMessage", "sqs:*:orders", {}),
+        ("kms:Decrypt", "kms:*:key/1234abcd", {}),
+        ("kms:Decrypt", "kms:*:key/1234abcd", via("s3")),
+        ("cloudwatch:PutMetricData", "*", {}),
+        ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "Orders"}),
+        ("iam:CreateUser", "iam::user/any", {}),
+        ("sts:AssumeRole", "iam::role/admin", {}),
+    ],
+)
+def test_the_boundary_allows_nothing_beside(action: str, resource: str, context: dict[str, str]) -> None:
+    assert not allows(BOUNDARY, action, arn_of(resource), context=context)
 
 
 # -- quotas ------------------------------------------------------------------------------------------------------------
