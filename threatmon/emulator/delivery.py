@@ -102,7 +102,7 @@ def _start(account: EmulatedAccount, rule_arn: str, target: Mapping[str, Any], t
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    role = find_role(account, target.get("RoleArn", ""))
+    role = find_role(account, target.get("RoleArn"))
     if role is None or not may_be_assumed(role, _SERVICE, rule_arn):
         return "FAILED_TO_ASSUME_ROLE"
     if not role.allows("states:StartExecution", target["Arn"]):

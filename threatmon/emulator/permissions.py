@@ -45,8 +45,10 @@ class Role(NamedTuple):
         return allows(policy, action, "*", account, context) and self.allows(action, key_arn, policy, context)
 
 
-def find_role(account: "EmulatedAccount", arn: str) -> Role | None:
-    """Return a role of the account with its inline policies; None if it does not exist."""
+def find_role(account: "EmulatedAccount", arn: str | None) -> Role | None:
+    """Return a role of the account with its inline policies; None if it does not exist, or none is named."""
+    if not arn:
+        return None
     iam, name = account.client("iam"), arn.rpartition("/")[2]
     try:
         role = iam.get_role(RoleName=name)["Role"]

@@ -119,7 +119,7 @@ class StepFunctions:
             return {state["Resource"].partition(":states:::")[2]: _mocked(mock)}
         if not is_task:
             return {}
-        role = find_role(self._account, asked.get("roleArn", ""))
+        role = find_role(self._account, asked.get("roleArn"))
         if role is None:
             raise Refusal("ValidationException", "A Task state needs a mock, or a role that exists")
         return Tasks(self._account, role).services
