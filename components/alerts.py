@@ -1,19 +1,21 @@
-"""The alerts: EventBridge rules on findings, SNS topics, subscriptions, a dead-letter queue."""
+"""The alerts: EventBridge rules on findings, a state machine that writes, SNS topics, a dead-letter queue."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
+from components.chat import ChatNotifications, ChatNotificationsArgs
+from components.formatter import AlertFormatter, AlertFormatterArgs
 from components.location import location_of
 from components.outputs import json_of
-from threatmon.model.channels import by_channel
-from threatmon.model.email import mail
-from threatmon.model.event_patterns import AlertRule, alert_rules, compact
+from threatmon.model.channels import TOPICS, FormattedChannel, MessageFormat, filter_policy, filter_scope
+from threatmon.model.event_patterns import alert_rules, compact
 from threatmon.model.location import Location
-from threatmon.model.policies import queue_policy, topic_policy
+from threatmon.model.policies import queue_policy, start_execution, start_trust, topic_policy
 from threatmon.model.settings import AlertSettings, AlertSubscriber
 from threatmon.model.severity import SeverityName
 
@@ -28,6 +30,8 @@ _RETRIES = aws.cloudwatch.EventTargetRetryPolicyArgs(maximum_event_age_in_second
 class FindingAlertsArgs:
     """What :class:`FindingAlerts` takes."""
 
+    stack: str
+    """the stack's name, after which the state machine is named"""
     emails: Sequence[str]
     """addresses that get the mail"""
     kms_key_arn: pulumi.Input[str] | None = None
@@ -43,53 +47,58 @@ class FindingAlertsArgs:
     """log group of the flow logs the mail links to"""
     dashboard_name: str | None = None
     """dashboard the mail links to"""
+    permissions_boundary: str | None = None
+    """ARN of the policy that no role may exceed"""
     location: pulumi.Output[Location] | None = None
 
 
 class FindingAlerts(pulumi.ComponentResource):
-    """Mails GuardDuty findings of chosen types and severities to people.
+    """Sends GuardDuty findings of chosen types and severities to people, chat channels and machines.
 
-    One rule for each severity band, so that the mail can name it; every target has a dead-letter queue for what cannot
-    be delivered.
+    People and chat get what the state machine writes, machines the event as it is, which does not depend on it. What a
+    target of a rule or the state machine cannot deliver goes to the dead-letter queue.
 
-    Creates: a topic for each message format and lowest severity in use, with its policy and subscriptions; a
-    dead-letter queue with its policy; the rules with their targets.
+    Creates: the rules with their targets and the role by which they start the state machine; :class:`AlertFormatter`;
+    a topic for each message format in use, with its policy and subscriptions; :class:`ChatNotifications`, if a channel
+    is configured; a dead-letter queue with its policy.
     Raises :class:`ValueError` if nobody would get the alerts, or no key is given.
     """
 
     topic_arn: pulumi.Output[str]
     """ARN of the topic that mails."""
-    topic_names: Mapping[str, pulumi.Output[str]]
-    """Names of the topics, by their channel (``topic``, ``topic-raw``, ``topic-high``...), that of the mail first."""
+    topic_names: dict[str, pulumi.Output[str]]
+    """Names of the topics, by what they are called within a stack (``topic``, ``topic-raw``, ``topic-slack``...)."""
+    state_machine_arn: pulumi.Output[str]
     dead_letter_queue_url: pulumi.Output[str]
     dead_letter_queue_name: pulumi.Output[str]
     rule_names: Mapping[str, pulumi.Output[str]]
-    """Names of the rules, by their severity band (``high``, ``high-2``...)."""
+    """Names of the rules, by their keys (``findings``, ``findings-2``...)."""
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        if not args.emails and not args.settings.subscribers:
+        settings = args.settings
+        if not (args.emails or settings.subscribers or settings.slack or settings.teams):
             raise ValueError("emails: is empty, and so is settings.subscribers; alerts need somebody to go to")
-        kms_key_arn = args.settings.kms_key_arn or args.kms_key_arn
+        kms_key_arn = settings.kms_key_arn or args.kms_key_arn
         if kms_key_arn is None:
             raise ValueError("kms_key_arn: is required, unless settings.kms_key_arn is set")
         super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
 
-        alerting = alert_rules(
-            args.finding_types,
-            args.minimum_severity,
-            include_samples=args.settings.include_samples,
-            include_archived=args.settings.include_archived,
-        )
         rules = {
             rule.key: aws.cloudwatch.EventRule(
                 f"{name}-{rule.key}",
-                description=f"GuardDuty findings of {rule.band.name} severity, for {name}",
+                description=f"GuardDuty findings, for {name}",
                 event_pattern=compact(rule.pattern),
+                state="ENABLED",
                 opts=child,
             )
-            for rule in alerting
+            for rule in alert_rules(
+                args.finding_types,
+                args.minimum_severity,
+                include_samples=settings.include_samples,
+                include_archived=settings.include_archived,
+            )
         }
         rule_arns = [rule.arn for rule in rules.values()]
 
@@ -107,67 +116,126 @@ class FindingAlerts(pulumi.ComponentResource):
             opts=child,
         )
 
-        topics: dict[str, aws.sns.Topic] = {}
         addresses = [AlertSubscriber(protocol="email", endpoint=address) for address in args.emails]
-        channels = by_channel([*addresses, *args.settings.subscribers], usual=args.minimum_severity)
-        for channel, subscribers in channels.items():
-            word, suffix = channel.topic(args.minimum_severity), channel.suffix(args.minimum_severity)
-            topic = topics[word] = aws.sns.Topic(
-                f"{name}-{word}", display_name="GuardDuty alerts", kms_master_key_id=kms_key_arn, opts=child
-            )
-            access = aws.sns.TopicPolicy(
-                f"{name}-{word}-policy",
-                arn=topic.arn,
-                policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root, rule_arns=rule_arns),
+        subscribers = [*addresses, *settings.subscribers]
+        formats: list[MessageFormat] = ["text"]
+        if any(subscriber.format == "raw" for subscriber in subscribers):
+            formats.append("raw")
+        topics: dict[MessageFormat, aws.sns.Topic] = {
+            message_format: aws.sns.Topic(
+                f"{name}-{TOPICS[message_format]}",
+                display_name="GuardDuty alerts",
+                kms_master_key_id=kms_key_arn,
                 opts=child,
             )
+            for message_format in formats
+        }
+        topic_access: dict[MessageFormat, aws.sns.TopicPolicy] = {
+            message_format: aws.sns.TopicPolicy(
+                f"{name}-{TOPICS[message_format]}-policy",
+                arn=topic.arn,
+                policy=json_of(
+                    topic_policy,
+                    topic_arn=topic.arn,
+                    owner=location.root,
+                    rule_arns=rule_arns if message_format == "raw" else [],
+                ),
+                opts=child,
+            )
+            for message_format, topic in topics.items()
+        }
+        for subscriber in subscribers:
+            filtered = filter_policy(subscriber.format, subscriber.minimum_severity)
+            aws.sns.TopicSubscription(
+                f"{name}-{_subscription_name(subscriber)}",
+                topic=topics[subscriber.format].arn,
+                protocol=subscriber.protocol,
+                # An address is no secret, as the resource's name shows it.
+                endpoint=subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint),
+                filter_policy=json.dumps(filtered) if filtered else None,
+                filter_policy_scope=filter_scope(subscriber.format) if filtered else None,
+                opts=child,
+            )
+
+        channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].arn}
+        self.topic_names = {TOPICS[message_format]: topic.name for message_format, topic in topics.items()}
+        if settings.slack or settings.teams:
+            chat = ChatNotifications(
+                f"{name}-chat",
+                ChatNotificationsArgs(
+                    stack=args.stack,
+                    kms_key_arn=kms_key_arn,
+                    slack=settings.slack,
+                    teams=settings.teams,
+                    permissions_boundary=args.permissions_boundary,
+                    location=location,
+                ),
+                child,
+            )
+            channels.update(chat.topic_arns)
+            self.topic_names.update(chat.topic_names)
+        formatter = AlertFormatter(
+            f"{name}-formatter",
+            AlertFormatterArgs(
+                stack=args.stack,
+                topic_arns=channels,
+                dead_letter_queue_arn=queue.arn,
+                dead_letter_queue_url=queue.url,
+                kms_key_arn=kms_key_arn,
+                settings=settings,
+                log_group_name=args.log_group_name,
+                dashboard_name=args.dashboard_name,
+                permissions_boundary=args.permissions_boundary,
+                location=location,
+            ),
+            child,
+        )
+        start_role = aws.iam.Role(
+            f"{name}-start-role",
+            description=f"Starts the state machine of {name}",
+            assume_role_policy=json_of(start_trust, location=location, rule_arns=rule_arns),
+            permissions_boundary=args.permissions_boundary,
+            opts=child,
+        )
+        start = aws.iam.RolePolicy(
+            f"{name}-start-policy",
+            role=start_role.name,
+            policy=json_of(start_execution, state_machine_arn=formatter.state_machine_arn),
+            opts=child,
+        )
+
+        targets: dict[str, tuple[pulumi.Output[str], pulumi.Output[str] | None, pulumi.Resource]] = {
+            "": (formatter.state_machine_arn, start_role.arn, start)
+        }
+        if "raw" in topics:
+            targets["-raw"] = (topics["raw"].arn, None, topic_access["raw"])
+        for suffix, (arn, role_arn, access) in targets.items():
             # Without these permissions EventBridge would drop what it cannot deliver.
             permitted = pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access])
-            for rule in alerting:
-                if channel.takes(rule.band):
-                    aws.cloudwatch.EventTarget(
-                        f"{name}-{rule.key}{suffix}",
-                        rule=rules[rule.key].name,
-                        arn=topic.arn,
-                        input_transformer=_transformer(rule, location, args) if channel.format == "text" else None,
-                        dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
-                        retry_policy=_RETRIES,
-                        opts=permitted,
-                    )
-            for subscriber in subscribers:
-                aws.sns.TopicSubscription(
-                    f"{name}-{_subscription_name(subscriber)}",
-                    topic=topic.arn,
-                    protocol=subscriber.protocol,
-                    # An address is no secret, as the resource's name shows it.
-                    endpoint=subscriber.endpoint
-                    if _is_address(subscriber)
-                    else pulumi.Output.secret(subscriber.endpoint),
-                    opts=child,
+            for key, rule in rules.items():
+                aws.cloudwatch.EventTarget(
+                    f"{name}-{key}{suffix}",
+                    rule=rule.name,
+                    arn=arn,
+                    role_arn=role_arn,
+                    dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
+                    retry_policy=_RETRIES,
+                    opts=permitted,
                 )
 
-        self.topic_arn = next(iter(topics.values())).arn
-        self.topic_names = {key: topic.name for key, topic in topics.items()}
+        self.topic_arn = topics["text"].arn
+        self.state_machine_arn = formatter.state_machine_arn
         self.dead_letter_queue_url = queue.url
         self.dead_letter_queue_name = queue.name
         self.rule_names = {key: rule.name for key, rule in rules.items()}
         self.register_outputs(
             {
                 "topicArn": self.topic_arn,
+                "stateMachineArn": self.state_machine_arn,
                 "deadLetterQueueUrl": self.dead_letter_queue_url,
                 "ruleNames": list(self.rule_names.values()),
             }
         )
-
-
-def _transformer(
-    rule: AlertRule, location: pulumi.Output[Location], args: FindingAlertsArgs
-) -> aws.cloudwatch.EventTargetInputTransformerArgs:
-    shown = (args.settings.account_alias, args.log_group_name, args.dashboard_name)
-    transformer = location.partition.apply(lambda partition: mail(rule.band, partition, *shown))
-    return aws.cloudwatch.EventTargetInputTransformerArgs(
-        input_paths=transformer.input_paths, input_template=transformer.input_template
-    )
 
 
 def _subscription_name(subscriber: AlertSubscriber) -> str:

@@ -1,5 +1,6 @@
 """The key that encrypts evidence and alerts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -15,15 +16,15 @@ from threatmon.model.policies import key_policy
 class EncryptionKeyArgs:
     """What :class:`EncryptionKey` takes; ``protect`` and ``keep_on_destroy`` are options of the key."""
 
-    log_group_name: str
-    """the one log group that may be encrypted with the key, by its exact name"""
+    log_group_names: Sequence[str]
+    """the log groups that may be encrypted with the key, by their exact names"""
     protect: bool = False
     keep_on_destroy: bool = False
     location: pulumi.Output[Location] | None = None
 
 
 class EncryptionKey(pulumi.ComponentResource):
-    """A customer-managed key for one log group and for what EventBridge writes to.
+    """A customer-managed key for log groups and for what EventBridge writes to.
 
     Topics and queues that EventBridge delivers to cannot use the keys AWS manages, whose policies nobody can change to
     let EventBridge in (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
@@ -42,7 +43,7 @@ class EncryptionKey(pulumi.ComponentResource):
             description=f"Evidence and alerts of {name}",
             enable_key_rotation=True,
             deletion_window_in_days=30,
-            policy=json_of(key_policy, location=location, log_group_name=args.log_group_name),
+            policy=json_of(key_policy, location=location, log_group_names=args.log_group_names),
             opts=pulumi.ResourceOptions(
                 parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
             ),

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.location import location_of
-from components.outputs import json_of
+from components.outputs import json_of, result_of
 from threatmon.model import alarms
 from threatmon.model.alarms import Alarm
 from threatmon.model.location import Location
@@ -24,6 +24,7 @@ class PipelineHealthArgs:
     """names of the rules on findings, by the key that names their alarms"""
     topic_names: Mapping[str, pulumi.Input[str]]
     """names of the topics that alert, by the key that names their alarms"""
+    state_machine_arn: pulumi.Input[str]
     dead_letter_queue_name: pulumi.Input[str]
     log_group_name: pulumi.Input[str]
     location: pulumi.Output[Location] | None = None
@@ -32,7 +33,7 @@ class PipelineHealthArgs:
 class PipelineHealth(pulumi.ComponentResource):
     """Alarms for people when alerts or evidence stop arriving.
 
-    It shares nothing with what it watches: a topic of its own, without a transformer, encrypted with a key of its own.
+    It shares nothing with what it watches: a topic of its own, encrypted with a key of its own.
 
     Creates: a KMS key, a topic with its policy and subscriptions, the alarms of ``threatmon.model.alarms``.
     Raises :class:`ValueError` if nobody would get the alarms.
@@ -68,10 +69,14 @@ class PipelineHealth(pulumi.ComponentResource):
                 f"{name}-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
             )
 
+        machine_arn = args.state_machine_arn
+        machine_name = result_of(lambda arn: arn.rpartition(":")[2], arn=machine_arn)
         rules, topics, queue = args.rule_names, args.topic_names, args.dead_letter_queue_name
         watched: dict[str, tuple[Alarm, pulumi.Input[str]]] = {
             **{f"undelivered-{key}": (alarms.UNDELIVERED, rule_name) for key, rule_name in rules.items()},
             **{f"undeliverable-{key}": (alarms.UNDELIVERABLE, topic_name) for key, topic_name in topics.items()},
+            "failed-executions": (alarms.FAILED_EXECUTIONS, machine_arn),
+            "plain-messages": (alarms.PLAIN_MESSAGES, machine_name),
             "dead-letters": (alarms.DEAD_LETTERS, queue),
             "old-dead-letters": (alarms.OLD_DEAD_LETTERS, queue),
             "no-flow-logs": (alarms.NO_FLOW_LOGS, args.log_group_name),

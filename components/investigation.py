@@ -24,6 +24,7 @@ class InvestigationArgs:
     """name of the topic that mails"""
     dead_letter_queue_name: pulumi.Input[str]
     rule_names: Sequence[pulumi.Input[str]]
+    state_machine_arn: pulumi.Input[str]
     location: pulumi.Output[Location] | None = None
 
 
@@ -55,6 +56,7 @@ class Investigation(pulumi.ComponentResource):
             topic_name=args.topic_name,
             queue_name=args.dead_letter_queue_name,
             rule_names=args.rule_names,
+            state_machine_arn=args.state_machine_arn,
         )
         board = aws.cloudwatch.Dashboard(
             f"{name}-dashboard", dashboard_name=args.title, dashboard_body=body, opts=child

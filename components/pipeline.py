@@ -51,7 +51,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             or EncryptionKey(
                 f"{name}-encryption",
                 EncryptionKeyArgs(
-                    log_group_name=log_group_name,
+                    log_group_names=[log_group_name, names.state_machine_log_group(args.stack)],
                     protect=settings.protect,
                     keep_on_destroy=settings.flow_logs.keep_on_destroy,
                     location=location,
@@ -85,6 +85,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         alerts = FindingAlerts(
             f"{name}-alerts",
             FindingAlertsArgs(
+                stack=args.stack,
                 emails=settings.alert_emails,
                 kms_key_arn=kms_key_arn,
                 settings=settings.alerts,
@@ -92,6 +93,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 minimum_severity=settings.severity_floor,
                 log_group_name=log_group_name,
                 dashboard_name=dashboard_name,
+                permissions_boundary=settings.flow_logs.permissions_boundary,
                 location=location,
             ),
             child,
@@ -105,12 +107,14 @@ class MonitoringPipeline(pulumi.ComponentResource):
                 topic_name=alerts.topic_names["topic"],
                 dead_letter_queue_name=alerts.dead_letter_queue_name,
                 rule_names=list(alerts.rule_names.values()),
+                state_machine_arn=alerts.state_machine_arn,
                 location=location,
             ),
             child,
         )
         self.outputs = {
             "topicArn": alerts.topic_arn,
+            "stateMachineArn": alerts.state_machine_arn,
             "detectorId": detection.detector_id,
             "logGroupName": flow_logs.log_group_name,
             "ruleNames": pulumi.Output.all(*alerts.rule_names.values()),
@@ -131,6 +135,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
                     emails=settings.health_emails,
                     rule_names=alerts.rule_names,
                     topic_names=alerts.topic_names,
+                    state_machine_arn=alerts.state_machine_arn,
                     dead_letter_queue_name=alerts.dead_letter_queue_name,
                     log_group_name=flow_logs.log_group_name,
                     location=location,

@@ -16,7 +16,10 @@ CONFIG: Mapping[str, Any] = {
     "alertEmails": [EMAIL],
     "findingTypes": ["Recon:EC2/Portscan"],
 }
-OUTPUTS = {"topicArn", "detectorId", "logGroupName", "ruleNames", "deadLetterQueueUrl", "dashboardUrl", "nextSteps"}
+OUTPUTS = {
+    *("topicArn", "stateMachineArn", "detectorId", "logGroupName", "ruleNames", "deadLetterQueueUrl", "dashboardUrl"),
+    "nextSteps",
+}
 
 ALIAS = "aws:kms/alias:Alias"
 DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
@@ -32,8 +35,11 @@ QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 RULE = "aws:cloudwatch/eventRule:EventRule"
+SLACK = "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration"
+STATE_MACHINE = "aws:sfn/stateMachine:StateMachine"
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 TARGET = "aws:cloudwatch/eventTarget:EventTarget"
+TEAMS = "aws:chatbot/teamsChannelConfiguration:TeamsChannelConfiguration"
 TOPIC = "aws:sns/topic:Topic"
 TOPIC_POLICY = "aws:sns/topicPolicy:TopicPolicy"
 
@@ -78,6 +84,7 @@ class AwsMocks(Mocks):
         physical = str(inputs.get("name", f"{name}-{digest[:7]}"))
         key_id = "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]])
         queue_url = f"https://sqs.{self.region}.{_DNS_SUFFIXES[self.partition]}/{self.account}/{physical}"
+        machine_arn = self.arn("states", f"stateMachine:{physical}")
         # Type -> id, and the properties AWS adds.
         made: dict[str, tuple[str, dict[str, Any]]] = {
             ALIAS: (f"alias/{physical}", {"arn": self.arn("kms", f"alias/{physical}"), "name": f"alias/{physical}"}),
@@ -90,6 +97,7 @@ class AwsMocks(Mocks):
             QUEUE: (queue_url, {"arn": self.arn("sqs", physical), "name": physical, "url": queue_url}),
             ROLE: (physical, {"arn": f"arn:{self.partition}:iam::{self.account}:role/{physical}", "name": physical}),
             RULE: (physical, {"arn": self.arn("events", f"rule/{physical}"), "name": physical}),
+            STATE_MACHINE: (machine_arn, {"arn": machine_arn, "name": physical}),
             TOPIC: (self.arn("sns", physical), {"arn": self.arn("sns", physical), "name": physical}),
         }
         service = type_.split(":")[1].split("/", maxsplit=1)[0]

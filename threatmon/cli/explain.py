@@ -38,7 +38,7 @@ def explain(
     stack_file = load(project.ROOT, stack)
     settings, location = settings_of(stack_file), location_of(stack_file)
     links = names.log_group(stack), names.dashboard(stack)
-    explanations = explained(read_events(event), settings, location.partition, *links)
+    explanations = explained(read_events(event), settings, location, *links)
     show(report(stack, location.region, explanations), output)
     if not all(explanation.alerts for explanation in explanations):
         raise typer.Exit(CHECK_FAILED)

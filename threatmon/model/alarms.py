@@ -1,6 +1,7 @@
 """The alarms on the alert path itself, as data.
 
 Metrics: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html,
+https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html,
 https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html,
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html,
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
@@ -8,6 +9,9 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitor
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+METRIC_NAMESPACE = "ThreatMonitor"
+PLAIN_MESSAGES_METRIC = "PlainMessages"
 
 
 class Alarm(NamedTuple):
@@ -35,6 +39,19 @@ UNDELIVERED = Alarm(
     ["FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq"],
     "RuleName",
 )
+FAILED_EXECUTIONS = Alarm(
+    "The state machine could not finish with a finding, or start in time. Send it again with `threatmon redrive`.",
+    "AWS/States",
+    ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"],
+    "StateMachineArn",
+)
+PLAIN_MESSAGES = Alarm(
+    "Findings were sent unformatted, because formatting failed. Run `threatmon verify`, and see the state machine's"
+    " executions.",
+    METRIC_NAMESPACE,
+    [PLAIN_MESSAGES_METRIC],
+    "StateMachine",
+)
 DEAD_LETTERS = Alarm(
     "Findings wait in the dead-letter queue. Send them again with `threatmon redrive`.",
     "AWS/SQS",
@@ -53,7 +70,13 @@ OLD_DEAD_LETTERS = Alarm(
 UNDELIVERABLE = Alarm(
     "SNS could not hand an alert to a subscriber. Check the subscriptions.",
     "AWS/SNS",
-    ["NumberOfNotificationsFailed"],
+    # A message whose attributes cannot be read reaches no subscriber with a filter.
+    [
+        "NumberOfNotificationsFailed",
+        "NumberOfNotificationsFilteredOut-InvalidAttributes",
+        "NumberOfNotificationsFilteredOut-InvalidMessageBody",
+        "NumberOfNotificationsFilteredOut-NoMessageAttributes",
+    ],
     "TopicName",
 )
 # Interfaces without traffic leave NODATA records, so an hour without any means that delivery has stopped. The metric is

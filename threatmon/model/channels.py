@@ -1,58 +1,38 @@
-"""Channels: subscribers who get the same format from the same severity up share one topic."""
+"""The channels by which people and machines get alerts, and the filters of their subscriptions."""
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from threatmon.model.severity import Band, SeverityName, bands_from
+from threatmon.model.severity import SeverityName, bands_from
 
 # text: the mail for people; raw: the event as EventBridge has it.
 MessageFormat = Literal["text", "raw"]
+ChatApplication = Literal["slack", "teams"]
+# What the state machine sends to.
+FormattedChannel = Literal["mail", "slack", "teams"]
+
+TOPICS: Mapping[MessageFormat, str] = {"text": "topic", "raw": "topic-raw"}
+"""What the topic of each format is called within a stack."""
 
 
-class Channel(NamedTuple):
-    """What subscribers of one topic have in common."""
-
-    format: MessageFormat
-    minimum_severity: SeverityName
-
-    def suffix(self, usual: SeverityName) -> str:
-        """Return what its resources' names end in: nothing for the mail of every alert.
-
-        ``usual`` is the lowest severity that alerts.
-        """
-        words = [
-            "" if self.format == "text" else self.format,
-            "" if self.minimum_severity == usual else self.minimum_severity,
-        ]
-        return "".join(f"-{word}" for word in words if word)
-
-    def topic(self, usual: SeverityName) -> str:
-        """Return what its topic is called within a stack: ``topic``, ``topic-raw``, ``topic-high``..."""
-        return f"topic{self.suffix(usual)}"
-
-    def takes(self, band: Band) -> bool:
-        """Say whether findings of a severity band go to this channel."""
-        return band in bands_from(self.minimum_severity)
+def chat_topic(application: ChatApplication) -> str:
+    """Return what the topic of a chat channel is called within a stack."""
+    return f"topic-{application}"
 
 
-class _Subscriber(Protocol):
-    @property
-    def format(self) -> MessageFormat: ...
+def filter_policy(message_format: MessageFormat, minimum: SeverityName | None) -> dict[str, Any] | None:
+    """Return the filter policy of a subscription from a severity up, None if it takes everything.
 
-    @property
-    def minimum_severity(self) -> SeverityName | None: ...
-
-
-AnySubscriber = TypeVar("AnySubscriber", bound=_Subscriber)
-
-
-def by_channel(subscribers: Iterable[AnySubscriber], usual: SeverityName) -> dict[Channel, list[AnySubscriber]]:
-    """Group subscribers by channel, the mail of every alert first.
-
-    ``usual`` is the lowest severity that alerts, and that of a subscriber who names none.
+    The mail's is on the message attributes, a raw event's on the message's body; :func:`filter_scope` says so to SNS.
+    https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
     """
-    groups: dict[Channel, list[AnySubscriber]] = {}
-    for subscriber in subscribers:
-        channel = Channel(subscriber.format, subscriber.minimum_severity or usual)
-        groups.setdefault(channel, []).append(subscriber)
-    return dict(sorted(groups.items(), key=lambda group: group[0].suffix(usual)))
+    lowest = bands_from(minimum)[0].minimum if minimum else None
+    if lowest is None:
+        return None
+    severity = {"severity": [{"numeric": [">=", lowest]}]}
+    return severity if message_format == "text" else {"detail": severity}
+
+
+def filter_scope(message_format: MessageFormat) -> Literal["MessageAttributes", "MessageBody"]:
+    """Return what the filter policy of a subscription is about."""
+    return "MessageAttributes" if message_format == "text" else "MessageBody"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from threatmon.model import queries
+from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
 
 Body = dict[str, Any]
 
@@ -21,6 +22,7 @@ def body(
     topic_name: str,
     queue_name: str,
     rule_names: Sequence[str],
+    state_machine_arn: str,
 ) -> Body:
     """Return the dashboard: findings and deliveries above, traffic below."""
     graphs: dict[str, list[list[Any]]] = {
@@ -30,6 +32,11 @@ def body(
             ["AWS/SNS", "NumberOfNotificationsFailed", "TopicName", topic_name],
             ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name, {"stat": "Maximum"}],
             *[["AWS/Events", "FailedInvocations", "RuleName", rule_name] for rule_name in rule_names],
+        ],
+        "Formatting": [
+            ["AWS/States", "ExecutionsSucceeded", "StateMachineArn", state_machine_arn],
+            ["AWS/States", "ExecutionsFailed", "StateMachineArn", state_machine_arn],
+            [METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC, "StateMachine", state_machine_arn.rpartition(":")[2]],
         ],
         "Flow-log volume": [
             ["AWS/Logs", "IncomingBytes", "LogGroupName", log_group_name],

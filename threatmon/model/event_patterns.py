@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.model.finding_types import EVERYTHING, is_family, simplify
-from threatmon.model.severity import Band, SeverityName, bands_from
+from threatmon.model.severity import SeverityName, bands_from
 
 # Characters of one pattern; https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 PATTERN_QUOTA = 2048
@@ -17,10 +17,9 @@ Pattern = dict[str, Any]
 
 
 class AlertRule(NamedTuple):
-    """An EventBridge rule to create: ``key`` names it within its component, its mail names the ``band``."""
+    """An EventBridge rule to create: ``key`` names it within its component."""
 
     key: str
-    band: Band
     pattern: Pattern
 
 
@@ -33,14 +32,12 @@ def alert_rules(
 ) -> list[AlertRule]:
     """Return the rules that together let each selected finding through exactly once.
 
-    There is one rule for each severity band from ``minimum_severity`` up, so that the mail can name the band without
-    code to run; there are more if one pattern would exceed :data:`PATTERN_QUOTA`.
+    It is one, unless its pattern would exceed :data:`PATTERN_QUOTA`: ``findings``, ``findings-2``...
     """
-    conditions = _service_conditions(include_samples=include_samples, include_archived=include_archived)
+    conditions = _conditions(minimum_severity, include_samples=include_samples, include_archived=include_archived)
     return [
-        AlertRule(band.name if number == 1 else f"{band.name}-{number}", band, pattern)
-        for band in bands_from(minimum_severity)
-        for number, pattern in enumerate(_patterns(simplify(finding_types), band, conditions), start=1)
+        AlertRule("findings" if number == 1 else f"findings-{number}", pattern)
+        for number, pattern in enumerate(_patterns(simplify(finding_types), conditions), start=1)
     ]
 
 
@@ -49,40 +46,38 @@ def compact(pattern: Pattern) -> str:
     return json.dumps(pattern, separators=(",", ":"))
 
 
-def _patterns(entries: Sequence[str], band: Band, service: dict[str, Any]) -> list[Pattern]:
-    """Return the band's patterns, each as full as the quota allows."""
+def _patterns(entries: Sequence[str], conditions: Pattern) -> list[Pattern]:
+    """Return the patterns, each as full as the quota allows; ``conditions`` are those on ``detail`` but the type."""
     if EVERYTHING in entries:
-        return [_pattern([], band, service)]
+        return [_pattern([], conditions)]
     patterns: list[Pattern] = []
     chunk: list[str] = []
     for entry in entries:
-        if chunk and len(compact(_pattern([*chunk, entry], band, service))) > PATTERN_QUOTA:
-            patterns.append(_pattern(chunk, band, service))
+        if chunk and len(compact(_pattern([*chunk, entry], conditions))) > PATTERN_QUOTA:
+            patterns.append(_pattern(chunk, conditions))
             chunk = []
         chunk.append(entry)
-    return [*patterns, _pattern(chunk, band, service)]
+    return [*patterns, _pattern(chunk, conditions)]
 
 
-def _pattern(entries: Sequence[str], band: Band, service: dict[str, Any]) -> Pattern:
-    detail: dict[str, Any] = {"severity": [{"numeric": _range(band)}]}
-    if entries:
-        detail["type"] = [{"prefix": entry[:-1]} if is_family(entry) else entry for entry in entries]
-    if service:
-        detail["service"] = service
+def _pattern(entries: Sequence[str], conditions: Pattern) -> Pattern:
+    types = [{"prefix": entry[:-1]} if is_family(entry) else entry for entry in entries]
+    detail = {"type": types, **conditions} if types else conditions
     # The source also emits "AWS API Call via CloudTrail" events, hence the detail-type.
-    return {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"], "detail": detail}
+    pattern: Pattern = {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]}
+    return pattern | ({"detail": detail} if detail else {})
 
 
-def _range(band: Band) -> list[str | float]:
-    lower = [] if band.minimum is None else [">=", band.minimum]
-    return lower + ([] if band.below is None else ["<", band.below])
+def _conditions(minimum_severity: SeverityName, *, include_samples: bool, include_archived: bool) -> Pattern:
+    """Return the conditions on ``detail`` but the type.
 
-
-def _service_conditions(*, include_samples: bool, include_archived: bool) -> dict[str, Any]:
-    """Return conditions on ``detail.service``, whose fields are optional: an absent one must never hide a finding."""
-    conditions: dict[str, Any] = {}
-    if not include_archived:
-        conditions["archived"] = [False, {"exists": False}]
+    The lowest band has no minimum and needs none; the fields of ``service`` are optional, and an absent one must never
+    hide a finding.
+    """
+    minimum = bands_from(minimum_severity)[0].minimum
+    optional = [False, {"exists": False}]
+    service: dict[str, Any] = {} if include_archived else {"archived": optional}
     if not include_samples:
-        conditions["additionalInfo"] = {"sample": [False, {"exists": False}]}
-    return conditions
+        service["additionalInfo"] = {"sample": optional}
+    severity: Pattern = {} if minimum is None else {"severity": [{"numeric": [">=", minimum]}]}
+    return severity | ({"service": service} if service else {})

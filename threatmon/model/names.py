@@ -1,6 +1,9 @@
-"""The names that are fixed before a resource exists: log group, dashboard, stack."""
+"""The names that are fixed before a resource exists: log groups, dashboard, state machine, stack."""
 
+import hashlib
 import re
+
+_LONGEST_NAME = 80
 
 
 def is_stack_name(name: str) -> bool:
@@ -22,3 +25,31 @@ def dashboard(stack: str) -> str:
     CloudWatch takes no period: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
     """
     return f"threat-monitor-{stack.replace('.', '-')}"
+
+
+def state_machine(stack: str) -> str:
+    """Return the name of a stack's state machine, which its role's trust policy needs before the machine exists.
+
+    Step Functions takes 80 characters, and no period:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
+    """
+    name = dashboard(stack)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 8]}-{_digest(name)}"
+
+
+def state_machine_log_group(stack: str) -> str:
+    """Return the name of the log group of the state machine's errors.
+
+    The prefix keeps CloudWatch's resource policy for it within its size:
+    https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    """
+    return f"/aws/vendedlogs/states/{state_machine(stack)}"
+
+
+def chat_configuration(stack: str) -> str:
+    """Return the name of a stack's configurations of chat channels, unique in the account."""
+    return dashboard(stack)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:7]

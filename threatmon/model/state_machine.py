@@ -7,35 +7,56 @@ fails, a plain one of the whole event, and a count of it for an alarm; if that f
 even that fails, the execution fails in the end and names the channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from threatmon.model import console_urls, mail_formatter
+from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
+from threatmon.model.channels import FormattedChannel
+from threatmon.model.location import Location
+from threatmon.model.mail_formatter import MailOptions
+from threatmon.model.settings import AlertSettings
+from threatmon.model.severity import SeverityName, bands_from
 
 Definition = dict[str, Any]
 
-METRIC_NAMESPACE = "ThreatMonitor"
-PLAIN_MESSAGES = "PlainMessages"
 CHANNELS_KEY = "channels"
 """The key of an execution's input that names the channels to send to; without it, all."""
+QUOTA = 262_144
+"""bytes of a message of SNS, and of a state's input, arguments and output"""
+LOST = "Lost"
+"""The error of an execution whose message not even the queue took; its cause names the channels, joined by commas."""
 
 # What SNS says before it has accepted a message; anything else may have been accepted, and would arrive twice.
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
-_NOT_ACCEPTED = ["SNS.ThrottledException", "SNS.KmsThrottlingException", "SNS.InternalErrorException"]
-# Characters other than printable ASCII become question marks: nothing can refuse such a text, and each is one byte.
-_EVENT = r"$replace($string($states.input), /[^ -~]/, '?')"
+_NOT_ACCEPTED = [
+    *("SNS.ThrottledException", "SNS.KMSThrottlingException", "SNS.KmsThrottlingException"),
+    "SNS.InternalErrorException",
+]
+_RETRY = [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 3}]
+_TIMEOUT = 900  # seconds of an execution; all retries together take three minutes
+
+# What follows is JSONata. Characters other than printable ASCII become question marks: nothing can refuse such a text,
+# and each is one byte.
+_PRINTABLE = r"$replace({}, /[^ -~]/, '?')"
+_EVENT = _PRINTABLE.format("$string($states.input)")
+_DETAIL = "$states.input.detail"
 # Whoever filters by severity hears of a finding without a usable one.
 _SEVERITY = (
-    "($severity := $states.input.detail.severity;"
+    f"($severity := {_DETAIL}.severity;"
     " $type($severity) = 'number' and $severity >= 0 and $severity <= 10 ? $string($severity) : '10')"
 )
-_PLAIN_SUBJECT = "[UNFORMATTED] GuardDuty finding"
-# SNS takes 262,144 bytes, and so does a state, which counts each quotation mark and backslash twice.
+_PLAIN_SUBJECT = _PRINTABLE.format(
+    f"$substring($join(['[UNFORMATTED] GuardDuty finding', $string({_DETAIL}.type)], ' '), 0, 100)"
+)
+# A state counts each quotation mark and backslash twice.
 _MAIL_LENGTH = 120_000
 _CHAT_LENGTH = 7_000  # of the 8,000 of a custom notification
 # The event, but of a large one, which could be more than a state takes, what it takes to find it in GuardDuty.
 # SQS refuses two characters: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _QUEUED_EVENT = (
     r"($event := $replace($string($states.input), /[\uFFFE\uFFFF]/, '?');"
-    " $length($event) <= 50000 ? $event : ($detail := $states.input.detail; $string({"
+    f" $length($event) <= 50000 ? $event : ($detail := {_DETAIL}; $string({{"
     "'source': $states.input.source, 'detail-type': $states.input.`detail-type`, 'account': $states.input.account,"
     " 'region': $states.input.region, 'time': $states.input.time, 'shortened': true, 'detail': {"
     "'id': $substring($string($detail.id), 0, 300), 'type': $substring($string($detail.type), 0, 300),"
@@ -44,99 +65,156 @@ _QUEUED_EVENT = (
 )
 
 
-class MessageChannel(NamedTuple):
-    """A topic, and the expression of what is published to it."""
+class _Branch(NamedTuple):
+    """A channel as JSONata: ``arguments`` of ``sns:publish`` but the topic, and the same if they cannot be had."""
 
     name: str
-    """``Mail`` or ``Chat``: names the states of its branch, and in lower case the channel in an execution's input"""
     topic_arn: str
+    wanted: str
     arguments: str
-    """JSONata that gives the arguments of ``sns:publish`` but the topic"""
-    plain_message: str
-    """JSONata that gives the message if the arguments cannot be had or are refused"""
-    minimum_severity: float | None = None
-    """lowest severity that is sent; everything unless set"""
+    plain: Mapping[str, str]
 
 
-def mail_channel(topic_arn: str, formatter: str) -> MessageChannel:
-    """Return the channel of text messages; ``formatter`` gives Subject, Message and MessageAttributes."""
-    return MessageChannel("Mail", topic_arn, formatter, f"$substring({_EVENT}, 0, {_MAIL_LENGTH})")
-
-
-def chat_channel(topic_arn: str, formatter: str, minimum_severity: float | None) -> MessageChannel:
-    """Return the channel of chat messages; ``formatter`` gives Message, a custom notification as JSON text.
-
-    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
-    """
-    plain = (
-        "$string({'version': '1.0', 'source': 'custom', 'content': {'textType': 'client-markdown',"
-        f" 'title': '{_PLAIN_SUBJECT}', 'description': $substring({_EVENT}, 0, {_CHAT_LENGTH})}}}})"
+def mail_options(
+    location: Location, settings: AlertSettings, log_group_name: str | None = None, dashboard_name: str | None = None
+) -> MailOptions:
+    """Return what the messages of a stack know besides the finding."""
+    return MailOptions(
+        account=location.id,
+        region=location.region,
+        partition=location.partition,
+        account_aliases={location.id: settings.account_alias} if settings.account_alias else {},
+        log_group_name=log_group_name,
+        dashboard_name=dashboard_name,
+        runbooks=settings.runbooks,
     )
-    return MessageChannel("Chat", topic_arn, formatter, plain, minimum_severity)
 
 
-def definition(channels: Sequence[MessageChannel], queue_url: str, partition: str) -> Definition:
-    """Return the definition of a STANDARD state machine whose input is an EventBridge event."""
+def definition(
+    location: Location,
+    settings: AlertSettings,
+    *,
+    topic_arns: Mapping[FormattedChannel, str],
+    queue_url: str,
+    log_group_name: str | None = None,
+    dashboard_name: str | None = None,
+) -> Definition:
+    """Return the definition of a STANDARD state machine whose input is an EventBridge event.
+
+    ``topic_arns`` has the channels; the mail links to the log group and the dashboard given.
+    """
+    options = mail_options(location, settings, log_group_name, dashboard_name)
+    minimums: dict[str, SeverityName | None] = {
+        "slack": settings.slack and settings.slack.minimum_severity,
+        "teams": settings.teams and settings.teams.minimum_severity,
+    }
+    branches = [
+        _branch(channel, arn, minimums.get(channel), location.partition, options) for channel, arn in topic_arns.items()
+    ]
     return {
         "Comment": "Formats GuardDuty findings for people.",
         "QueryLanguage": "JSONata",
+        "TimeoutSeconds": _TIMEOUT,
         "StartAt": "Channels",
         "States": {
             "Channels": {
                 "Type": "Parallel",
-                "Branches": [_branch(channel, queue_url, partition) for channel in channels],
+                "Branches": [_states(branch, queue_url, location.partition) for branch in branches],
                 "Next": "All delivered?",
             },
             "All delivered?": {
                 "Type": "Choice",
-                "Choices": [{"Condition": "{% $exists($states.input[lost]) %}", "Next": "Lost"}],
+                "Choices": [{"Condition": "{% $exists($states.input[lost]) %}", "Next": LOST}],
                 "Default": "Delivered",
             },
             "Delivered": {"Type": "Succeed", "Output": {}},
-            "Lost": {
-                "Type": "Fail",
-                "Error": "Lost",
-                "Cause": "{% $join($states.input[lost].channel, ',') %}",
-            },
+            LOST: {"Type": "Fail", "Error": LOST, "Cause": "{% $join($states.input[lost].channel, ',') %}"},
         },
     }
 
 
-def _branch(channel: MessageChannel, queue_url: str, partition: str) -> Definition:
-    name, key = channel.name, channel.name.lower()
-    wanted = f"($not($exists($states.input.{CHANNELS_KEY})) or '{key}' in $states.input.{CHANNELS_KEY})"
-    if channel.minimum_severity is not None:
-        severity = "$states.input.detail.severity"
-        wanted += f" and ($type({severity}) != 'number' or {severity} >= {channel.minimum_severity})"
-    done = {"channel": key, "lost": False}
-    publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Output": done}
-    plain = {
-        "TopicArn": channel.topic_arn,
-        "Message": f"{{% {channel.plain_message} %}}",
-        "MessageAttributes": {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}},
-    }
+def branch_name(channel: FormattedChannel) -> str:
+    """Return the name of a channel's first state, with which those of its other states begin."""
+    return channel.capitalize()
+
+
+def sent_channels(exited: Sequence[str]) -> set[str]:
+    """Return the channels that need nothing more, by the names of the states that an execution has left."""
+    return {name.removesuffix(_DONE).lower() for name in exited if name.endswith(_DONE)}
+
+
+_DONE = " done"
+
+
+def _branch(
+    channel: FormattedChannel, topic_arn: str, minimum: SeverityName | None, partition: str, options: MailOptions
+) -> _Branch:
+    wanted = f"($not($exists($states.input.{CHANNELS_KEY})) or '{channel}' in $states.input.{CHANNELS_KEY})"
+    if lowest := bands_from(minimum)[0].minimum if minimum else None:
+        # A severity that is missing or no number is never too low.
+        severity = f"{_DETAIL}.severity"
+        wanted += f" and $not($type({severity}) = 'number' and {severity} < {lowest})"
+    link = _link(partition)
+    if channel == "mail":
+        arguments = mail_formatter.formatter(options)
+        message = f"'This finding could not be formatted.\\nFinding: ' & {link} & '\\n\\n' & {_shortened(_MAIL_LENGTH)}"
+        plain = {"Subject": _PLAIN_SUBJECT, "Message": message}
+    else:
+        arguments = mail_formatter.chat(options)
+        # In a code block, nothing in the event is taken for markup, a mention or a link.
+        block = f"$replace({_shortened(_CHAT_LENGTH)}, /`/, '?')"
+        text = f"'[Finding](' & {link} & ')\\n```\\n' & {block} & '\\n```'"
+        # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+        message = (
+            "$string({'version': '1.0', 'source': 'custom', 'content': {'textType': 'client-markdown',"
+            f" 'title': {_PLAIN_SUBJECT}, 'description': {text}}}}})"
+        )
+        plain = {"Message": message}
+    return _Branch(branch_name(channel), topic_arn, wanted, arguments, plain)
+
+
+def _shortened(length: int) -> str:
+    return f"($event := {_EVENT}; $length($event) > {length} ? $substring($event, 0, {length}) & '... (cut)' : $event)"
+
+
+def _link(partition: str) -> str:
+    """Return the link to the finding, of whose texts only harmless characters are used."""
+    start, middle, end = console_urls.finding(partition, "\0", "\0").split("\0")
+    region = f"$replace($string({_DETAIL}.region), /[^a-z0-9-]/, '')"
+    finding_id = f"$replace($substring($string({_DETAIL}.id), 0, 100), /[^A-Za-z0-9-]/, '')"
+    return f"'{start}' & {region} & '{middle}' & {finding_id} & '{end}'"
+
+
+def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
+    name = branch.name
+    done = {"channel": name.lower(), "lost": False}
+    publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
+    severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
     return {
         "StartAt": f"{name} wanted?",
         "States": {
             f"{name} wanted?": {
                 "Type": "Choice",
-                "Choices": [{"Condition": f"{{% {wanted} %}}", "Next": name}],
+                "Choices": [{"Condition": f"{{% {branch.wanted} %}}", "Next": name}],
                 "Default": f"{name} skipped",
             },
             # Without the event, or that of two channels together could be more than a state may put out.
-            f"{name} skipped": {"Type": "Pass", "Output": done, "Next": f"{name} done"},
+            f"{name} skipped": {"Type": "Pass", "Output": done, "Next": f"{name}{_DONE}"},
             name: {
                 **publish,
-                "Arguments": f"{{% $merge([{{'TopicArn': '{channel.topic_arn}'}}, ({channel.arguments})]) %}}",
-                "Retry": [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 3}],
+                "Arguments": f"{{% $merge([{{'TopicArn': '{branch.topic_arn}'}}, ({branch.arguments})]) %}}",
+                "Output": done,
                 "Catch": [_to(f"{name} plain")],
-                "Next": f"{name} done",
+                "Next": f"{name}{_DONE}",
             },
             f"{name} plain": {
                 **publish,
-                "Arguments": plain if name == "Chat" else {**plain, "Subject": _PLAIN_SUBJECT},
+                "Arguments": {
+                    "TopicArn": branch.topic_arn,
+                    **{field: f"{{% {expression} %}}" for field, expression in branch.plain.items()},
+                    "MessageAttributes": severity,
+                },
                 "Output": "{% $states.input %}",
-                "Retry": [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4, "BackoffRate": 3}],
                 "Catch": [_to(f"{name} to queue", error="{% $states.errorOutput.Error & '' %}")],
                 "Next": f"{name} counted",
             },
@@ -144,22 +222,10 @@ def _branch(channel: MessageChannel, queue_url: str, partition: str) -> Definiti
             f"{name} counted": {
                 "Type": "Task",
                 "Resource": f"arn:{partition}:states:::aws-sdk:cloudwatch:putMetricData",
-                "Arguments": {
-                    "Namespace": METRIC_NAMESPACE,
-                    "MetricData": [
-                        {
-                            "MetricName": PLAIN_MESSAGES,
-                            "Dimensions": [
-                                {"Name": "StateMachine", "Value": "{% $states.context.StateMachine.Name %}"}
-                            ],
-                            "Unit": "Count",
-                            "Value": 1,
-                        }
-                    ],
-                },
+                "Arguments": {"Namespace": METRIC_NAMESPACE, "MetricData": [_PLAIN_MESSAGE]},
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": done, "Next": f"{name} done"}],
-                "Next": f"{name} done",
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": done, "Next": f"{name}{_DONE}"}],
+                "Next": f"{name}{_DONE}",
             },
             f"{name} to queue": {
                 "Type": "Task",
@@ -168,24 +234,26 @@ def _branch(channel: MessageChannel, queue_url: str, partition: str) -> Definiti
                     "QueueUrl": queue_url,
                     "MessageBody": f"{{% {_QUEUED_EVENT} %}}",
                     "MessageAttributes": {
-                        "TARGET_ARN": {"DataType": "String", "StringValue": channel.topic_arn},
-                        "CHANNEL": {"DataType": "String", "StringValue": key},
+                        "TARGET_ARN": {"DataType": "String", "StringValue": branch.topic_arn},
+                        "CHANNEL": {"DataType": "String", "StringValue": done["channel"]},
                         "ERROR_CODE": {"DataType": "String", "StringValue": "{% $error %}"},
                     },
                 },
                 "Output": done,
-                "Catch": [
-                    {
-                        "ErrorEquals": ["States.ALL"],
-                        "Output": {"channel": key, "lost": True},
-                        "Next": f"{name} done",
-                    }
-                ],
-                "Next": f"{name} done",
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": {**done, "lost": True}, "Next": f"{name}{_DONE}"}],
+                "Next": f"{name}{_DONE}",
             },
-            f"{name} done": {"Type": "Succeed"},
+            f"{name}{_DONE}": {"Type": "Succeed"},
         },
     }
+
+
+_PLAIN_MESSAGE = {
+    "MetricName": PLAIN_MESSAGES_METRIC,
+    "Dimensions": [{"Name": "StateMachine", "Value": "{% $states.context.StateMachine.Name %}"}],
+    "Unit": "Count",
+    "Value": 1,
+}
 
 
 def _to(state: str, **assign: str) -> Definition:

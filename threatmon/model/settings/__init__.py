@@ -14,19 +14,22 @@ from threatmon.model.settings.sections import (
     FlowLogSettings,
     HealthSettings,
     Settings,
+    SlackSettings,
+    TeamsSettings,
     as_items,
 )
 
 __all__ = [
     "NAMESPACE", "SECRET_PLACEHOLDER", "AlertSettings", "AlertSubscriber", "ConfigFaults", "DetectorSettings",
-    "FlowLogSettings", "HealthSettings", "Settings", "parse",
+    "FlowLogSettings", "HealthSettings", "Settings", "SlackSettings", "TeamsSettings", "parse",
 ]  # fmt: skip
 
 
-def parse(config: Mapping[str, Any], stack: str = "<stack>") -> tuple[Settings, list[str]]:
+def parse(config: Mapping[str, Any], stack: str = "<stack>", region: str | None = None) -> tuple[Settings, list[str]]:
     """Return the settings that ``config`` describes, and warnings about them.
 
-    ``config`` maps keys of the namespace, without it, to plain values, or to the strings the engine passes on.
+    ``config`` maps keys of the namespace, without it, to plain values, or to the strings the engine passes on;
+    ``region`` is where the stack is deployed, if that is known.
     Raises :class:`ConfigFaults` with every fault of the config.
     """
     config, faults = dict(config), list[Fault]()
@@ -43,7 +46,7 @@ def parse(config: Mapping[str, Any], stack: str = "<stack>") -> tuple[Settings, 
     sound = {key: value for key, value in config.items() if key not in faulty}
     # By alias only: the name of an attribute is no config key.
     settings = Settings.model_validate(sound, by_alias=True, by_name=False)
-    faults += rule_faults(settings, but_for=faulty)
+    faults += rule_faults(settings, region, but_for=faulty)
     if shorthand:
         faults = [fault._replace(path=("alertEmail",)) if fault.path[0] == "alertEmails" else fault for fault in faults]
     if faults:

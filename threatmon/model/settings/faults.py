@@ -97,8 +97,17 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 
 
 def _may_hold_a_token(path: Sequence[str | int], value: object) -> bool:
-    """Say whether a value is or contains the endpoint of a subscriber, perhaps written under another key."""
-    if tuple(path[:2]) != ("alerts", "subscribers"):
-        return tuple(path) == ("alerts",)
-    is_a_word = isinstance(value, str) and re.fullmatch(r"[a-z-]{1,12}", value)
-    return path[-1] not in {"protocol", "format"} or not is_a_word
+    """Say whether a value is or contains the endpoint of a subscriber, perhaps written under another key.
+
+    So does the webhook of a chat channel where the channel belongs: whoever has its URL can write to the channel.
+    """
+    match tuple(path):
+        case ("alerts",):
+            return True
+        case ("alerts", "subscribers", *_):
+            is_a_word = isinstance(value, str) and re.fullmatch(r"[a-z-]{1,12}", value)
+            return path[-1] not in {"protocol", "format"} or not is_a_word
+        case ("alerts", "slack" | "teams", *_):
+            return "http" in str(value).lower()
+        case _:
+            return False

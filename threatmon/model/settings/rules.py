@@ -3,17 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 from threatmon.model import finding_types
-from threatmon.model.channels import Channel, by_channel
 from threatmon.model.settings.faults import HIDDEN, Fault, shown
 from threatmon.model.settings.sections import EMAIL, NAMESPACE, SECRET_PLACEHOLDER, Settings
 from threatmon.model.severity import is_below
 
 
-def rule_faults(settings: Settings, but_for: Collection[str] = ()) -> list[Fault]:
+def rule_faults(settings: Settings, region: str | None = None, but_for: Collection[str] = ()) -> list[Fault]:
     """Return what breaks a rule. A rule on a key of ``but_for``, which has a fault of its own, is left out."""
-    return [fault for rule, keys in _RULES.items() if not keys & set(but_for) for fault in rule(settings)]
+    rules = {**_RULES, partial(_chat_exists, region=region or ""): {"alerts"}}
+    return [fault for rule, keys in rules.items() if not keys & set(but_for) for fault in rule(settings)]
 
 
 def _names_something_to_log(settings: Settings) -> Iterator[Fault]:
@@ -62,21 +63,26 @@ def _endpoints_fit_protocols(settings: Settings) -> Iterator[Fault]:
             yield Fault(("alerts", "subscribers", index, "endpoint"), text)
 
 
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-_TARGETS_OF_A_RULE = 5
-
-
-def _channels_are_possible(settings: Settings) -> Iterator[Fault]:
-    floor, subscribers = settings.severity_floor, settings.alerts.subscribers
-    for index, subscriber in enumerate(subscribers):
-        wanted = subscriber.minimum_severity or floor
+def _nobody_wants_what_is_never_sent(settings: Settings) -> Iterator[Fault]:
+    floor, alerts = settings.severity_floor, settings.alerts
+    receivers = {
+        **{("subscribers", index): subscriber for index, subscriber in enumerate(alerts.subscribers)},
+        ("slack",): alerts.slack,
+        ("teams",): alerts.teams,
+    }
+    for path, receiver in receivers.items():
+        wanted = (receiver and receiver.minimum_severity) or floor
         if is_below(wanted, floor):
             text = f'"{wanted}" is below {NAMESPACE}:minimumSeverity {floor}, which nothing passes'
-            yield Fault(("alerts", "subscribers", index, "minimumSeverity"), text)
-    topics = len({Channel("text", floor), *by_channel(subscribers, floor)})
-    if topics > _TARGETS_OF_A_RULE:
-        text = f"need {topics} topics, one for each format and severity; EventBridge allows {_TARGETS_OF_A_RULE}"
-        yield Fault(("alerts", "subscribers"), text)
+            yield Fault(("alerts", *path, "minimumSeverity"), text)
+
+
+def _chat_exists(settings: Settings, region: str) -> Iterator[Fault]:
+    """Look for chat channels outside the one partition that has them; nothing is known of the Region ``""``."""
+    for key, channel in (("slack", settings.alerts.slack), ("teams", settings.alerts.teams)):
+        if channel and region.startswith(("cn-", "us-gov-")):
+            text = f"is not possible in {region}: AWS has no chat there; use an https or email subscriber"
+            yield Fault(("alerts", key), f"{text} ({NAMESPACE}:alerts.subscribers)")
 
 
 def _subscribes_nobody_twice(settings: Settings) -> Iterator[Fault]:
@@ -95,10 +101,19 @@ def _finding_types_exist(settings: Settings) -> Iterator[Fault]:
     if not settings.finding_types:
         yield Fault(("findingTypes",), 'is empty; leave it out, or write ["*"], for every type')
     for index, entry in enumerate(settings.finding_types):
-        problem = finding_types.fault(entry)
-        is_allowed = settings.allow_unknown_finding_types and finding_types.is_well_formed(entry)
-        if problem and not is_allowed:
+        if problem := _type_problem(entry, settings):
             yield Fault(("findingTypes", index), f"{shown(entry)} {problem}")
+
+
+def _runbooks_are_for_finding_types(settings: Settings) -> Iterator[Fault]:
+    for entry in settings.alerts.runbooks:
+        if problem := _type_problem(entry, settings):
+            yield Fault(("alerts", "runbooks", entry), problem)
+
+
+def _type_problem(entry: str, settings: Settings) -> str | None:
+    is_allowed = settings.allow_unknown_finding_types and finding_types.is_well_formed(entry)
+    return None if is_allowed else finding_types.fault(entry)
 
 
 def _detector_mode_and_id_agree(settings: Settings) -> Iterator[Fault]:
@@ -124,22 +139,29 @@ _RULES: dict[Callable[[Settings], Iterator[Fault]], set[str]] = {
     _names_somebody_to_mail: {"alertEmails"},
     _lists_nothing_twice: set(),
     _endpoints_fit_protocols: {"alerts"},
-    _channels_are_possible: {"alerts", "minimumSeverity"},
+    _nobody_wants_what_is_never_sent: {"alerts", "minimumSeverity"},
     _subscribes_nobody_twice: {"alerts"},
     _finding_types_exist: {"findingTypes"},
+    _runbooks_are_for_finding_types: {"alerts"},
     _detector_mode_and_id_agree: {"detector"},
     _a_detector_looked_up_is_left_alone: {"detector"},
 }
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return a sentence for each chosen finding type that may never alert."""
+    """Return a sentence for each chosen finding type that may never alert, and each runbook that may be for none."""
     problems = {index: _never_alerts(entry, settings) for index, entry in enumerate(settings.finding_types)}
-    return [
+    types = [
         f'{NAMESPACE}:findingTypes[{index}]: "{settings.finding_types[index]}" {problem}'
         for index, problem in problems.items()
         if problem
     ]
+    runbooks = [
+        f"{NAMESPACE}:alerts.runbooks.{entry}: is unknown to the catalogue; if it is mistyped, nothing links there"
+        for entry in settings.alerts.runbooks
+        if not finding_types.is_known(entry)
+    ]
+    return [*types, *runbooks]
 
 
 def _never_alerts(entry: str, settings: Settings) -> str | None:

@@ -7,7 +7,7 @@ They are the one description of the config: defaults, the JSON schema for editor
 
 import json
 import re
-from typing import Annotated, Literal, LiteralString, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -60,13 +60,11 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL = rf"(?=.{{1,254}}$)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+"
 
 
-def _of_form(pattern: str, fault: LiteralString) -> BeforeValidator:
-    def check(value: object) -> object:
-        if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
-            raise PydanticCustomError("form", fault)
-        return value
-
-    return BeforeValidator(check)
+def _email(value: object) -> object:
+    # Not a pattern of pydantic's, which has no lookahead.
+    if not isinstance(value, str) or not re.fullmatch(EMAIL, value):
+        raise PydanticCustomError("form", "is not an e-mail address (expected name@example.com)")
+    return value
 
 
 _SUBNET_ID = r"^subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})$"
@@ -77,6 +75,17 @@ _KEY_ARN = (
     r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
 )
 _POLICY_ARN = r"^arn:aws(?:-us-gov|-cn)?:iam::(?:[0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]{1,640}$"
+# Subject and message attributes are ASCII, and an alias with question marks in it is not the account's name.
+_ALIAS = r"^[ -~]{1,64}$"
+# In a mail, a link ends at a blank, and in some programs at a quotation mark or angle bracket.
+_RUNBOOK = r"^https://[A-Za-z0-9][!#-&(-;=?-~]{0,491}$"
+# https://docs.aws.amazon.com/chatbot/latest/APIReference/API_CreateSlackChannelConfiguration.html
+_SLACK_WORKSPACE = r"^[0-9A-Z]{1,255}$"
+_SLACK_CHANNEL = r"^[A-Za-z0-9]{1,255}$"
+# https://docs.aws.amazon.com/chatbot/latest/APIReference/API_CreateMicrosoftTeamsChannelConfiguration.html takes at
+# most 255 characters, and the channel's percent-encoded, as it stands in a link to it.
+_UUID = r"^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_TEAMS_CHANNEL = r"^[A-Za-z0-9_=+/.,-]{1,20}(?::|%3[aA])[A-Za-z0-9_=+/.,-]{1,200}(?:@|%40)[A-Za-z0-9_=+/.,-]{1,20}$"
 # What a fault calls a text of each pattern.
 FORMS = {
     _SUBNET_ID: "a subnet id (expected subnet- and 8 or 17 hex digits)",
@@ -84,17 +93,26 @@ FORMS = {
     _DETECTOR_ID: "a detector id (expected 32 hex digits)",
     _KEY_ARN: "the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
     _POLICY_ARN: "the ARN of a policy (expected arn:aws:iam::<account>:policy/<name>)",
+    _ALIAS: "an alias (expected 1 to 64 printable ASCII characters)",
+    _RUNBOOK: "the address of a runbook (expected https://..., at most 500 ASCII characters without blanks, quotation "
+    "marks and angle brackets)",
+    _SLACK_WORKSPACE: "the id of a Slack workspace (expected capital letters and digits, such as T0123456789)",
+    _SLACK_CHANNEL: "the id of a Slack channel (expected letters and digits, such as C0123456789)",
+    _UUID: "a UUID (expected 8-4-4-4-12 hex digits)",
+    _TEAMS_CHANNEL: "the id of a Teams channel (expected 19:...@thread.tacv2, or percent-encoded as in a link to it)",
 }
 SubnetId = Annotated[str, Field(pattern=_SUBNET_ID)]
 VpcId = Annotated[str, Field(pattern=_VPC_ID)]
 DetectorId = Annotated[str, Field(pattern=_DETECTOR_ID)]
 KeyArn = Annotated[str, Field(pattern=_KEY_ARN)]
 PolicyArn = Annotated[str, Field(pattern=_POLICY_ARN)]
-EmailAddress = Annotated[str, _of_form(EMAIL, "is not an e-mail address (expected name@example.com)")]
-# The alias becomes part of an input template, where the excluded characters mean something else.
-Alias = Annotated[
-    str, _of_form(r'[^"\\<>]{1,64}', 'is not an alias (expected 1 to 64 printable characters other than " \\ < >)')
-]
+Alias = Annotated[str, Field(pattern=_ALIAS)]
+RunbookAddress = Annotated[str, Field(pattern=_RUNBOOK)]
+SlackWorkspaceId = Annotated[str, Field(pattern=_SLACK_WORKSPACE)]
+SlackChannelId = Annotated[str, Field(pattern=_SLACK_CHANNEL)]
+Uuid = Annotated[str, Field(pattern=_UUID)]
+TeamsChannelId = Annotated[str, Field(pattern=_TEAMS_CHANNEL)]
+EmailAddress = Annotated[str, BeforeValidator(_email)]
 
 _T = TypeVar("_T")
 Decoded = Annotated[_T, BeforeValidator(_decoded)]
@@ -151,7 +169,8 @@ class FlowLogSettings(_Model):
         default=False, description="`pulumi destroy` leaves the log group and its key"
     )
     permissions_boundary: PolicyArn | None = Field(
-        default=None, description="ARN of the policy that the role may never exceed, if the account demands one"
+        default=None,
+        description="ARN of the policy that the stack's roles may never exceed, if the account demands one",
     )
 
 
@@ -164,10 +183,33 @@ class AlertSubscriber(_Model):
     )
     format: MessageFormat = Field(
         default="text",
-        description="`text` is the mail for people, `raw` the untouched event for chat tools, pagers and SIEMs",
+        description="`text` is the mail for people, `raw` the untouched event for pagers and SIEMs",
     )
     minimum_severity: SeverityName | None = Field(
         default=None, description="the lowest severity this subscriber gets; the stack's unless set"
+    )
+
+
+class SlackSettings(_Model):
+    """A Slack channel that gets the alerts."""
+
+    workspace_id: SlackWorkspaceId = Field(description="the workspace, which the account must be connected to by hand")
+    channel_id: SlackChannelId = Field(description="the channel in it")
+    minimum_severity: SeverityName | None = Field(
+        default=None, description="the lowest severity the channel gets; the stack's unless set"
+    )
+
+
+class TeamsSettings(_Model):
+    """A Microsoft Teams channel that gets the alerts."""
+
+    tenant_id: Uuid = Field(description="the tenant, which the account must be connected to by hand")
+    team_id: Uuid = Field(description="the team in it")
+    channel_id: TeamsChannelId = Field(
+        description="the team's channel, `19:...@thread.tacv2`, or percent-encoded as in a link to it"
+    )
+    minimum_severity: SeverityName | None = Field(
+        default=None, description="the lowest severity the channel gets; the stack's unless set"
     )
 
 
@@ -181,9 +223,26 @@ class AlertSettings(_Model):
     kms_key_arn: KeyArn | None = Field(
         default=None,
         description="a key of yours instead of one made by this stack; "
-        "its policy must let EventBridge and CloudWatch Logs use it",
+        "its policy must let EventBridge use it, CloudWatch Logs (for `/threat-monitor/<stack>/flow-logs` and "
+        "`/aws/vendedlogs/states/threat-monitor-<stack>`), and roles that the account's IAM policies allow to",
     )
-    account_alias: Alias | None = Field(default=None, description="a name for the account, shown in the mail")
+    account_alias: Alias | None = Field(
+        default=None, description="a name for the account, shown in mails and chat; ASCII, as subjects are"
+    )
+    runbooks: Decoded[dict[str, RunbookAddress]] = Field(
+        default_factory=dict,
+        description='your own runbooks, linked in mails and chat: `{"Recon:EC2/*": "https://..."}`, '
+        "keys as in findingTypes; the most specific one wins",
+    )
+    slack: Decoded[SlackSettings | None] = Field(
+        default=None,
+        description="a Slack channel: `{workspaceId, channelId, minimumSeverity}`; not in China or GovCloud",
+    )
+    teams: Decoded[TeamsSettings | None] = Field(
+        default=None,
+        description="a Microsoft Teams channel: `{tenantId, teamId, channelId, minimumSeverity}`; "
+        "not in China or GovCloud",
+    )
     subscribers: Items[AlertSubscriber] = Field(
         default=(), description="further subscribers: `{protocol, endpoint, format, minimumSeverity}`"
     )

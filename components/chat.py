@@ -1,0 +1,100 @@
+"""The chat channels that get alerts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import pulumi
+import pulumi_aws as aws
+
+from components.location import location_of
+from components.outputs import json_of
+from threatmon.model import names
+from threatmon.model.channels import ChatApplication, FormattedChannel, chat_topic
+from threatmon.model.location import Location
+from threatmon.model.policies import chat_trust, topic_policy
+from threatmon.model.settings import SlackSettings, TeamsSettings
+
+
+@dataclass(frozen=True)
+class ChatNotificationsArgs:
+    """What :class:`ChatNotifications` takes; a channel that is None gets nothing."""
+
+    stack: str
+    """the stack's name, after which the configurations are named"""
+    kms_key_arn: pulumi.Input[str]
+    """key of the topics"""
+    slack: SlackSettings | None = None
+    teams: TeamsSettings | None = None
+    permissions_boundary: str | None = None
+    """ARN of the policy that the role may never exceed"""
+    location: pulumi.Output[Location] | None = None
+
+
+class ChatNotifications(pulumi.ComponentResource):
+    """Topics whose messages Amazon Q Developer in chat applications shows in Slack and Microsoft Teams.
+
+    From the chat nobody can do anything in the account: the role has no permissions, and the guardrail denies all. The
+    workspace has to be authorised once, by hand: https://docs.aws.amazon.com/chatbot/latest/adminguide/setting-up.html
+    Creates: a topic with its policy and a configuration for each channel, a role.
+    """
+
+    topic_arns: Mapping[FormattedChannel, pulumi.Output[str]]
+    topic_names: Mapping[str, pulumi.Output[str]]
+    """Names of the topics, by what they are called within a stack (``topic-slack``...)."""
+
+    def __init__(self, name: str, args: ChatNotificationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("threat-monitor:index:ChatNotifications", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        location = location_of(self, args.location)
+        role = aws.iam.Role(
+            f"{name}-role",
+            description="Allows nothing: notifications need no permissions",
+            assume_role_policy=pulumi.Output.json_dumps(chat_trust()),
+            permissions_boundary=args.permissions_boundary,
+            opts=child,
+        )
+        guardrail = location.partition.apply(lambda partition: f"arn:{partition}:iam::aws:policy/AWSDenyAll")
+        # A name can be taken once.
+        named = pulumi.ResourceOptions(parent=self, delete_before_replace=True)
+        topics: dict[ChatApplication, aws.sns.Topic] = {}
+        for application, (configuration, ids) in _channels(args).items():
+            topic = topics[application] = aws.sns.Topic(
+                f"{name}-{chat_topic(application)}",
+                display_name="GuardDuty alerts",
+                kms_master_key_id=args.kms_key_arn,
+                opts=child,
+            )
+            aws.sns.TopicPolicy(
+                f"{name}-{chat_topic(application)}-policy",
+                arn=topic.arn,
+                policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root),
+                opts=child,
+            )
+            configuration(
+                f"{name}-{application}",
+                configuration_name=names.chat_configuration(args.stack),
+                iam_role_arn=role.arn,
+                guardrail_policy_arns=[guardrail],  # the default would be AdministratorAccess
+                sns_topic_arns=[topic.arn],
+                logging_level="ERROR",
+                **ids,
+                opts=named,
+            )
+        self.topic_arns = {application: topic.arn for application, topic in topics.items()}
+        self.topic_names = {chat_topic(application): topic.name for application, topic in topics.items()}
+        self.register_outputs({"topicArns": dict(self.topic_arns)})
+
+
+def _channels(args: ChatNotificationsArgs) -> dict[ChatApplication, tuple[Callable[..., object], dict[str, str]]]:
+    """Return the resource and the ids of each channel."""
+    channels: dict[ChatApplication, tuple[Callable[..., object], dict[str, str]]] = {}
+    if slack := args.slack:
+        ids = {"slack_team_id": slack.workspace_id, "slack_channel_id": slack.channel_id}
+        channels["slack"] = aws.chatbot.SlackChannelConfiguration, ids
+    if teams := args.teams:
+        # Teams shows the channel's id in an address, percent-encoded as AWS wants it, or else as it is.
+        channel_id = quote(unquote(teams.channel_id), safe="")
+        ids = {"tenant_id": teams.tenant_id, "team_id": teams.team_id, "channel_id": channel_id}
+        channels["teams"] = aws.chatbot.TeamsChannelConfiguration, ids
+    return channels
