@@ -99,8 +99,10 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class MailOptions:
-    """Say what mails of a stack know besides the finding. ``account`` and ``region`` are the stack's own: the flow
-    logs of ``log_group_name`` and the dashboard are there."""
+    """What mails of a stack know besides the finding.
+
+    ``account`` and ``region`` are the stack's own: the flow logs of ``log_group_name`` and the dashboard are there.
+    """
 
     account: str
     region: str
