@@ -31,7 +31,6 @@ IN_TEAMS = TeamsSettings(tenant_id=TENANT, team_id=TEAM, channel_id="19:abc=@thr
 CONFIGURATIONS = (SLACK, TEAMS)
 
 
-@cache
 def deploy(
     slack: SlackSettings | None = IN_SLACK,
     teams: TeamsSettings | None = IN_TEAMS,
@@ -45,6 +44,12 @@ def deploy(
         pulumi.export("names", dict(chat.topic_names))
 
     return run_component(build, mocks=AwsMocks(partition=partition))
+
+
+@cache
+def usual() -> ProgramRun:
+    """Deploy both channels."""
+    return deploy()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_each_channel_has_a_topic_with_its_policy_and_a_configuration_and_all_sh
 
 
 def test_a_configuration_shows_its_own_topic_in_the_channel_of_the_settings() -> None:
-    run = deploy()
+    run = usual()
     common: dict[str, Any] = {
         "configurationName": "threat-monitor-eu-prod",
         "iamRoleArn": made(the(run, ROLE))["arn"],
@@ -94,7 +99,7 @@ def test_the_id_of_a_teams_channel_is_percent_encoded_once_however_it_was_copied
 
 
 def test_from_the_chat_nobody_can_do_anything() -> None:
-    run = deploy()
+    run = usual()
     assert run.of_type(ROLE_POLICY) == []
     assert not {"inlinePolicies", "managedPolicyArns"} & the(run, ROLE).inputs.keys()
     assert json.loads(the(run, ROLE).inputs["assumeRolePolicy"])["Statement"] == [
@@ -111,7 +116,7 @@ def test_the_guardrail_is_of_the_partition() -> None:
 
 
 def test_the_topics_are_encrypted_with_the_key_and_are_the_accounts_alone() -> None:
-    run = deploy()
+    run = usual()
     assert [topic.inputs for topic in run.of_type(TOPIC)] == [
         {"displayName": "GuardDuty alerts", "kmsMasterKeyId": KEY_ARN}
     ] * 2
@@ -124,11 +129,11 @@ def test_the_topics_are_encrypted_with_the_key_and_are_the_accounts_alone() -> N
 def test_the_role_stays_within_the_boundary_it_is_given() -> None:
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/Boundary"
     assert the(deploy(boundary=boundary), ROLE).inputs["permissionsBoundary"] == boundary
-    assert "permissionsBoundary" not in the(deploy(), ROLE).inputs
+    assert "permissionsBoundary" not in the(usual(), ROLE).inputs
 
 
 def test_its_outputs_are_the_topics_by_channel_and_their_names_within_the_stack() -> None:
-    run = deploy()
+    run = usual()
     topics = {name: made(named(run, f"talk-topic-{name}")) for name in ("slack", "teams")}
     assert run.outputs == {
         "arns": {name: topic["arn"] for name, topic in topics.items()},

@@ -72,7 +72,8 @@ def test_below_the_floor_nothing_passes_and_from_it_up_everything_does(floor: Se
 def test_a_floor_changes_the_severity_of_the_one_rule_and_nothing_else(selection: list[str]) -> None:
     [everything] = alert_rules(selection, "low")
     assert "severity" not in everything.pattern["detail"]
-    for floor, minimum in {"medium": 4, "high": 7, "critical": 9}.items():
+    minimums: dict[SeverityName, int] = {"medium": 4, "high": 7, "critical": 9}
+    for floor, minimum in minimums.items():
         [rule] = alert_rules(selection, floor)
         assert rule.pattern["detail"].pop("severity") == [{"numeric": [">=", minimum]}]
         assert rule == everything
