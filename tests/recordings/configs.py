@@ -68,6 +68,7 @@ CONFIGS: Mapping[str, RecordedConfig] = {
         _config(
             alertEmails=["security@example.com", "On.Call+aws@example.com"],
             findingTypes=["Recon:*", "UnauthorizedAccess:EC2/SSHBruteForce"],
+            health={"enabled": True, "emails": ["watch@example.com"]},
             alerts={
                 "runbooks": {"Recon:*": "https://wiki.example.com/scans"},
                 "slack": SLACK,
