@@ -20,7 +20,7 @@ from threatmon.model.policies import (
     topic_policy,
 )
 from threatmon.model.settings import AlertSettings
-from threatmon.model.state_machine import definition
+from threatmon.model.state_machine import Definition, branch_name, definition
 
 PATTERN = {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]}
 EMAIL = "a@example.com"
@@ -37,6 +37,18 @@ def trust(service: str, **condition: str) -> str:
     """Return a trust policy for a service, with `StringEquals` conditions."""
     statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     return json.dumps(policy_document({**statement, "Condition": {"StringEquals": condition}}))
+
+
+def with_expressions(
+    machine: Definition, topics: Mapping[FormattedChannel, str], expressions: Mapping[FormattedChannel, str | None]
+) -> Definition:
+    """Return a definition whose channels publish what other expressions make of the event, where there are any."""
+    for branch in machine["States"]["Channels"]["Branches"]:
+        for channel, expression in expressions.items():
+            state = branch["States"].get(branch_name(channel))
+            if state and expression:
+                state["Arguments"] = f"{{% $merge([{{'TopicArn': '{topics[channel]}'}}, ({expression})]) %}}"
+    return machine
 
 
 class AlertingAccount:
@@ -73,7 +85,7 @@ class AlertingAccount:
         self.machine = account.arn("states", "stateMachine:formatter")
         starts = start_execution(self.machine)["Statement"]
         self.rule_role = self.put_role("rule", start_trust(location, [self.rule]), starts)
-        self.definition = self._definition({"Mail": formatter, **({"Slack": chat} if chat else {})})
+        self.definition = self._definition({"mail": formatter, **({"slack": chat} if chat else {})})
         self.machines.create_state_machine(name="formatter", definition=self.definition, roleArn=self.machine_role)
         dead_letters = {"DeadLetterConfig": {"Arn": self.queue}}
         targets = [{"Id": "machine", "Arn": self.machine, "RoleArn": self.rule_role, **dead_letters}]
@@ -81,11 +93,10 @@ class AlertingAccount:
         self.events.put_targets(Rule="findings", Targets=targets)
         self.subscribe(self.topic, "email", EMAIL)
 
-    def _definition(self, expressions: Mapping[str, str | None]) -> str:
-        """Return the program's definition with other expressions in the states of these names."""
-        topics: dict[FormattedChannel, str] = {"mail": self.topic}
-        if "Slack" in expressions:
-            topics["slack"] = self.chat_topic
+    def _definition(self, expressions: Mapping[FormattedChannel, str | None]) -> str:
+        """Return the program's definition for these channels, with other expressions where there are any."""
+        topics: dict[FormattedChannel, str] = {"mail": self.topic, "slack": self.chat_topic}
+        topics = {channel: topics[channel] for channel in expressions}
         machine = definition(
             self.account.location,
             AlertSettings(),
@@ -93,13 +104,7 @@ class AlertingAccount:
             queue_url=self.queue_url,
             log_group_name="/flow-logs",
         )
-        for branch in machine["States"]["Channels"]["Branches"]:
-            for name, expression in expressions.items():
-                if name in branch["States"] and expression:
-                    topic = topics["mail" if name == "Mail" else "slack"]
-                    arguments = f"{{% $merge([{{'TopicArn': '{topic}'}}, ({expression})]) %}}"
-                    branch["States"][name]["Arguments"] = arguments
-        return json.dumps(machine)
+        return json.dumps(with_expressions(machine, topics, expressions))
 
     def subscribe(self, topic: str, protocol: str, endpoint: str, **attributes: str) -> str:
         """Subscribe someone, and confirm it; `attributes` are those of the subscription."""
