@@ -123,7 +123,7 @@ def test_a_changed_definition_is_what_the_next_execution_runs(bus: AlertingAccou
 def test_an_execution_for_one_channel_tells_no_other(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, FORMATTER, CARD)
     bus.subscribe(bus.chat_topic, "https", HOOK)
-    bus.start({**EVENT, "channels": ["chat"]})
+    bus.start({**EVENT, "channels": ["slack"]})
     assert [sent.endpoint for sent in account.notifications] == [HOOK]
 
 

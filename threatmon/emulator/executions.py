@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError, ParamValidationError
 from threatmon.emulator.answers import Refusal
 from threatmon.emulator.permissions import Role, key_refusal
 from threatmon.emulator.state_machine import Execution, Service, StateError, run
-from threatmon.evaluation.jsonata_expressions import read_json
 
 if TYPE_CHECKING:
     from threatmon.emulator.account import EmulatedAccount
@@ -39,7 +38,7 @@ def execute(account: "EmulatedAccount", definition: str, role: Role, execution: 
     `execution` holds the texts `arn`, `name`, `input`, `machine` (ARN) and `started`.
     """
     machine = {"Id": execution["machine"], "Name": execution["machine"].rpartition(":")[2]}
-    event = read_json(execution["input"])
+    event = json.loads(execution["input"])
     context = {
         "StateMachine": machine,
         "Execution": {

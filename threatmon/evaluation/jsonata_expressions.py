@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,6 @@ from jsonata import Jsonata, Utils
 from jsonata.jexception import JException
 
 _START, _END = "{%", "%}"
-_EXACT = 2**53
 
 
 class QueryEvaluationError(ValueError):
@@ -29,16 +27,6 @@ def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: resolve(entry, bindings) for key, entry in value.items()}
     return [resolve(entry, bindings) for entry in value] if isinstance(value, list) else value
-
-
-def read_json(text: str) -> Any:
-    """Return a JSON text as JavaScript and Java read it: each number is a double, so that 5.0 is written as 5."""
-    return json.loads(text, parse_int=_number, parse_float=_number)
-
-
-def _number(text: str) -> int | float:
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def expressions(value: Any) -> Iterator[str]:
