@@ -239,6 +239,11 @@ def test_the_severity_is_never_rounded_into_another_band(severity: float, word: 
     assert (attributes["severityName"], attributes["severity"]) == (word, number)
 
 
+def test_punctuation_is_plain() -> None:
+    item = event("Recon:EC2/Portscan", 5, "It\u2019s \u201codd\u201d \u2013 in Z\u00fcrich\u2026", {}, {})
+    assert render(MAIL, item).message.startswith('It\'s "odd" - in Z\u00fcrich...\n')
+
+
 @pytest.mark.parametrize("severity", [None, "high", [], {}])
 def test_a_finding_without_a_severity_passes_every_minimum(severity: Any) -> None:
     mail = render(MAIL, event("Recon:EC2/Portscan", severity, "t", {}, {}))
