@@ -82,6 +82,20 @@ def test_a_common_family_needs_at_most_25_lines_before_the_links(name: str) -> N
     assert len(render(MAIL, EXAMPLES[name]).message.split("== Links ==")[0].strip().split("\n")) <= 25
 
 
+def test_many_interfaces_and_probes_fit_as_well() -> None:
+    interfaces = INSTANCE["networkInterfaces"] * 4
+    resource = {"resourceType": "Instance", "instanceDetails": {**INSTANCE, "networkInterfaces": interfaces}}
+    probes = [
+        {"localPortDetails": {"port": port}, "remoteIpDetails": {"ipAddressV4": "198.51.100.7"}} for port in range(1, 9)
+    ]
+    evidence = {"threatIntelligenceDetails": [{"threatListName": "Amazon"}]}
+    service = {"action": {"portProbeAction": {"portProbeDetails": probes}}, "evidence": evidence, "archived": True}
+    item = event("Recon:EC2/PortProbeUnprotectedPort", 2, "Probed.", resource, service, description="Ports are probed.")
+    message = render(MAIL, item).message
+    assert "\nProbe: port 5 from 198.51.100.7\nMore probes: 3\n" in message
+    assert len(message.split("== Links ==")[0].strip().split("\n")) <= 25
+
+
 # -- what the mail says ------------------------------------------------------------------------------------------------
 
 
