@@ -211,6 +211,22 @@ def test_the_ids_of_the_finding_are_filled_in(name: str, command: str) -> None:
     assert command in "\n".join(steps(render(MAIL, EXAMPLES[name])))
 
 
+@pytest.mark.parametrize(
+    ("finding_type", "step"),
+    [
+        ("Stealth:IAMUser/CloudTrailLoggingDisabled", "(aws cloudtrail start-logging --name audit) or create it again"),
+        ("DefenseEvasion:IAMUser/BedrockLoggingDisabled", "Switch the model invocation logging on again"),
+        ("Stealth:S3/ServerAccessLoggingDisabled", "Switch the server access logging of customer-data on again"),
+        ("Stealth:IAMUser/PasswordPolicyChange", "aws iam update-account-password-policy"),
+    ],
+)
+def test_what_was_switched_off_is_switched_on_again(finding_type: str, step: str) -> None:
+    trail = {"AWS::CloudTrail::Trail": f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/audit"}
+    call = api_call("cloudtrail", "StopLogging", {}, affectedResources=trail)
+    resource = EXAMPLES["s3_public"]["detail"]["resource"]
+    assert step in steps(render(MAIL, event(finding_type, 2, "t", resource, {"action": call})))[2]
+
+
 @pytest.mark.parametrize("name", ["$(reboot)", "a;b", "--all", "a b", "a\nb", "`id`", "a'b", "x" * 400])
 def test_what_a_shell_could_take_for_more_never_gets_into_a_command(name: str) -> None:
     detail = EXAMPLES["iam_anomalous"]["detail"]

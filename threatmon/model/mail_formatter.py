@@ -47,8 +47,9 @@ _WORD = re.compile(r'[\w$"]')
 # reader; all others are shown as they are.
 _KNOWN = {
     "finding": (
-        *("accountId", "arn", "associatedAttackSequenceArn", "confidence", "createdAt", "customDetectionRuleName"),
-        *("description", "detectorId", "id", "partition", "region", "resource", "schemaVersion", "service", "severity"),
+        *("accountId", "archived", "arn", "associatedAttackSequenceArn", "confidence", "createdAt"),
+        *("customDetectionRuleName", "description", "detectorId", "eventFirstSeen", "eventLastSeen", "findingType"),
+        *("findingTypeVersion", "id", "partition", "region", "resource", "schemaVersion", "service", "severity"),
         *("title", "type", "updatedAt"),
     ),
     "resource": (
