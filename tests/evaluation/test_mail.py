@@ -13,6 +13,7 @@ from findings import Event
 from mail_examples import EXAMPLES
 from mail_findings import hostile_findings, whole_findings
 
+from threatmon.evaluation.jsonata_expressions import evaluate
 from threatmon.evaluation.mail import FormattingError, render
 from threatmon.model.mail_formatter import MailOptions, chat, formatter
 
@@ -48,6 +49,20 @@ def test_the_event_is_the_input_of_the_state() -> None:
 def test_what_step_functions_refuses_is_an_error(expression: str, error: str) -> None:
     with pytest.raises(FormattingError, match=re.escape(error)):
         render(expression, {"detail": {"count": 3, "nothing": None}})
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("$type($states.input.a)", "null"),
+        ("$exists($states.input.a)", True),
+        ("$exists($states.input.b)", False),
+        ("{'x': $states.input.a, 'y': $states.input.b}", {"x": None}),
+        ("[$states.input.list, $states.input.b]", [None, 5]),
+    ],
+)
+def test_null_is_not_what_is_missing(expression: str, result: Any) -> None:
+    assert evaluate(expression, {"states": {"input": {"a": None, "list": [None, 5.0]}}}) == result
 
 
 def test_numbers_are_those_of_javascript() -> None:

@@ -227,6 +227,15 @@ def test_what_was_switched_off_is_switched_on_again(finding_type: str, step: str
     assert step in steps(render(MAIL, event(finding_type, 2, "t", resource, {"action": call})))[2]
 
 
+def test_the_instance_whose_credentials_were_stolen_is_named_by_their_session() -> None:
+    key = {"userType": "AssumedRole", "userName": "app", "principalId": "AROAEXAMPLE:i-0abcd1234ef567890"}
+    finding_type = "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS"
+    item = event(finding_type, 8, "t", {"resourceType": "AccessKey", "accessKeyDetails": key}, {})
+    assert steps(render(MAIL, item))[1].startswith(
+        "2. Isolate the instance it belongs to: i-0abcd1234ef567890. Revoke the sessions of role app"
+    )
+
+
 @pytest.mark.parametrize("name", ["$(reboot)", "a;b", "--all", "a b", "a\nb", "`id`", "a'b", "x" * 400])
 def test_what_a_shell_could_take_for_more_never_gets_into_a_command(name: str) -> None:
     detail = EXAMPLES["iam_anomalous"]["detail"]
