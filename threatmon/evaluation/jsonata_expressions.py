@@ -58,9 +58,22 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     return _as_json(result)
 
 
+class _Frame(Jsonata.Frame):
+    """A scope that says at once that no hooks are set; without it the port asks every outer scope at every step."""
+
+    def __init__(self, parent: Jsonata.Frame | None) -> None:
+        super().__init__(parent)
+        self.bindings.update(__evaluate_entry=None, __evaluate_exit=None)
+
+
+class _Evaluator(Jsonata):
+    def create_frame(self, enclosing_environment: Jsonata.Frame | None = None) -> Jsonata.Frame:
+        return _Frame(enclosing_environment)
+
+
 @lru_cache(maxsize=256)  # all of several machines; each takes long to parse
 def _parsed(expression: str) -> Jsonata:
-    parsed = Jsonata(expression)
+    parsed = _Evaluator(expression)
     parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart
     parsed.assign("eval", None)  # Step Functions has none
     return parsed
