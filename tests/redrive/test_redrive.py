@@ -65,7 +65,7 @@ def titles(*events: Any) -> list[str]:
 def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_event_is_sent_twice(scripted: ScriptedAccount) -> None:
     names, aws = itertools.count(), InterruptedAws(scripted.session)
 
-    @settings(max_examples=150)
+    @settings(max_examples=100)
     @given(
         ways=st.lists(st.sampled_from(["machine", "raw", "failed"]), min_size=1, max_size=5),
         call=st.integers(1, 30),
