@@ -42,8 +42,9 @@ schema: install ## write what is generated: stack.schema.json, the README's conf
 	$(BIN)/python -m tools.permissions_docs
 
 .PHONY: bench
-bench: install ## time and memory of the program beside a bare one, for 1 to 1,000 subnets
+bench: install ## time and memory of the program beside a bare one, for 1 to 1,000 subnets; time and size of a mail
 	$(BIN)/python bench/program.py
+	PYTHONPATH=tests $(BIN)/python bench/mail.py
 
 .PHONY: bench-fleet
 bench-fleet: install ## a preview of 10, 50 and 200 stacks beside a loop of pulumi preview (STACKS="10 50" for fewer)

@@ -20,7 +20,7 @@ everything = get_config_env() | CONFIG.get()
 config = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
 
 try:
-    settings, warnings = parse(config, stack)
+    settings, warnings = parse(config, stack, everything.get("aws:region"))
 except ConfigFaults as faults:
     raise pulumi.RunError(str(faults)) from None
 for warning in warnings:

@@ -1,16 +1,13 @@
 """Time of rendering a mail offline, and the size of the expressions in the state machine's definition."""
 
 import sys
-from pathlib import Path
 from time import process_time
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
+from mail_examples import EXAMPLES
+from mail_findings import hostile_findings, whole_findings
 
-from mail_examples import EXAMPLES  # noqa: E402 (after the path)
-from mail_findings import hostile_findings, whole_findings  # noqa: E402
-
-from threatmon.evaluation.mail import FormattingError, render  # noqa: E402
-from threatmon.model.mail_formatter import MailOptions, chat, formatter  # noqa: E402
+from threatmon.evaluation.mail import FormattingError, render
+from threatmon.model.mail_formatter import MailOptions, chat, formatter
 
 OPTIONS = MailOptions("111122223333", "eu-west-1", "aws", {"111122223333": "prod"}, "/flow-logs", "dashboard")
 

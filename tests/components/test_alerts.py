@@ -8,11 +8,16 @@ from examples import ACCOUNT, KEY_ARN
 from harness import (
     QUEUE,
     QUEUE_POLICY,
+    ROLE,
+    ROLE_POLICY,
     RULE,
+    SLACK,
+    STATE_MACHINE,
     SUBSCRIPTION,
     TARGET,
     TOPIC,
     TOPIC_POLICY,
+    AwsMocks,
     inputs_by_urn,
     made,
     named,
@@ -25,12 +30,12 @@ from components.alerts import FindingAlerts, FindingAlertsArgs
 from threatmon.emulator.program import ProgramRun
 from threatmon.model.event_patterns import PATTERN_QUOTA
 from threatmon.model.finding_types import catalogue
-from threatmon.model.settings import AlertSettings, AlertSubscriber
-from threatmon.model.severity import BANDS
+from threatmon.model.settings import AlertSettings, AlertSubscriber, SlackSettings
 
 MAIL = "security@example.com"
 TOKEN = "T0PS3CRET"
 HOOK = f"https://hooks.example.com/{TOKEN}"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/Boundary"
 # Enough names to exceed the quota of one pattern, none of which covers another.
 MANY_TYPES = sorted(catalogue())
 
@@ -40,10 +45,12 @@ def subscriber(protocol: Any, endpoint: str, **values: Any) -> AlertSubscriber:
 
 
 RAW = subscriber("sqs", f"arn:aws:sqs:eu-west-1:{ACCOUNT}:siem", format="raw")
+SLACK_CHANNEL = SlackSettings(workspace_id="T0123456789", channel_id="C0123456789")
 
 
-def deploy(*subscribers: AlertSubscriber, **args: Any) -> ProgramRun:
+def deploy(*subscribers: AlertSubscriber, mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
     given: dict[str, Any] = {
+        "stack": "dev",
         "emails": [MAIL],
         "kms_key_arn": KEY_ARN,
         "settings": AlertSettings(subscribers=subscribers),
@@ -54,35 +61,42 @@ def deploy(*subscribers: AlertSubscriber, **args: Any) -> ProgramRun:
         alerts = FindingAlerts("page", FindingAlertsArgs(**given))
         pulumi.export("topic", alerts.topic_arn)
         pulumi.export("topics", alerts.topic_names)
+        pulumi.export("machine", alerts.state_machine_arn)
         pulumi.export("queue", alerts.dead_letter_queue_url)
+        pulumi.export("queue name", alerts.dead_letter_queue_name)
         pulumi.export("rules", alerts.rule_names)
 
-    return run_component(build)
+    return run_component(build, mocks=mocks)
 
 
 @cache
-def usual(*, raw: bool = False) -> ProgramRun:
-    """Deploy the defaults, with or without a raw subscriber."""
-    return deploy(*[RAW] * raw)
+def usual(*, raw: bool = False, chat: bool = False) -> ProgramRun:
+    """Deploy the defaults, with or without a raw subscriber and a chat channel."""
+    return deploy(settings=AlertSettings(subscribers=(RAW,) * raw, slack=SLACK_CHANNEL if chat else None))
 
 
-def statements(run: ProgramRun, policy_type: str) -> list[dict[str, Any]]:
-    """The statements of the one policy of a type."""
-    return json.loads(the(run, policy_type).inputs["policy"])["Statement"]
+def statements(registration: Any, key: str = "policy") -> list[dict[str, Any]]:
+    return json.loads(registration.inputs[key])["Statement"]
+
+
+def arn(run: ProgramRun, name: str, type_: str = "") -> str:
+    return made(named(run, name, type_))["arn"]
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rule_matches_findings_of_the_chosen_types_in_its_band() -> None:
-    rule = named(deploy(finding_types=["Recon:EC2/Portscan", "Trojan:*"], minimum_severity="high"), "page-high", "Rule")
-    assert set(rule.inputs) == {"description", "eventPattern"}
+def test_one_rule_matches_findings_of_the_chosen_types_from_the_chosen_severity_up() -> None:
+    rule = the(deploy(finding_types=["Recon:EC2/Portscan", "Trojan:*"], minimum_severity="high"), RULE)
+    assert rule.name == "page-findings"
+    assert set(rule.inputs) == {"description", "eventPattern", "state"}
+    assert rule.inputs["state"] == "ENABLED"
     assert json.loads(rule.inputs["eventPattern"]) == {
         "source": ["aws.guardduty"],
         "detail-type": ["GuardDuty Finding"],
         "detail": {
-            "severity": [{"numeric": [">=", 7, "<", 9]}],
             "type": ["Recon:EC2/Portscan", {"prefix": "Trojan:"}],
+            "severity": [{"numeric": [">=", 7]}],
             "service": {"archived": [False, {"exists": False}]},
         },
     }
@@ -90,57 +104,98 @@ def test_a_rule_matches_findings_of_the_chosen_types_in_its_band() -> None:
 
 def test_samples_and_archived_findings_follow_their_settings() -> None:
     settings = AlertSettings(include_samples=False, include_archived=True)
-    pattern = json.loads(the(deploy(settings=settings, minimum_severity="critical"), RULE).inputs["eventPattern"])
+    pattern = json.loads(the(deploy(settings=settings), RULE).inputs["eventPattern"])
     assert pattern["detail"]["service"] == {"additionalInfo": {"sample": [False, {"exists": False}]}}
 
 
-def test_a_large_selection_is_split_over_several_rules_each_with_its_target_and_its_permissions() -> None:
-    run = deploy(finding_types=MANY_TYPES, minimum_severity="critical")
-    patterns = [rule.inputs["eventPattern"] for rule in run.of_type(RULE)]
+def test_a_large_selection_is_split_over_several_rules_each_with_its_targets_and_its_permissions() -> None:
+    run = deploy(RAW, finding_types=MANY_TYPES)
+    rules = run.of_type(RULE)
+    patterns = [rule.inputs["eventPattern"] for rule in rules]
     assert len(patterns) > 1
+    assert [rule.name for rule in rules] == [
+        f"page-findings{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, len(rules) + 1)))
+    ]
     assert all(len(pattern) <= PATTERN_QUOTA for pattern in patterns)
     assert sorted(type_ for pattern in patterns for type_ in json.loads(pattern)["detail"]["type"]) == MANY_TYPES
-    for target in run.of_type(TARGET):
-        assert target.inputs["rule"] == made(named(run, target.name, "EventRule"))["name"]
-    assert len(run.of_type(TARGET)) == len(patterns)
-    arns = sorted(made(rule)["arn"] for rule in run.of_type(RULE))
-    for policy_type in (TOPIC_POLICY, QUEUE_POLICY):
-        assert sorted(statements(run, policy_type)[-1]["Condition"]["ArnEquals"]["aws:SourceArn"]) == arns
+    targets = {(target.inputs["rule"], target.inputs["arn"]) for target in run.of_type(TARGET)}
+    arns = (made(the(run, STATE_MACHINE))["arn"], arn(run, "page-topic-raw"))
+    assert targets == {(made(rule)["name"], target_arn) for rule in rules for target_arn in arns}
+    assert len(run.of_type(TARGET)) == len(targets)
+    sources = sorted(made(rule)["arn"] for rule in rules)
+    for policy in (named(run, "page-topic-raw-policy"), the(run, QUEUE_POLICY)):
+        assert sorted(statements(policy)[-1]["Condition"]["ArnEquals"]["aws:SourceArn"]) == sources
+    [trust] = statements(named(run, "page-start-role"), "assumeRolePolicy")
+    assert sorted(trust["Condition"]["ArnEquals"]["aws:SourceArn"]) == sources
 
 
 # -- delivery ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_mail_goes_to_the_topic_that_the_targets_point_at() -> None:
+def test_the_rule_starts_the_state_machine_by_a_role_and_the_machine_publishes_to_the_topic_that_mails() -> None:
     run = usual()
-    topic_arn = made(the(run, TOPIC))["arn"]
-    assert the(run, SUBSCRIPTION).inputs == {"topic": topic_arn, "protocol": "email", "endpoint": MAIL}
-    assert {target.inputs["arn"] for target in run.of_type(TARGET)} == {topic_arn}
+    machine, topic = the(run, STATE_MACHINE), the(run, TOPIC)
+    target = the(run, TARGET)
+    assert target.inputs["arn"] == made(machine)["arn"]
+    assert target.inputs["roleArn"] == arn(run, "page-start-role")
+    assert made(topic)["arn"] in machine.inputs["definition"]
+    assert the(run, SUBSCRIPTION).inputs == {"topic": made(topic)["arn"], "protocol": "email", "endpoint": MAIL}
+
+
+def test_the_role_of_the_rule_may_start_that_machine_alone_and_no_other_rule_may_use_it() -> None:
+    run = usual()
+    role = named(run, "page-start-role")
+    assert statements(role, "assumeRolePolicy") == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                "ArnEquals": {"aws:SourceArn": [made(the(run, RULE))["arn"]]},
+            },
+        }
+    ]
+    policies = [policy for policy in run.of_type(ROLE_POLICY) if policy.inputs["role"] == made(role)["name"]]
+    assert [statements(policy) for policy in policies] == [
+        [{"Effect": "Allow", "Action": "states:StartExecution", "Resource": made(the(run, STATE_MACHINE))["arn"]}]
+    ]
 
 
 def test_every_target_retries_for_a_day_and_gives_what_it_cannot_deliver_to_the_queue() -> None:
     run = usual(raw=True)
     queue_arn = made(the(run, QUEUE))["arn"]
-    assert [target.inputs["deadLetterConfig"] for target in run.of_type(TARGET)] == [{"arn": queue_arn}] * 6
+    assert [target.name for target in run.of_type(TARGET)] == ["page-findings", "page-findings-raw"]
     for target in run.of_type(TARGET):
+        assert target.inputs["deadLetterConfig"] == {"arn": queue_arn}
         assert target.inputs["retryPolicy"] == {"maximumRetryAttempts": 185, "maximumEventAgeInSeconds": 86400}
 
 
-def test_the_account_and_the_rules_may_use_the_topic_and_the_rules_alone_the_queue() -> None:
-    run = usual()
+def test_no_target_changes_the_event() -> None:
+    for target in usual(raw=True).of_type(TARGET):
+        assert not {"input", "inputPath", "inputTransformer"} & target.inputs.keys()
+
+
+def test_the_account_alone_may_use_the_topic_that_mails_and_rules_also_the_raw_one_and_the_queue() -> None:
+    run = usual(raw=True)
     events, owner = {"Service": "events.amazonaws.com"}, {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    for policy_type, type_, principals in ((TOPIC_POLICY, TOPIC, [owner, events]), (QUEUE_POLICY, QUEUE, [events])):
-        assert [statement["Principal"] for statement in statements(run, policy_type)] == principals
-        assert {statement["Resource"] for statement in statements(run, policy_type)} == {made(the(run, type_))["arn"]}
-    assert the(run, TOPIC_POLICY).inputs["arn"] == made(the(run, TOPIC))["arn"]
+    for policy, resource, principals in (
+        (named(run, "page-topic-policy"), arn(run, "page-topic"), [owner]),
+        (named(run, "page-topic-raw-policy"), arn(run, "page-topic-raw"), [owner, events]),
+        (the(run, QUEUE_POLICY), made(the(run, QUEUE))["arn"], [events]),
+    ):
+        assert [statement["Principal"] for statement in statements(policy)] == principals
+        assert {statement["Resource"] for statement in statements(policy)} == {resource}
+    assert {policy.inputs["arn"] for policy in run.of_type(TOPIC_POLICY)} == {
+        made(t)["arn"] for t in run.of_type(TOPIC)
+    }
     assert the(run, QUEUE_POLICY).inputs["queueUrl"] == made(the(run, QUEUE))["url"]
 
 
-def test_targets_wait_for_the_policies_of_their_topic_and_the_queue() -> None:
+def test_targets_wait_for_the_permissions_they_need() -> None:
     run = usual(raw=True)
-    for target in run.of_type(TARGET):
-        suffix = "-raw" if target.name.endswith("-raw") else ""
-        assert {named(run, f"page-topic{suffix}-policy").urn, the(run, QUEUE_POLICY).urn} <= target.depends_on
+    for name, access in {"page-findings": "page-start-policy", "page-findings-raw": "page-topic-raw-policy"}.items():
+        assert {named(run, access).urn, the(run, QUEUE_POLICY).urn} <= named(run, name, "EventTarget").depends_on
 
 
 def test_the_queue_keeps_all_it_can_and_topics_and_queue_are_encrypted_with_the_key() -> None:
@@ -162,6 +217,7 @@ def test_the_key_of_the_settings_comes_before_the_other() -> None:
     settings = AlertSettings(kms_key_arn=own)
     for run in (deploy(settings=settings), deploy(settings=settings, kms_key_arn=None)):
         assert the(run, TOPIC).inputs["kmsMasterKeyId"] == the(run, QUEUE).inputs["kmsMasterKeyId"] == own
+        assert KEY_ARN not in "".join(text for r in run.resources.values() for text in texts(dict(r.inputs)))
 
 
 @pytest.mark.parametrize("missing", [{"emails": []}, {"kms_key_arn": None}])
@@ -170,63 +226,94 @@ def test_alerts_for_nobody_or_without_a_key_are_refused_by_the_name_of_the_input
         deploy(**missing)
 
 
-# -- the mail ---------------------------------------------------------------------------------------------------------
+def test_every_role_stays_within_the_boundary_that_is_given() -> None:
+    bounded = deploy(settings=AlertSettings(slack=SLACK_CHANNEL), permissions_boundary=BOUNDARY)
+    roles = {role.name: role.inputs["permissionsBoundary"] for role in bounded.of_type(ROLE)}
+    assert roles == dict.fromkeys(["page-chat-role", "page-formatter-role", "page-start-role"], BOUNDARY)
+    assert not [role for role in usual(chat=True).of_type(ROLE) if "permissionsBoundary" in role.inputs]
 
 
-def test_the_mail_of_each_rule_carries_the_word_of_its_band() -> None:
-    for target in deploy(finding_types=MANY_TYPES, minimum_severity="low").of_type(TARGET):
-        band = target.name.split("-")[1]
-        template = target.inputs["inputTransformer"]["inputTemplate"]
-        assert template.startswith(f'"{band.upper()}: <type>"')
-        assert not any(f"{other.name.upper()}: " in template for other in BANDS if other.name != band)
-
-
-def test_the_mail_names_the_account_and_links_to_the_log_group_and_the_dashboard_that_are_given() -> None:
-    run = deploy(settings=AlertSettings(account_alias="payments"), log_group_name="/logs", dashboard_name="board")
-    template = run.of_type(TARGET)[0].inputs["inputTransformer"]["inputTemplate"]
-    assert '"Account: <account> (payments)"' in template
-    assert "*2flogs" in template
-    assert "/cloudwatch/home?region=<region>#dashboards/dashboard/board " in template
-    assert "/cloudwatch/" not in usual().of_type(TARGET)[0].inputs["inputTransformer"]["inputTemplate"]
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")]
+)
+def test_the_machine_uses_the_integrations_of_its_partition(region: str, partition: str) -> None:
+    run = deploy(mocks=AwsMocks(region, partition))
+    definition = json.loads(the(run, STATE_MACHINE).inputs["definition"])
+    [branch] = definition["States"]["Channels"]["Branches"]
+    resources = {state["Resource"] for state in branch["States"].values() if "Resource" in state}
+    assert resources == {
+        f"arn:{partition}:states:::{integration}"
+        for integration in ("sns:publish", "sqs:sendMessage", "aws-sdk:cloudwatch:putMetricData")
+    }
 
 
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_raw_subscriber_gets_the_event_as_it_is_by_a_topic_of_its_own() -> None:
+def test_a_raw_subscriber_gets_the_event_from_the_rule_itself_by_a_topic_of_its_own() -> None:
     run = usual(raw=True)
-    raw_arn = made(named(run, "page-topic-raw"))["arn"]
-    raw = [target for target in run.of_type(TARGET) if target.inputs["arn"] == raw_arn]
-    assert sorted(target.name for target in raw) == ["page-critical-raw", "page-high-raw", "page-medium-raw"]
-    assert not any("inputTransformer" in target.inputs for target in raw)
-    assert all("inputTransformer" in target.inputs for target in run.of_type(TARGET) if target not in raw)
-    (subscription,) = (s for s in run.of_type(SUBSCRIPTION) if s.inputs["protocol"] == "sqs")
+    raw_arn = arn(run, "page-topic-raw")
+    target = named(run, "page-findings-raw", "EventTarget")
+    assert target.inputs["arn"] == raw_arn
+    assert target.inputs["rule"] == made(the(run, RULE))["name"]
+    assert "roleArn" not in target.inputs  # the topic's policy lets the rule in
+    [subscription] = [s for s in run.of_type(SUBSCRIPTION) if s.inputs["protocol"] == "sqs"]
     assert subscription.inputs["topic"] == raw_arn
+    assert raw_arn not in the(run, STATE_MACHINE).inputs["definition"]
 
 
-@pytest.mark.parametrize("values", [{}, {"minimum_severity": "high"}])
-def test_a_subscriber_to_the_mail_of_every_alert_shares_its_topic(values: dict[str, Any]) -> None:
-    run = deploy(subscriber("https", HOOK, **values), minimum_severity="high")
-    topic_arn = made(the(run, TOPIC))["arn"]
-    assert [subscription.inputs["topic"] for subscription in run.of_type(SUBSCRIPTION)] == [topic_arn] * 2
+def test_without_a_raw_subscriber_there_is_no_raw_topic_and_one_target() -> None:
+    run = usual()
+    assert the(run, TOPIC).name == "page-topic"
+    assert the(run, TARGET).name == "page-findings"
 
 
-def test_a_subscriber_with_a_severity_of_its_own_gets_a_topic_that_lower_bands_do_not_reach() -> None:
-    run = deploy(subscriber("sms", "+491701234567", minimum_severity="critical"), minimum_severity="high")
-    topics = {topic.name: made(topic)["arn"] for topic in run.of_type(TOPIC)}
-    reached = {name: {t.name for t in run.of_type(TARGET) if t.inputs["arn"] == arn} for name, arn in topics.items()}
-    assert reached == {
-        "page-topic": {"page-high", "page-critical"},
-        "page-topic-critical": {"page-critical-critical"},
+@pytest.mark.parametrize("values", [{}, {"minimum_severity": "low"}])
+def test_a_subscriber_to_every_alert_has_no_filter(values: dict[str, Any]) -> None:
+    run = deploy(subscriber("https", HOOK, **values), subscriber("https", HOOK, format="raw", **values))
+    for subscription in run.of_type(SUBSCRIPTION):
+        assert not {"filterPolicy", "filterPolicyScope"} & subscription.inputs.keys()
+
+
+def test_a_subscriber_with_a_severity_of_its_own_shares_the_topic_and_filters_on_what_its_message_says() -> None:
+    run = deploy(
+        subscriber("sms", "+491701234567", minimum_severity="critical"),
+        subscriber("https", HOOK, format="raw", minimum_severity="high"),
+    )
+    shown = {
+        s.inputs["protocol"]: (
+            s.inputs["topic"],
+            json.loads(s.inputs["filterPolicy"]) if "filterPolicy" in s.inputs else None,
+            s.inputs.get("filterPolicyScope"),
+        )
+        for s in run.of_type(SUBSCRIPTION)
     }
-    subscriptions = {s.inputs["protocol"]: s.inputs["topic"] for s in run.of_type(SUBSCRIPTION)}
-    assert subscriptions == {"email": topics["page-topic"], "sms": topics["page-topic-critical"]}
+    assert shown == {
+        "email": (arn(run, "page-topic"), None, None),
+        "sms": (arn(run, "page-topic"), {"severity": [{"numeric": [">=", 9]}]}, "MessageAttributes"),
+        "https": (arn(run, "page-topic-raw"), {"detail": {"severity": [{"numeric": [">=", 7]}]}}, "MessageBody"),
+    }
 
 
-def test_without_addresses_a_raw_subscriber_alone_makes_only_the_raw_topic() -> None:
-    run = deploy(RAW, emails=[])
-    assert the(run, TOPIC).name == "page-topic-raw"
-    assert len(run.of_type(TARGET)) == len(run.of_type(RULE))
+@pytest.mark.parametrize("settings", [AlertSettings(subscribers=(RAW,)), AlertSettings(slack=SLACK_CHANNEL)])
+def test_alerts_need_no_address_if_somebody_else_gets_them(settings: AlertSettings) -> None:
+    run = deploy(emails=[], settings=settings)
+    assert not [s for s in run.of_type(SUBSCRIPTION) if s.inputs["protocol"] == "email"]
+    assert len(run.of_type(RULE)) == 1
+
+
+def test_without_a_chat_channel_nothing_is_made_for_one() -> None:
+    run = usual(raw=True)
+    assert not [r.name for r in run.resources.values() if "chat" in r.name or "chat" in r.type]
+
+
+def test_a_chat_channel_gets_what_the_machine_writes_by_a_topic_of_its_own() -> None:
+    run = usual(chat=True)
+    topic = named(run, "page-chat-topic-slack")
+    assert the(run, SLACK).inputs["snsTopicArns"] == [made(topic)["arn"]]
+    assert topic.inputs["kmsMasterKeyId"] == KEY_ARN
+    assert made(topic)["arn"] in the(run, STATE_MACHINE).inputs["definition"]
+    assert the(run, TARGET).inputs["arn"] == made(the(run, STATE_MACHINE))["arn"]
 
 
 def test_a_subscribers_endpoint_is_a_secret_and_shows_nowhere_else() -> None:
@@ -272,11 +359,14 @@ def test_another_address_adds_one_resource_and_changes_no_other() -> None:
     assert after == {**before, added: after[added]}
 
 
-def test_its_outputs_are_the_topic_of_the_mail_the_queue_and_the_names_of_topics_and_rules() -> None:
-    run = deploy(RAW, minimum_severity="high")
+def test_its_outputs_are_what_the_rest_of_the_stack_names() -> None:
+    run = usual(raw=True, chat=True)
+    topics = {"topic": "page-topic", "topic-raw": "page-topic-raw", "topic-slack": "page-chat-topic-slack"}
     assert run.outputs == {
-        "topic": made(named(run, "page-topic"))["arn"],
-        "topics": {f"topic{suffix}": made(named(run, f"page-topic{suffix}"))["name"] for suffix in ("", "-raw")},
+        "topic": arn(run, "page-topic"),
+        "topics": {key: made(named(run, name))["name"] for key, name in topics.items()},
+        "machine": made(the(run, STATE_MACHINE))["arn"],
         "queue": made(the(run, QUEUE))["url"],
-        "rules": {band: made(named(run, f"page-{band}", "EventRule"))["name"] for band in ("high", "critical")},
+        "queue name": made(the(run, QUEUE))["name"],
+        "rules": {"findings": made(the(run, RULE))["name"]},
     }

@@ -8,9 +8,11 @@ from threatmon.emulator.program import ProgramRun
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy
 
+GROUPS = ["/logs/flow", "/logs/errors"]
+
 
 def deploy(mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
-    return run_component(lambda: EncryptionKey("safe", EncryptionKeyArgs("/logs/flow", **args)), mocks=mocks)
+    return run_component(lambda: EncryptionKey("safe", EncryptionKeyArgs(GROUPS, **args)), mocks=mocks)
 
 
 def test_it_makes_a_rotating_key_and_an_alias_to_it() -> None:
@@ -25,7 +27,7 @@ def test_it_makes_a_rotating_key_and_an_alias_to_it() -> None:
     assert alias.inputs == {"targetKeyId": made(key)["keyId"]}
 
 
-def test_the_policy_is_for_the_log_group_and_for_where_the_provider_deploys_to() -> None:
+def test_the_policy_is_for_the_log_groups_and_for_where_the_provider_deploys_to() -> None:
     policy = the(deploy(AwsMocks("cn-north-1", "aws-cn", "444455556666")), KEY).inputs["policy"]
     beijing = Location("444455556666", "cn-north-1", "aws-cn", "amazonaws.com.cn")
-    assert json.loads(policy) == key_policy(beijing, "/logs/flow")
+    assert json.loads(policy) == key_policy(beijing, GROUPS)

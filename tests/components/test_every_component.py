@@ -7,19 +7,28 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 import pytest
-from examples import KEY_ARN, SUBNET, VPC
+from examples import ACCOUNT, KEY_ARN, SUBNET, VPC
 from harness import CONFIG, PROVIDER, AwsMocks, custom, run_component
 
 from components.alerts import FindingAlerts, FindingAlertsArgs
+from components.chat import ChatNotifications, ChatNotificationsArgs
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from components.flow_logs import FlowLogs, FlowLogsArgs
+from components.formatter import AlertFormatter, AlertFormatterArgs
 from components.health import PipelineHealth, PipelineHealthArgs
 from components.investigation import Investigation, InvestigationArgs
 from components.pipeline import MonitoringPipeline, MonitoringPipelineArgs
-from threatmon.emulator.program import ProgramRun
+from threatmon.emulator.program import ProgramRun, Registration
 from threatmon.model.protection_plans import FEATURES
-from threatmon.model.settings import AlertSettings, AlertSubscriber, DetectorSettings, parse
+from threatmon.model.settings import (
+    AlertSettings,
+    AlertSubscriber,
+    DetectorSettings,
+    SlackSettings,
+    TeamsSettings,
+    parse,
+)
 
 Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]
 
@@ -27,19 +36,36 @@ Build = Callable[[str, pulumi.ResourceOptions | None], pulumi.ComponentResource]
 SETTINGS, _ = parse(CONFIG)
 RAW = AlertSubscriber(protocol="https", endpoint="https://hooks.example.com/token", format="raw")
 PLANS = dict.fromkeys(FEATURES, False)
-ALERTS = FindingAlertsArgs(["a@example.com"], KEY_ARN, AlertSettings(subscribers=(RAW,)))
+SLACK = SlackSettings(workspace_id="T0123456789", channel_id="C0123456789")
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+TEAMS = TeamsSettings(tenant_id=UUID, team_id=UUID, channel_id="19:abc@thread.tacv2")
+CHANNELS = AlertSettings(subscribers=(RAW,), slack=SLACK, teams=TEAMS)
 DETECTION = ThreatDetectionArgs(protection_plans=PLANS)
 LOOKUP = ThreatDetectionArgs(DetectorSettings(mode="lookup"))
-HEALTH = PipelineHealthArgs(["a@example.com"], {"high": "rule"}, {"topic": "topic"}, "queue", "/logs")
+MACHINE = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:machine"
+HEALTH = PipelineHealthArgs(["a@example.com"], {"findings": "rule"}, {"topic": "topic"}, MACHINE, "queue", "/logs")
+
+
+def formatter(name: str, opts: pulumi.ResourceOptions | None) -> AlertFormatter:
+    queue_arn, queue_url = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:queue", "https://sqs.eu-west-1.amazonaws.com/queue"
+    args = AlertFormatterArgs(name, {"mail": "topic"}, queue_arn, queue_url, KEY_ARN, AlertSettings())
+    return AlertFormatter(name, args, opts)
+
 
 BUILDS: dict[str, Build] = {
-    "FindingAlerts": lambda name, opts: FindingAlerts(name, ALERTS, opts),
+    "AlertFormatter": formatter,
+    "ChatNotifications": lambda name, opts: ChatNotifications(
+        name, ChatNotificationsArgs(name, KEY_ARN, SLACK, TEAMS), opts
+    ),
+    "FindingAlerts": lambda name, opts: FindingAlerts(
+        name, FindingAlertsArgs(name, ["a@example.com"], KEY_ARN, CHANNELS), opts
+    ),
     "ThreatDetection": lambda name, opts: ThreatDetection(name, DETECTION, opts),
     "ThreatDetection, lookup": lambda name, opts: ThreatDetection(name, LOOKUP, opts),
-    "EncryptionKey": lambda name, opts: EncryptionKey(name, EncryptionKeyArgs(f"/logs/{name}"), opts),
+    "EncryptionKey": lambda name, opts: EncryptionKey(name, EncryptionKeyArgs([f"/logs/{name}"]), opts),
     "FlowLogs": lambda name, opts: FlowLogs(name, FlowLogsArgs(f"/logs/{name}", [SUBNET], [VPC]), opts),
     "Investigation": lambda name, opts: Investigation(
-        name, InvestigationArgs(name, f"/logs/{name}", "default", "topic", "queue", ["rule"]), opts
+        name, InvestigationArgs(name, f"/logs/{name}", "default", "topic", "queue", ["rule"], MACHINE), opts
     ),
     "PipelineHealth": lambda name, opts: PipelineHealth(name, HEALTH, opts),
     "MonitoringPipeline": lambda name, opts: MonitoringPipeline(name, MonitoringPipelineArgs(SETTINGS, name), opts),
@@ -50,6 +76,11 @@ every_component = pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS.k
 @cache
 def alone(build: Build) -> ProgramRun:
     return run_component(lambda: build("it", None))
+
+
+def ancestors(run: ProgramRun, registration: Registration) -> list[str]:
+    parent = run.resources.get(registration.parent)
+    return [parent.urn, *ancestors(run, parent)] if parent else []
 
 
 @every_component
@@ -65,7 +96,7 @@ def test_each_resource_is_the_child_of_its_component_and_each_component_of_its_o
     for registration in run.resources.values():
         if registration not in (outer, top):
             assert registration.parent in components - {outer.urn}
-            assert registration.parent == top.urn or run.resources[registration.parent].parent == top.urn
+            assert top.urn in ancestors(run, registration)
 
 
 @every_component
@@ -102,7 +133,7 @@ def test_two_of_a_kind_live_in_one_program_and_share_no_name_in_the_account(buil
     fixed = [
         (r.type, r.inputs[key])
         for r in custom(both)
-        for key in ("name", "dashboardName")
+        for key in ("name", "dashboardName", "configurationName")
         # A feature belongs to its detector, and its name says which feature it is.
         if key in r.inputs and "detectorFeature" not in r.type
     ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from examples import ACCOUNT
-from harness import KEY, RULE, SUBSCRIPTION, TOPIC, TOPIC_POLICY, made, run, run_component, the
+from harness import KEY, QUEUE, RULE, SUBSCRIPTION, TOPIC, TOPIC_POLICY, made, run, run_component, the
 
 from components.health import PipelineHealth, PipelineHealthArgs
 from threatmon.emulator.program import ProgramRun, Registration
@@ -12,6 +12,7 @@ from threatmon.model.location import Location
 from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+MACHINE = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:threat-monitor-dev"
 EMAILS = ("watch@example.com", "lead@example.com")
 
 
@@ -19,8 +20,9 @@ EMAILS = ("watch@example.com", "lead@example.com")
 def deploy(emails: tuple[str, ...] = EMAILS) -> ProgramRun:
     args = PipelineHealthArgs(
         emails=emails,
-        rule_names={"high": "rule-high", "critical": "rule-critical"},
-        topic_names={"topic": "alerts", "topic-raw": "alerts-raw"},
+        rule_names={"findings": "rule", "findings-2": "rule-2"},
+        topic_names={"topic": "alerts", "topic-raw": "alerts-raw", "topic-slack": "alerts-slack"},
+        state_machine_arn=MACHINE,
         dead_letter_queue_name="dead-letters",
         log_group_name="/flow-logs",
     )
@@ -35,11 +37,22 @@ def watched(alarm: Registration) -> set[tuple[Any, ...]]:
 
 def test_everything_between_a_match_and_a_reader_is_watched() -> None:
     undelivered = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
+    undeliverable = (
+        "NumberOfNotificationsFailed",
+        *(
+            f"NumberOfNotificationsFilteredOut-{reason}"
+            for reason in ("InvalidAttributes", "InvalidMessageBody", "NoMessageAttributes")
+        ),
+    )
+    failed = ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled")
     assert {alarm.name.removeprefix("watch-"): watched(alarm) for alarm in deploy().of_type(ALARM)} == {
-        "undelivered-high": {("AWS/Events", metric, "rule-high") for metric in undelivered},
-        "undelivered-critical": {("AWS/Events", metric, "rule-critical") for metric in undelivered},
-        "undeliverable-topic": {("AWS/SNS", "NumberOfNotificationsFailed", "alerts")},
-        "undeliverable-topic-raw": {("AWS/SNS", "NumberOfNotificationsFailed", "alerts-raw")},
+        "undelivered-findings": {("AWS/Events", metric, "rule") for metric in undelivered},
+        "undelivered-findings-2": {("AWS/Events", metric, "rule-2") for metric in undelivered},
+        "undeliverable-topic": {("AWS/SNS", metric, "alerts") for metric in undeliverable},
+        "undeliverable-topic-raw": {("AWS/SNS", metric, "alerts-raw") for metric in undeliverable},
+        "undeliverable-topic-slack": {("AWS/SNS", metric, "alerts-slack") for metric in undeliverable},
+        "failed-executions": {("AWS/States", metric, MACHINE) for metric in failed},
+        "plain-messages": {("ThreatMonitor", "PlainMessages", "threat-monitor-dev")},
         "dead-letters": {("AWS/SQS", "ApproximateNumberOfMessagesVisible", "dead-letters")},
         "old-dead-letters": {("AWS/SQS", "ApproximateAgeOfOldestMessage", "dead-letters")},
         "no-flow-logs": {("AWS/Logs", "IncomingLogEvents", "/flow-logs")},
@@ -100,11 +113,17 @@ def test_a_stack_has_no_alarms_unless_it_asks_for_them() -> None:
     assert run().of_type(ALARM) == []
 
 
-def test_a_stack_watches_its_own_rules_topics_queue_and_group_and_shares_neither_topic_nor_key_with_them() -> None:
+def test_a_stack_watches_its_own_path_and_shares_neither_topic_nor_key_with_it() -> None:
     result = run(health={"enabled": True})
     resources = {resource for alarm in result.of_type(ALARM) for *_, resource in watched(alarm)}
     alerts, health = result.of_type(TOPIC)
-    assert resources >= {made(rule)["name"] for rule in result.of_type(RULE)} | {made(alerts)["name"]}
-    assert result.outputs["logGroupName"] in resources
+    assert resources == {
+        *(made(rule)["name"] for rule in result.of_type(RULE)),
+        made(alerts)["name"],
+        result.outputs["stateMachineArn"],
+        result.outputs["stateMachineArn"].rpartition(":")[2],
+        made(the(result, QUEUE))["name"],
+        result.outputs["logGroupName"],
+    }
     assert made(health)["name"] not in resources
     assert alerts.inputs["kmsMasterKeyId"] != health.inputs["kmsMasterKeyId"]

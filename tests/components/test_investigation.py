@@ -3,6 +3,7 @@ from typing import get_args
 
 import pulumi
 import pytest
+from examples import ACCOUNT
 from harness import DASHBOARD, QUERY, AwsMocks, custom, run_component, the
 
 from components.investigation import Investigation, InvestigationArgs
@@ -10,10 +11,18 @@ from threatmon.emulator.program import ProgramRun
 from threatmon.model import dashboard
 from threatmon.model.queries import FormatName, saved_queries
 
+MACHINE = f"arn:aws:states:ap-south-1:{ACCOUNT}:stateMachine:monitor-dev"
+
 
 def deploy(log_format: FormatName = "extended", mocks: AwsMocks | None = None) -> ProgramRun:
     args = InvestigationArgs(
-        "monitor-dev", "/logs/flow", log_format, "page-topic-1a2b3c4", "page-dead-letters-1a2b3c4", ["high", "critical"]
+        title="monitor-dev",
+        log_group_name="/logs/flow",
+        log_format=log_format,
+        topic_name="page-topic-1a2b3c4",
+        dead_letter_queue_name="page-dead-letters-1a2b3c4",
+        rule_names=["findings", "findings-2"],
+        state_machine_arn=MACHINE,
     )
     return run_component(lambda: pulumi.export("url", Investigation("look", args).dashboard_url), mocks=mocks)
 
@@ -39,7 +48,8 @@ def test_besides_the_queries_there_is_one_dashboard_of_the_providers_region_and_
         "default",
         topic_name="page-topic-1a2b3c4",
         queue_name="page-dead-letters-1a2b3c4",
-        rule_names=["high", "critical"],
+        rule_names=["findings", "findings-2"],
+        state_machine_arn=MACHINE,
     )
 
 

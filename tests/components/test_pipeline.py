@@ -3,6 +3,7 @@
 That each setting reaches its resources, and each resource those that use it, is in the recorded registrations.
 """
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from harness import (
     QUERY,
     ROLE,
     ROLE_POLICY,
+    SLACK,
+    STATE_MACHINE,
+    TEAMS,
     custom,
     documents,
     input_texts,
@@ -28,6 +32,12 @@ from harness import (
 )
 
 RAW = {"protocol": "https", "endpoint": "https://hooks.example.com/token", "format": "raw"}
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+CHAT = {
+    "slack": {"workspaceId": "T0123456789", "channelId": "C0123456789"},
+    "teams": {"tenantId": UUID, "teamId": UUID, "channelId": "19:abc@thread.tacv2"},
+}
+BOUNDARY = "arn:aws:iam::111122223333:policy/Boundary"
 
 
 def keys_in_use(**overrides: Any) -> dict[str, str]:
@@ -36,13 +46,16 @@ def keys_in_use(**overrides: Any) -> dict[str, str]:
     return {r.name: r.inputs[key] for r in custom(run(**overrides)) for key in encrypted if key in r.inputs}
 
 
-def test_log_group_topics_and_queue_are_encrypted_with_the_stacks_own_key() -> None:
-    assert keys_in_use(alerts={"subscribers": [RAW]}) == dict.fromkeys(
+def test_log_groups_topics_and_queue_are_encrypted_with_the_stacks_own_key() -> None:
+    assert keys_in_use(alerts={"subscribers": [RAW], **CHAT}) == dict.fromkeys(
         [
             "threat-monitor-flow-logs-log-group",
             "threat-monitor-alerts-dead-letters",
             "threat-monitor-alerts-topic",
             "threat-monitor-alerts-topic-raw",
+            "threat-monitor-alerts-chat-topic-slack",
+            "threat-monitor-alerts-chat-topic-teams",
+            "threat-monitor-alerts-formatter-log-group",
         ],
         made(the(run(), KEY))["arn"],
     )
@@ -52,7 +65,7 @@ def test_a_configured_key_is_used_everywhere_and_none_is_made() -> None:
     deployed = run(alerts={"kmsKeyArn": KEY_ARN})
     assert deployed.of_type(KEY) == deployed.of_type(ALIAS) == []
     assert "threat-monitor:index:EncryptionKey" not in {r.type for r in deployed.resources.values()}
-    assert list(keys_in_use(alerts={"kmsKeyArn": KEY_ARN}).values()) == [KEY_ARN] * 3
+    assert list(keys_in_use(alerts={"kmsKeyArn": KEY_ARN}).values()) == [KEY_ARN] * 4
 
 
 def test_records_queries_and_mails_agree_on_the_format() -> None:
@@ -93,11 +106,25 @@ def test_another_subnet_at_any_place_adds_exactly_one_resource_and_changes_no_ot
     assert first == last == {**before, added: first[added]}
 
 
-def test_only_log_group_dashboard_and_queries_have_the_stack_in_their_name() -> None:
-    deployed = run(stack="blue")
+def test_only_what_others_name_beforehand_has_the_stack_in_its_name() -> None:
+    deployed = run(stack="blue", alerts=CHAT)
     assert not [r.name for r in deployed.resources.values() if "blue" in r.name]
-    fixed = {r.type for r in custom(deployed) for key in ("name", "dashboardName") if "blue" in str(r.inputs.get(key))}
-    assert fixed == {LOG_GROUP, QUERY, DASHBOARD}
+    names = ("name", "dashboardName", "configurationName")
+    fixed = {r.type for r in custom(deployed) for key in names if "blue" in str(r.inputs.get(key))}
+    assert fixed == {LOG_GROUP, QUERY, DASHBOARD, STATE_MACHINE, SLACK, TEAMS}
+
+
+def test_every_role_stays_within_the_boundary_of_the_settings() -> None:
+    bounded = run(flowLogs={"permissionsBoundary": BOUNDARY}, alerts=CHAT)
+    assert {role.name: role.inputs["permissionsBoundary"] for role in bounded.of_type(ROLE)} == dict.fromkeys(
+        [
+            "threat-monitor-alerts-chat-role",
+            "threat-monitor-alerts-formatter-role",
+            "threat-monitor-alerts-start-role",
+            "threat-monitor-flow-logs-role",
+        ],
+        BOUNDARY,
+    )
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -105,7 +132,7 @@ def test_only_log_group_dashboard_and_queries_have_the_stack_in_their_name() -> 
 FULL: dict[str, Any] = {
     "vpcIds": [VPC],
     "protectionPlans": {"ai": True},
-    "alerts": {"subscribers": [RAW], "accountAlias": "payments"},
+    "alerts": {"subscribers": [RAW], "accountAlias": "payments", **CHAT},
     "health": {"enabled": True},
     "flowLogs": {"keepOnDestroy": True},
     "protect": True,
@@ -135,13 +162,14 @@ WILDCARDS = {
         "Resource",
         "arn:aws:logs:eu-west-1:111122223333:log-group:/threat-monitor/dev/flow-logs:*",
     ): "the streams of the one log group",
+    (ROLE_POLICY, "Resource", "*"): "AWS knows no resource of log deliveries and metrics; metrics have their namespace",
 }
 
 
 def test_no_policy_has_a_wildcard_but_those_with_a_reason_and_none_denies_or_excepts() -> None:
     found = documents(run(**FULL))
     types = [type_.rsplit(":", 1)[-1] for type_, _ in found]
-    assert sorted(types) == ["Key"] * 2 + ["QueuePolicy", "Role", "RolePolicy"] + ["TopicPolicy"] * 3
+    assert Counter(types) == {"Key": 2, "QueuePolicy": 1, "Role": 4, "RolePolicy": 3, "TopicPolicy": 5}
     statements = [(type_, statement) for type_, document in found for statement in document["Statement"]]
     for _, statement in statements:
         assert statement["Effect"] == "Allow"

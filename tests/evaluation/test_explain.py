@@ -2,14 +2,16 @@ import copy
 from typing import Any
 
 import pytest
-from examples import EMAIL, SUBNET
+from examples import ACCOUNT, EMAIL, REGION, SUBNET
 from findings import recorded
 
-from threatmon.evaluation.explain import Explanation, explain, rules_of
+from threatmon.evaluation.explain import Explanation, explain, report, rules_of
+from threatmon.model.location import Location
 from threatmon.model.settings import Settings, parse
 
 MINIMAL = {"subnetIds": [SUBNET], "alertEmails": [EMAIL]}
 EVENT = recorded("ec2_portscan")
+LOCATION = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 
 
 def settings(**changes: object) -> Settings:
@@ -17,27 +19,34 @@ def settings(**changes: object) -> Settings:
 
 
 def explained(event: dict[str, Any], **changes: object) -> Explanation:
-    [explanation] = explain([event], settings(**changes), "aws", "/group")
+    [explanation] = explain([event], settings(**changes), LOCATION, "/group")
     return explanation
 
 
-def test_one_rule_alerts_and_the_others_say_what_stops_them() -> None:
-    explanation = explained(EVENT)
-    assert {verdict.rule: verdict.stopped_by for verdict in explanation.verdicts} == {
-        "medium": None,
-        "high": "detail.severity: 5 is not >= 7 and < 9",
-        "critical": "detail.severity: 5 is not >= 9",
-    }
+def test_a_finding_that_a_rule_lets_through_alerts_with_the_mail_that_is_sent() -> None:
+    explanation = explained(EVENT, alerts={"accountAlias": "prod"})
+    assert explanation.verdicts == [("findings", None)]
     assert explanation.alerts
-    [mail] = [verdict.mail for verdict in explanation.verdicts if verdict.mail]
-    assert mail.startswith('"MEDIUM: Recon:EC2/Portscan"\n')
-    assert all(verdict.dead_letter is None for verdict in explanation.verdicts)
+    assert explanation.plain is None
+    assert explanation.mail
+    assert explanation.mail.subject
+    assert explanation.mail.subject.startswith("[MEDIUM] Recon:EC2/Portscan ")
+    assert explanation.mail.subject.endswith(" in prod eu-west-1")
+    assert EVENT["detail"]["title"] in explanation.mail.message
+    assert "*2fgroup" in explanation.mail.message
+
+
+def test_a_mail_that_cannot_be_formatted_still_alerts_and_says_why() -> None:
+    explanation = explain([EVENT], settings(), LOCATION)[0]
+    broken = explanation._replace(mail=None, plain="the expression fails")
+    assert broken.alerts
+    assert "by a plain mail of the whole event: the expression fails" in str(report("dev", REGION, [broken]))
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"minimumSeverity": "high"}, "detail.severity: 5 is not >= 7 and < 9"),
+        ({"minimumSeverity": "high"}, "detail.severity: 5 is not >= 7"),
         ({"findingTypes": ["Policy:S3/*"]}, 'detail.type: "Recon:EC2/Portscan" is not prefix "Policy:S3/"'),
         ({"alerts": {"includeSamples": False}}, "detail.service.additionalInfo.sample: true is not false or absent"),
     ],
@@ -46,6 +55,7 @@ def test_each_setting_can_stop_a_finding(changes: dict[str, object], reason: str
     explanation = explained(recorded("ec2_portscan_sample"), **changes)
     assert reason in [verdict.stopped_by for verdict in explanation.verdicts]
     assert not explanation.alerts
+    assert explanation.mail is None
 
 
 def test_archived_findings_alert_if_they_are_included() -> None:
@@ -55,5 +65,6 @@ def test_archived_findings_alert_if_they_are_included() -> None:
     assert explained(event, alerts={"includeArchived": True}).alerts
 
 
-def test_there_is_a_rule_for_each_band_from_the_floor() -> None:
-    assert [rule.key for rule in rules_of(settings(minimumSeverity="high"))] == ["high", "critical"]
+def test_there_is_one_rule_with_the_floor() -> None:
+    [rule] = rules_of(settings(minimumSeverity="high"))
+    assert (rule.key, rule.pattern["detail"]["severity"]) == ("findings", [{"numeric": [">=", 7]}])

@@ -34,10 +34,12 @@ def test_the_event_is_the_input_of_the_state() -> None:
 @pytest.mark.parametrize(
     ("expression", "error"),
     [
-        ('{"Message": "x"', "cannot be parsed"),
-        ('{"Message": 1 + "x"}', "fails"),
-        ('{"Message": $error("no")}', "fails: no"),
-        ("$states.input.nothing", "gives null"),
+        ('{"Message": "x"', "Expected"),
+        ('{"Message": 1 + "x"}', "must evaluate to a number"),
+        ('{"Message": $error("no")}', "no in the expression"),
+        ('{"Message": $eval("1")}', "in the expression"),
+        ("$states.input.nothing", "is undefined"),
+        ("$states.input.detail.nothing", "gives null"),
         ('{"Message": $states.input.nothing}', "not a message"),
         ('{"Message": $states.input.detail.count}', "not a message"),
         (f'{{"Message": $pad("", 263000, "x"), {ATTRIBUTES}}}', "have 263,"),
@@ -45,7 +47,7 @@ def test_the_event_is_the_input_of_the_state() -> None:
 )
 def test_what_step_functions_refuses_is_an_error(expression: str, error: str) -> None:
     with pytest.raises(FormattingError, match=re.escape(error)):
-        render(expression, {"detail": {"count": 3}})
+        render(expression, {"detail": {"count": 3, "nothing": None}})
 
 
 def test_numbers_are_those_of_javascript() -> None:
@@ -62,7 +64,7 @@ def test_without_its_comments_and_spaces_the_expression_says_the_same(
     compact = compose(OPTIONS)
     monkeypatch.setattr("threatmon.model.mail_formatter._compact", lambda text: text)
     assert len(compact) < len(compose(OPTIONS)) - 5_000
-    for event in EXAMPLES.values():
+    for event in list(EXAMPLES.values())[::3]:
         assert render(compact, event) == render(compose(OPTIONS), event)
 
 

@@ -1,43 +1,39 @@
-from typing import get_args
+import json
+from typing import Any, get_args
 
 import pytest
+from findings import RECORDED, recorded
 
-from threatmon.model.channels import Channel, MessageFormat, by_channel
-from threatmon.model.settings import AlertSubscriber
-from threatmon.model.severity import BANDS, SeverityName
+from threatmon.evaluation.event_matcher import matches
+from threatmon.model.channels import TOPICS, ChatApplication, MessageFormat, chat_topic, filter_policy, filter_scope
+from threatmon.model.severity import SeverityName
 
-
-@pytest.mark.parametrize(
-    ("channel", "suffix"),
-    [
-        (Channel("text", "medium"), ""),
-        (Channel("raw", "medium"), "-raw"),
-        (Channel("text", "high"), "-high"),
-        (Channel("raw", "critical"), "-raw-critical"),
-    ],
-)
-def test_a_suffix_says_how_a_channel_differs_from_the_mail_of_every_alert(channel: Channel, suffix: str) -> None:
-    assert channel.suffix("medium") == suffix
+FORMATS: tuple[MessageFormat, ...] = get_args(MessageFormat)
+MINIMUMS: dict[SeverityName, int] = {"medium": 4, "high": 7, "critical": 9}
 
 
-@pytest.mark.parametrize("usual", get_args(SeverityName))
-def test_no_two_channels_share_a_suffix(usual: SeverityName) -> None:
-    channels = [Channel(f, s) for f in get_args(MessageFormat) for s in get_args(SeverityName)]
-    assert len({channel.suffix(usual) for channel in channels}) == len(channels)
+def test_each_format_and_each_chat_application_has_a_topic_of_its_own() -> None:
+    names = [*TOPICS.values(), *map(chat_topic, get_args(ChatApplication))]
+    assert names == ["topic", "topic-raw", "topic-slack", "topic-teams"]
 
 
-def test_a_channel_takes_the_bands_from_its_severity_up() -> None:
-    assert [band.name for band in BANDS if Channel("raw", "high").takes(band)] == ["high", "critical"]
+@pytest.mark.parametrize("message_format", FORMATS)
+@pytest.mark.parametrize("minimum", [None, "low"])
+def test_who_takes_every_severity_has_no_filter(message_format: MessageFormat, minimum: SeverityName | None) -> None:
+    assert filter_policy(message_format, minimum) is None
 
 
-def test_subscribers_are_grouped_by_format_and_severity_with_the_mail_of_every_alert_first() -> None:
-    pager = AlertSubscriber(protocol="sms", endpoint="+491701234567", minimum_severity="critical")
-    hook = AlertSubscriber(protocol="https", endpoint="https://example.com", format="raw", minimum_severity="high")
-    siem = AlertSubscriber(protocol="sqs", endpoint="arn", format="raw")
-    mail = AlertSubscriber(protocol="email", endpoint="a@example.com")
-    groups = by_channel([pager, hook, siem, mail], usual="high")
-    assert list(groups.items()) == [
-        (Channel("text", "high"), [mail]),
-        (Channel("text", "critical"), [pager]),
-        (Channel("raw", "high"), [hook, siem]),
-    ]
+@pytest.mark.parametrize("minimum", MINIMUMS)
+def test_the_mail_is_filtered_by_its_attribute_and_the_raw_event_by_its_body(minimum: SeverityName) -> None:
+    severity = {"severity": [{"numeric": [">=", MINIMUMS[minimum]]}]}
+    assert (filter_policy("text", minimum), filter_scope("text")) == (severity, "MessageAttributes")
+    assert (filter_policy("raw", minimum), filter_scope("raw")) == ({"detail": severity}, "MessageBody")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_filter_of_a_raw_event_fits_a_finding_by_its_severity(name: str) -> None:
+    event: dict[str, Any] = recorded(name)
+    for minimum, lowest in MINIMUMS.items():
+        policy = json.loads(json.dumps(filter_policy("raw", minimum)))
+        # Of numbers, SNS filters as EventBridge matches.
+        assert matches(policy, event) == (event["detail"]["severity"] >= lowest)

@@ -8,23 +8,40 @@ from threatmon.model.dashboard import body
 from threatmon.model.queries import FormatName, saved_queries
 
 GROUP = "/threat-monitor/dev/flow-logs"
-RULES = ["medium-rule", "high-rule"]
+RULES = ["rule", "rule-2"]
+MACHINE = "arn:aws:states:eu-west-1:111122223333:stateMachine:threat-monitor-dev"
 
 
 def widgets(log_format: FormatName = "extended") -> dict[str, dict[str, Any]]:
-    made = body("eu-west-1", GROUP, log_format, topic_name="alerts", queue_name="dead-letters", rule_names=RULES)
+    made = body(
+        "eu-west-1",
+        GROUP,
+        log_format,
+        topic_name="alerts",
+        queue_name="dead-letters",
+        rule_names=RULES,
+        state_machine_arn=MACHINE,
+    )
     assert list(made) == ["widgets"]
     return {widget["properties"]["title"]: widget for widget in json.loads(json.dumps(made))["widgets"]}
 
 
 def test_findings_and_deliveries_are_above_traffic_and_all_of_it_is_of_the_stacks_region() -> None:
     assert {title: widget["properties"]["region"] for title, widget in widgets().items()} == dict.fromkeys(
-        ["Findings by rule", "Delivery", "Flow-log volume", "By destination port", "Rejected", "Port scans"],
+        [
+            "Findings by rule",
+            "Delivery",
+            "Formatting",
+            "Flow-log volume",
+            "By destination port",
+            "Rejected",
+            "Port scans",
+        ],
         "eu-west-1",
     )
 
 
-def test_what_matches_what_is_delivered_what_fails_and_what_is_recorded_is_counted() -> None:
+def test_what_matches_what_is_delivered_formatted_or_failed_and_what_is_recorded_is_counted() -> None:
     assert {title: w["properties"].get("metrics") for title, w in widgets().items() if w["type"] == "metric"} == {
         "Findings by rule": [["AWS/Events", "TriggeredRules", "RuleName", rule] for rule in RULES],
         "Delivery": [
@@ -33,6 +50,11 @@ def test_what_matches_what_is_delivered_what_fails_and_what_is_recorded_is_count
             # A depth is not summed up.
             ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "dead-letters", {"stat": "Maximum"}],
             *(["AWS/Events", "FailedInvocations", "RuleName", rule] for rule in RULES),
+        ],
+        "Formatting": [
+            ["AWS/States", "ExecutionsSucceeded", "StateMachineArn", MACHINE],
+            ["AWS/States", "ExecutionsFailed", "StateMachineArn", MACHINE],
+            ["ThreatMonitor", "PlainMessages", "StateMachine", "threat-monitor-dev"],
         ],
         "Flow-log volume": [
             ["AWS/Logs", "IncomingBytes", "LogGroupName", GROUP],

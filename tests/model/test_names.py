@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from threatmon.model import names
@@ -6,6 +8,31 @@ from threatmon.model import names
 @pytest.mark.parametrize("stack", ["prod", "eu.prod-1", "a_b"])
 def test_a_dashboard_has_a_name_that_cloudwatch_takes(stack: str) -> None:
     assert set(names.dashboard(stack)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@pytest.mark.parametrize("stack", ["prod", "eu.prod-1", "a_b", "x" * 100, "." * 100])
+def test_a_state_machine_has_a_name_that_step_functions_takes(stack: str) -> None:
+    assert re.fullmatch("[A-Za-z0-9_-]{1,80}", names.state_machine(stack))
+
+
+def test_a_state_machine_is_called_as_the_dashboard_unless_that_is_too_long() -> None:
+    assert names.state_machine("eu.prod") == names.dashboard("eu.prod") == "threat-monitor-eu-prod"
+    assert len(names.state_machine("x" * 65)) == 80
+
+
+def test_long_names_that_end_differently_stay_different() -> None:
+    assert len({names.state_machine("x" * 90 + end) for end in ("a", "b", "c")}) == 3
+
+
+@pytest.mark.parametrize("stack", ["prod", "x" * 100])
+def test_the_log_group_of_errors_has_the_prefix_that_spares_the_resource_policy(stack: str) -> None:
+    assert names.state_machine_log_group(stack) == f"/aws/vendedlogs/states/{names.state_machine(stack)}"
+
+
+@pytest.mark.parametrize("stack", ["eu.prod", "x" * 100])
+def test_a_chat_configuration_has_a_name_that_aws_takes(stack: str) -> None:
+    # https://docs.aws.amazon.com/chatbot/latest/APIReference/API_CreateSlackChannelConfiguration.html
+    assert re.fullmatch("[A-Za-z0-9-_]{1,128}", names.chat_configuration(stack))
 
 
 def test_a_log_group_names_its_stack() -> None:

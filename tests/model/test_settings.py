@@ -1,10 +1,12 @@
 import json
 import re
+import string
 from itertools import product
 from typing import Any, get_args
 
+import botocore.session
 import pytest
-from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, SUBNET, VPC
+from examples import ACCOUNT, DETECTOR_ID, KEY_ARN, SLACK, SUBNET, TEAMS, VPC
 from hypothesis import example, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -19,6 +21,8 @@ from threatmon.model.settings import (
     FlowLogSettings,
     HealthSettings,
     Settings,
+    SlackSettings,
+    TeamsSettings,
     parse,
 )
 from threatmon.model.severity import SeverityName
@@ -64,6 +68,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "includeArchived": False,
             "kmsKeyArn": None,
             "accountAlias": None,
+            "runbooks": {},
+            "slack": None,
+            "teams": None,
             "subscribers": (),
         },
         "health": {"enabled": False, "emails": ()},
@@ -99,6 +106,9 @@ def test_every_key_takes_a_value() -> None:
             "includeArchived": True,
             "kmsKeyArn": KEY_ARN,
             "accountAlias": "example prod",
+            "runbooks": {"Recon:EC2/*": "https://wiki.example.com/scans"},
+            "slack": SLACK | {"minimumSeverity": "critical"},
+            "teams": TEAMS | {"minimumSeverity": "high"},
             "subscribers": [
                 {"protocol": "sms", "endpoint": "+491701234567", "format": "raw", "minimumSeverity": "critical"}
             ],
@@ -192,7 +202,12 @@ def test_every_fault_of_a_config_is_reported_in_the_order_of_the_settings() -> N
     config = {
         "protect": 3,
         "allerts": {},
-        "alerts": {"accountAlias": "<b>", "includeSample": True},
+        "alerts": {
+            "accountAlias": "Zürich",
+            "includeSample": True,
+            "runbooks": {"Recon:EC2/*": "wiki"},
+            "slack": {"channelId": "#alerts"},
+        },
         "flowLogs": {"retentionDays": 366, "format": "long"},
         "protectionPlans": {"S3": True, "rds": "on"},
         "detector": {"mode": "import"},
@@ -215,7 +230,11 @@ def test_every_fault_of_a_config_is_reported_in_the_order_of_the_settings() -> N
         "flowLogs.retentionDays: 366 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,"
         ' 1827, 2192, 2557, 2922, 3288, 3653; did you mean "365"?',
         'flowLogs.format: "long" is not one of default, extended',
-        'alerts.accountAlias: "<b>" is not an alias (expected 1 to 64 printable characters other than " \\ < >)',
+        'alerts.accountAlias: "Zürich" is not an alias (expected 1 to 64 printable ASCII characters)',
+        f'alerts.runbooks.Recon:EC2/*: "wiki" {NO_RUNBOOK}',
+        "alerts.slack.workspaceId: is required",
+        'alerts.slack.channelId: "#alerts" is not the id of a Slack channel '
+        "(expected letters and digits, such as C0123456789)",
         'alerts.includeSample: is not a known key; did you mean "includeSamples"?',
         "protect: 3 is not true or false",
         'allerts: is not a known key; did you mean "alerts"?',
@@ -234,11 +253,16 @@ def test_every_fault_of_a_config_is_reported_in_the_order_of_the_settings() -> N
         ("alerts.kmsKey", "kmsKeyArn"),
         ("health.email", "emails"),
         ("alerts.subscriber", "subscribers"),
+        ("alerts.slak", "slack"),
+        ("alerts.slack.workspace", "workspaceId"),
+        ("alerts.teams.tenant", "tenantId"),
+        ("alerts.runbook", "runbooks"),
         ("detector.mod", "mode"),
     ],
 )
 def test_a_misspelt_key_is_a_fault_that_names_the_key_meant(key: str, meant: str) -> None:
-    assert faults_beside(nested(key, "x")) == [f'{key}: is not a known key; did you mean "{meant}"?']
+    faults = [fault for fault in faults_beside(nested(key, "x")) if not fault.endswith(": is required")]
+    assert faults == [f'{key}: is not a known key; did you mean "{meant}"?']
 
 
 def test_an_unknown_key_with_no_known_one_near_is_a_fault() -> None:
@@ -266,6 +290,16 @@ def test_a_misspelt_key_of_a_subscriber_is_a_fault() -> None:
     ]
 
 
+def test_a_chat_channel_needs_all_its_ids() -> None:
+    assert faults_beside({"alerts": {"slack": {}, "teams": {}}}) == [
+        "alerts.slack.workspaceId: is required",
+        "alerts.slack.channelId: is required",
+        "alerts.teams.tenantId: is required",
+        "alerts.teams.teamId: is required",
+        "alerts.teams.channelId: is required",
+    ]
+
+
 def test_a_subscriber_needs_a_protocol_and_an_endpoint() -> None:
     assert faults_beside({"alerts": {"subscribers": [{}]}}) == [
         "alerts.subscribers[0].protocol: is required",
@@ -288,6 +322,13 @@ def test_any_other_string_instead_of_a_list_is_a_fault_and_never_its_characters(
 
 # -- single values ----------------------------------------------------------------------------------------------------
 
+RUNBOOK = "https://wiki.example.com/scans"
+NO_RUNBOOK = (
+    "is not the address of a runbook (expected https://..., at most 500 ASCII characters without blanks, "
+    "quotation marks and angle brackets)"
+)
+UUID = str(TEAMS["teamId"])
+NO_UUID = "is not a UUID (expected 8-4-4-4-12 hex digits)"
 WRONG: dict[str, tuple[list[Any], str]] = {
     "subnetIds": ([SUBNET, None, 3, True, {"a": SUBNET}], "is not a list"),
     "vpcIds": ([VPC, None, 3, True, {}], "is not a list"),
@@ -344,14 +385,58 @@ WRONG: dict[str, tuple[list[Any], str]] = {
         "is not the ARN of a KMS key (expected arn:aws:kms:<region>:<account>:key/<key id>, not an alias)",
     ),
     "alerts.accountAlias": (
-        ["", "a" * 65, 'a"b', "a\\b", "<b", "b>", "a\nb", "a\tb", "a\0b", 1, True, ["a"]],
-        'is not an alias (expected 1 to 64 printable characters other than " \\ < >)',
+        ["", "a" * 65, "Zürich", "a\nb", "a\n", "a\tb", "a\0b"],
+        "is not an alias (expected 1 to 64 printable ASCII characters)",
     ),
+    "alerts.runbooks": ([RUNBOOK, [RUNBOOK], True, None, 3], "is not a map of names to values"),
+    "alerts.runbooks.Recon:EC2/*": (
+        [
+            *(
+                "",
+                "wiki",
+                "http://wiki.example.com",
+                "HTTPS://wiki.example.com",
+                "https://",
+                "https:///a",
+                f" {RUNBOOK}",
+            ),
+            *(f"{RUNBOOK}{bad}" for bad in ("\n", " a", "é", "<", ">", '"', "'", "\0")),
+            f"https://{'a' * 493}",
+        ],
+        NO_RUNBOOK,
+    ),
+    "alerts.slack": (["C0123456789", ["C0123456789"], True, 3], "is not a map of names to values"),
+    "alerts.slack.workspaceId": (
+        ["", "t0123456789", "T 1", "my-team", "T1\n", "T" * 256, "É"],
+        "is not the id of a Slack workspace (expected capital letters and digits, such as T0123456789)",
+    ),
+    "alerts.slack.channelId": (
+        ["", "#alerts", "C1\n", "C" * 256, "É"],
+        "is not the id of a Slack channel (expected letters and digits, such as C0123456789)",
+    ),
+    "alerts.slack.minimumSeverity": (["HIGH", 7, True, ["low"]], "is not one of low, medium, high, critical"),
+    "alerts.teams": (["General", ["General"], True, 3], "is not a map of names to values"),
+    **dict.fromkeys(
+        ("alerts.teams.tenantId", "alerts.teams.teamId"),
+        (["", "contoso", UUID[:-1], f"{UUID}0", f"{UUID}\n", UUID.replace("-", ""), f"{{{UUID}}}"], NO_UUID),
+    ),
+    "alerts.teams.channelId": (
+        [
+            *("", "General", "19:abc", "abc@thread.tacv2", "19:@thread.tacv2", "19:a b@thread.tacv2", "19%3aabc"),
+            *("19:abc@thread.tacv2\n", f"19:{'a' * 201}@thread.tacv2", "19%3Aé%40thread.tacv2"),
+        ],
+        "is not the id of a Teams channel (expected 19:...@thread.tacv2, or percent-encoded as in a link to it)",
+    ),
+    "alerts.teams.minimumSeverity": (["HIGH", 7, True, ["low"]], "is not one of low, medium, high, critical"),
     "health": (["yes", 1, True, None, []], "is not a map of names to values"),
     "health.enabled": (["yes", 1, None, [], {}], "is not true or false"),
     "health.emails": (["a@example.com", 1, None, {}], "is not a list"),
     "protect": (["yes", 1, None, [], {}], "is not true or false"),
 }
+
+
+def shortened(value: str) -> str:
+    return value if len(value) <= 120 else f"{value[:117]}..."
 
 
 def test_every_key_but_the_hidden_ones_has_wrong_values_here() -> None:
@@ -360,18 +445,21 @@ def test_every_key_but_the_hidden_ones_has_wrong_values_here() -> None:
         "detector": DetectorSettings,
         "flowLogs": FlowLogSettings,
         "alerts": AlertSettings,
+        "alerts.slack": SlackSettings,
+        "alerts.teams": TeamsSettings,
         "health": HealthSettings,
     }
     inner = {f"{key}.{field.alias}" for key, model in models.items() for field in model.model_fields.values()}
-    assert set(WRONG) - {"protectionPlans.s3"} == top | inner - {"alerts.subscribers"}
+    entries = {"protectionPlans.s3", "alerts.runbooks.Recon:EC2/*"}
+    assert set(WRONG) - entries == top | inner - {"alerts.subscribers"}
 
 
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_value_is_one_fault_with_key_value_and_what_was_expected(key: str) -> None:
     values, expected = WRONG[key]
     for value in values:
-        [fault] = faults_beside(nested(key, value))
-        shown = json.dumps(value, ensure_ascii=False)
+        [fault] = [fault for fault in faults_beside(nested(key, value)) if not fault.endswith(": is required")]
+        shown = shortened(json.dumps(value, ensure_ascii=False))
         text, _, suggestion = fault.partition("; did you mean ")
         assert text == f"{key}: {shown} {expected}"
         assert not suggestion or suggestion.strip('"?') in expected
@@ -395,7 +483,7 @@ def test_an_id_of_another_form_is_a_fault(key: str, good: str, kind: str) -> Non
 def test_a_name_or_an_id_is_text(item: Any) -> None:
     for key in ("subnetIds", "vpcIds", "findingTypes"):
         assert faults_beside({key: [item]}) == [f"{key}[0]: {json.dumps(item)} is not text"]
-    for key in ("detector.id", "alerts.kmsKeyArn"):
+    for key in ("detector.id", "alerts.kmsKeyArn", "alerts.accountAlias"):
         config = nested(key, item)
         if item is None:
             assert parsed(config) == parsed({})  # as if left out
@@ -534,6 +622,17 @@ def test_a_fault_about_a_subscriber_still_says_what_is_wrong(alerts: Any, fault:
     assert faults_beside({"alerts": alerts}) == [fault]
 
 
+@pytest.mark.parametrize("chat", ["slack", "teams"])
+@pytest.mark.parametrize(
+    "value", [TOKEN, TOKEN.upper(), [TOKEN], {"channelId": TOKEN}, {"channelId": [TOKEN]}, {"webhook": TOKEN}]
+)
+def test_a_fault_about_a_chat_channel_never_shows_a_webhook(chat: str, value: Any) -> None:
+    for alerts in ({chat: value}, {chat: json.dumps(value)}):
+        for fault in faults_beside({"alerts": alerts}):
+            assert fault.startswith(f"alerts.{chat}")
+            assert "T0KEN" not in fault
+
+
 def test_an_empty_endpoint_is_a_fault() -> None:
     [fault] = faults_beside({"alerts": {"subscribers": [{"protocol": "sms", "endpoint": ""}]}})
     assert fault.startswith("alerts.subscribers[0].endpoint: ")
@@ -551,7 +650,10 @@ WORDS = st.sampled_from(
 KEYS = st.sampled_from(
     [
         str(field.alias)
-        for model in (Settings, DetectorSettings, FlowLogSettings, AlertSettings, AlertSubscriber)
+        for model in (
+            *(Settings, DetectorSettings, FlowLogSettings),
+            *(AlertSettings, AlertSubscriber, SlackSettings, TeamsSettings),
+        )
         for field in model.model_fields.values()
     ]
     + [*PLANS, "alertEmail", "[key]", "mode ", "flow_logs", "subnet_ids", "kms_key_arn", "0"]
@@ -576,7 +678,9 @@ def test_any_config_gives_settings_or_faults_by_key(config: Config, on_top_of_a_
     try:
         settings, said = parse(MINIMAL | config if on_top_of_a_good_one else config, "dev")
         assert isinstance(settings, Settings)
-        assert all(line.startswith("threat-monitor:findingTypes[") for line in said)
+        assert all(
+            line.startswith(("threat-monitor:findingTypes[", "threat-monitor:alerts.runbooks.")) for line in said
+        )
     except ConfigFaults as error:
         refusal = error
     if refusal:
@@ -586,6 +690,83 @@ def test_any_config_gives_settings_or_faults_by_key(config: Config, on_top_of_a_
         assert all(re.fullmatch(r"  threat-monitor:.*: .+", line) for line in lines), lines
 
 
-@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=64))
-def test_an_alias_may_have_any_letters(alias: str) -> None:
-    assert parsed({"alerts": {"accountAlias": alias}}).alerts.account_alias == alias
+ASCII = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+
+
+@given(st.text(ASCII, min_size=1, max_size=64) | st.text(max_size=64))
+def test_an_alias_is_any_printable_ascii_text(alias: str) -> None:
+    config: Config = {"alerts": {"accountAlias": alias}}
+    if alias and alias.isascii() and alias.isprintable():
+        assert parsed(config).alerts.account_alias == alias
+    else:
+        assert len(faults_beside(config)) == 1
+
+
+@given(st.text(ASCII, max_size=30) | st.text(max_size=30))
+def test_a_runbook_is_an_address_that_a_mail_can_hold(end: str) -> None:
+    address, config = f"https://wiki{end}", {"alerts": {"runbooks": {"*": f"https://wiki{end}"}}}
+    if end.isascii() and end.isprintable() and not set(" \"'<>") & set(end):
+        assert parsed(config).alerts.runbooks == {"*": address}
+    else:
+        assert len(faults_beside(config)) == 1
+
+
+def test_a_runbook_may_have_500_characters() -> None:
+    address = "https://wiki/" + "a" * 487
+    assert parsed({"alerts": {"runbooks": {"*": address}}}).alerts.runbooks == {"*": address}
+
+
+API = botocore.session.get_session().get_service_model("chatbot")
+
+
+def limits_of(operation: str, member: str) -> dict[str, Any]:
+    shape = API.operation_model(operation).input_shape
+    assert shape
+    return shape.members[member].metadata
+
+
+def takes(operation: str, member: str, value: str) -> bool:
+    """Say whether AWS's chat takes a value, by botocore's model of it."""
+    its = limits_of(operation, member)
+    return its["min"] <= len(value) <= its["max"] and bool(re.fullmatch(its["pattern"], value))
+
+
+@pytest.mark.parametrize(
+    ("key", "operation", "member"),
+    [
+        ("slack.workspaceId", "CreateSlackChannelConfiguration", "SlackTeamId"),
+        ("slack.channelId", "CreateSlackChannelConfiguration", "SlackChannelId"),
+        ("teams.tenantId", "CreateMicrosoftTeamsChannelConfiguration", "TenantId"),
+        ("teams.teamId", "CreateMicrosoftTeamsChannelConfiguration", "TeamId"),
+    ],
+)
+@given(data=st.data())
+def test_the_ids_of_chat_are_those_that_aws_takes(key: str, operation: str, member: str, data: st.DataObject) -> None:
+    pattern = limits_of(operation, member)["pattern"]
+    text = data.draw(st.from_regex(pattern, fullmatch=True) | st.text(max_size=40) | st.text(ASCII, max_size=40))
+    chat, _, id_ = key.partition(".")
+    given_ids = {"slack": SLACK, "teams": TEAMS}[chat] | {id_: text}
+    if takes(operation, member, text):
+        dumped = parsed({"alerts": {chat: given_ids}}).model_dump(by_alias=True, exclude_unset=True)
+        assert dumped["alerts"][chat] == given_ids
+    else:
+        assert len(faults_beside({"alerts": {chat: given_ids}})) == 1
+
+
+NAMES = st.text(string.ascii_letters + string.digits + "-_=+/.,", min_size=1, max_size=20)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_a_teams_channel_is_taken_as_people_see_it_and_as_aws_takes_it(number: str, name: str, host: str) -> None:
+    for id_ in (f"{number}:{name}@{host}", f"{number}%3A{name}%40{host}", f"{number}%3a{name}%40{host}"):
+        teams = parsed({"alerts": {"teams": TEAMS | {"channelId": id_}}}).alerts.teams
+        assert teams
+        assert teams.channel_id == id_
+        encoded = id_.replace(":", "%3A").replace("@", "%40")
+        assert takes("CreateMicrosoftTeamsChannelConfiguration", "ChannelId", encoded)
+
+
+def test_the_longest_teams_channel_is_one_that_aws_takes() -> None:
+    id_ = f"{'1' * 20}%3A{'a' * 200}%40{'b' * 20}"
+    assert parsed({"alerts": {"teams": TEAMS | {"channelId": id_}}})
+    assert takes("CreateMicrosoftTeamsChannelConfiguration", "ChannelId", id_)

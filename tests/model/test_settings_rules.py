@@ -3,20 +3,25 @@
 from typing import Any
 
 import pytest
-from examples import DETECTOR_ID, OTHER_SUBNET, SUBNET, VPC
-from parsing import Config, faults, faults_beside, nested, parsed, warnings
+from examples import DETECTOR_ID, OTHER_SUBNET, SLACK, SUBNET, TEAMS, VPC
+from hypothesis import given
+from hypothesis import strategies as st
+from parsing import MINIMAL, Config, faults, faults_beside, nested, parsed, warnings
 
 from threatmon.model.finding_types import catalogue
+from threatmon.model.settings import ConfigFaults, parse
+from threatmon.stacks.files import StackFile, settings_of
 
 NOTHING_TO_LOG = "subnetIds: is empty, and so is threat-monitor:vpcIds; name at least one subnet or VPC to log"
 BOTH_SPELLINGS = "alertEmail: is set and so is threat-monitor:alertEmails; keep one of them"
 CONTRADICTS_LOOKUP = 'contradicts detector mode "lookup", which manages nothing; remove it, or use mode "import"'
 LOOKUP = {"mode": "lookup"}
-MANY_CHANNELS = [
+SUBSCRIBERS_OF_EVERY_KIND = [
     {"protocol": "https", "endpoint": f"https://example.com/{f}/{s}", "format": f, "minimumSeverity": s}
     for f in ("text", "raw")
     for s in ("medium", "high", "critical")
 ]
+NO_CHAT = "AWS has no chat there; use an https or email subscriber (threat-monitor:alerts.subscribers)"
 ALREADY_SUBSCRIBED = "is subscribed already, by threat-monitor:alertEmails or above; once is enough"
 RAW = {"protocol": "https", "endpoint": "https://example.com/hook", "format": "raw"}
 PAGER = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSeverity": "low"}
@@ -50,9 +55,13 @@ PAGER = {"protocol": "https", "endpoint": "https://example.com/hook", "minimumSe
             'alerts.subscribers[0].minimumSeverity: "low" is below threat-monitor:minimumSeverity high, '
             "which nothing passes",
         ),
-        (
-            {"alerts": {"subscribers": MANY_CHANNELS}},
-            "alerts.subscribers: need 6 topics, one for each format and severity; EventBridge allows 5",
+        *(
+            (
+                {"alerts": {chat: ids | {"minimumSeverity": "low"}}},
+                f'alerts.{chat}.minimumSeverity: "low" is below threat-monitor:minimumSeverity medium, '
+                "which nothing passes",
+            )
+            for chat, ids in (("slack", SLACK), ("teams", TEAMS))
         ),
         (
             {"alerts": {"subscribers": [{"protocol": "email", "endpoint": "SOC@example.com"}]}},
@@ -89,7 +98,9 @@ def test_a_wrong_alert_emails_is_a_fault_beside_alert_email_too(emails: Any) -> 
     [
         {"detector": LOOKUP, "protectionPlans": {}, "findingPublishingFrequency": "SIX_HOURS"},
         {"detector": LOOKUP | {"id": DETECTOR_ID}},
-        {"alerts": {"subscribers": MANY_CHANNELS[:5]}},
+        {"alerts": {"subscribers": SUBSCRIBERS_OF_EVERY_KIND}},
+        {"alerts": {"slack": SLACK | {"minimumSeverity": "medium"}, "teams": TEAMS | {"minimumSeverity": "critical"}}},
+        {"alerts": {"slack": SLACK | {"minimumSeverity": "low"}}, "findingTypes": ["*"]},
         {"subnetIds": [], "vpcIds": [VPC]},
         {"flowLogs": {"keepOnDestroy": True}, "protect": False},
     ],
@@ -147,7 +158,83 @@ def test_a_fitting_endpoint_and_an_encrypted_one_are_fine(protocol: str, endpoin
     assert [subscriber.endpoint for subscriber in settings.alerts.subscribers] == [endpoint]
 
 
+# -- chat -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1"])
+def test_chat_where_aws_has_none_is_a_fault_that_says_what_to_use_instead(region: str) -> None:
+    with pytest.raises(ConfigFaults) as refusal:
+        parse(MINIMAL | {"alerts": {"slack": SLACK, "teams": TEAMS}}, "dev", region)
+    assert [str(fault) for fault in refusal.value.faults] == [
+        f"threat-monitor:alerts.{chat}: is not possible in {region}: {NO_CHAT}" for chat in ("slack", "teams")
+    ]
+
+
+@pytest.mark.parametrize("region", [None, "eu-west-1", "us-east-1"])
+def test_chat_elsewhere_or_where_the_region_is_unknown_is_fine(region: str | None) -> None:
+    assert parse(MINIMAL | {"alerts": {"slack": SLACK, "teams": TEAMS}}, "dev", region)[0].alerts.slack
+
+
+def test_a_stack_file_in_china_without_chat_is_fine() -> None:
+    assert settings_of(stack_file("cn-north-1", {})).alerts.slack is None
+
+
+def test_a_stack_file_is_checked_for_its_own_region() -> None:
+    assert settings_of(stack_file("eu-west-1", {"slack": SLACK})).alerts.slack
+    with pytest.raises(ConfigFaults, match="is not possible in cn-north-1"):
+        settings_of(stack_file("cn-north-1", {"slack": SLACK}))
+
+
+def stack_file(region: str, alerts: Config) -> StackFile:
+    ours = {f"threat-monitor:{key}": value for key, value in {**MINIMAL, "alerts": alerts}.items()}
+    return StackFile("dev", {"aws:region": region, **ours})
+
+
 # -- finding types and warnings ---------------------------------------------------------------------------------------
+
+
+def test_a_runbook_is_for_a_finding_type_or_family_that_exists() -> None:
+    address = "https://wiki.example.com"
+    known = dict.fromkeys(("*", "Recon:*", "Recon:EC2/*", "Recon:EC2/Portscan"), address)
+    assert parsed({"alerts": {"runbooks": known}}).alerts.runbooks == known
+    assert warnings({"alerts": {"runbooks": known}}) == []
+    assert faults_beside(
+        {"alerts": {"runbooks": dict.fromkeys(("Recon:EC2/PortScan", "Rcon:*", "a*b", ""), address)}}
+    ) == [
+        'alerts.runbooks.Recon:EC2/PortScan: is not a GuardDuty finding type; did you mean "Recon:EC2/Portscan"?',
+        'alerts.runbooks.Rcon:*: matches no GuardDuty finding type; did you mean "Recon:*"?',
+        'alerts.runbooks.a*b: has a "*" that is not at its end (a family looks like "Recon:EC2/*")',
+        "alerts.runbooks.: is not a GuardDuty finding type",
+    ]
+
+
+def test_a_runbook_for_an_unknown_type_is_a_warning_where_these_are_allowed() -> None:
+    config = {"alerts": {"runbooks": {"New:EC2/Thing": "https://wiki"}}, "allowUnknownFindingTypes": True}
+    assert parsed(config).alerts.runbooks == {"New:EC2/Thing": "https://wiki"}
+    assert warnings(config) == [
+        "threat-monitor:alerts.runbooks.New:EC2/Thing: is unknown to the catalogue; if it is mistyped, nothing links "
+        "there"
+    ]
+    config["alerts"] = {"runbooks": {"New EC2": "https://wiki"}}
+    assert faults_beside(config) == ["alerts.runbooks.New EC2: is not a GuardDuty finding type"]
+
+
+@given(
+    st.text(max_size=20)
+    | st.sampled_from([*catalogue()]).flatmap(lambda name: st.integers(0, len(name)).map(lambda end: f"{name[:end]}*"))
+)
+def test_a_runbook_takes_the_same_finding_types_as_the_choice_of_findings(entry: str) -> None:
+    def is_fine(config: Config) -> bool:
+        try:
+            return bool(parsed(config))
+        except ConfigFaults:
+            return False
+
+    for allow in (True, False):
+        common = {"allowUnknownFindingTypes": allow}
+        assert is_fine({"alerts": {"runbooks": {entry: "https://wiki"}}, **common}) == is_fine(
+            {"findingTypes": [entry], **common}
+        )
 
 
 def test_an_unknown_type_is_a_fault_unless_allowed_and_then_a_warning() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from examples import DETECTOR_ID, KEY_ARN, VPC
+from examples import DETECTOR_ID, KEY_ARN, SLACK, VPC
 from harness import (
     CONFIG,
     OUTPUTS,
@@ -171,6 +171,12 @@ def test_config_of_other_namespaces_is_left_alone() -> None:
     others = {"aws:region": "eu-west-1", "aws:defaultTags": {"tags": {"team": "x"}}, "other:subnetIds": "nonsense"}
     with_others = run_project({**config, **others}, AwsMocks())
     assert inputs_by_urn(with_others) == inputs_by_urn(run())
+
+
+def test_chat_is_a_fault_in_a_region_that_has_none() -> None:
+    config = {**{f"threat-monitor:{key}": value for key, value in CONFIG.items()}, "aws:region": "cn-north-1"}
+    with pytest.raises(pulumi.RunError, match=r"threat-monitor:alerts\.slack: is not possible in cn-north-1"):
+        run_project({**config, "threat-monitor:alerts": {"slack": SLACK}}, AwsMocks())
 
 
 def test_warnings_are_logged_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ What is deployed changes on purpose: record again, and review the diff:
 ``committed-stack.json`` is a whole recording: URN -> property -> value, and the stack's outputs. Each other file has
 what differs from it; null is a property that is absent. Properties that are empty or false are left out. For readable
 diffs, a text of several lines is ``{"$lines": [...]}``, and a JSON text is its document below the key of ``_WRITERS``
-that writes exactly this text.
+that writes exactly this text. Of a formatter there is what comes before its texts (``$before``) and what these know of
+the stack (``$options``): the texts have tests of their own.
 """
 
 import json
@@ -66,8 +67,24 @@ def _readable(value: Any) -> Any:
 def _readable_text(text: str) -> Any:
     if text.startswith(("{", "[")):
         document = json.loads(text)
-        return next(({key: document} for key, write in _WRITERS.items() if write(document) == text), text)
+        return next(
+            ({key: _without_texts(document)} for key, write in _WRITERS.items() if write(document) == text), text
+        )
     return {"$lines": text.split("\n")} if "\n" in text else text
+
+
+def _without_texts(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _without_texts(item) for key, item in value.items()}
+        case list():
+            return [_without_texts(item) for item in value]
+        case str() if "$options:=" in value:
+            before, _, after = value.partition("$options:=")
+            options, _ = json.JSONDecoder().raw_decode(after)
+            return {"$before": before, "$options": {key: options[key] for key in options if key != "known"}}
+        case _:
+            return value
 
 
 def _shown(value: object) -> str:

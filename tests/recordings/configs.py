@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
-from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SUBNET, VPC
+from examples import DETECTOR_ID, KEY_ARN, OTHER_SUBNET, SLACK, SUBNET, TEAMS, VPC
 
 from threatmon.model.settings import NAMESPACE
 from threatmon.project import ROOT as PROJECT_ROOT
@@ -44,7 +44,7 @@ CONFIGS: Mapping[str, RecordedConfig] = {
         {
             "vpcIds": [VPC, "vpc-0fedcba9"],
             "alertEmail": "security@example.com",
-            "alerts": {"accountAlias": "Zürich, production"},
+            "alerts": {"accountAlias": "Zurich, production"},
             "flowLogs": {"trafficType": "ACCEPT", "retentionDays": 3653},
         }
     ),
@@ -68,7 +68,11 @@ CONFIGS: Mapping[str, RecordedConfig] = {
         _config(
             alertEmails=["security@example.com", "On.Call+aws@example.com"],
             findingTypes=["Recon:*", "UnauthorizedAccess:EC2/SSHBruteForce"],
+            health={"enabled": True, "emails": ["watch@example.com"]},
             alerts={
+                "runbooks": {"Recon:*": "https://wiki.example.com/scans"},
+                "slack": SLACK,
+                "teams": TEAMS | {"minimumSeverity": "high"},
                 "subscribers": [
                     {"protocol": "email", "endpoint": "raw@example.com", "format": "raw"},
                     {"protocol": "email", "endpoint": "chief@example.com", "minimumSeverity": "critical"},
@@ -87,7 +91,7 @@ CONFIGS: Mapping[str, RecordedConfig] = {
                         "minimumSeverity": "low",
                     },
                     {"protocol": "sms", "endpoint": "+41791234567", "format": "text", "minimumSeverity": "critical"},
-                ]
+                ],
             },
         )
     ),

@@ -63,14 +63,10 @@ def explain(
 
     A ``location`` without an account takes that of the first event.
     """
-    here = replace(location, id=location.id or next((_account(event) for event in events), ""))
+    here = replace(location, id=location.id or next((str(event["detail"].get("accountId")) for event in events), ""))
     expression = formatter(mail_options(here, settings.alerts, log_group_name, dashboard_name))
     rules = rules_of(settings)
     return [_explained(event, rules, expression) for event in events]
-
-
-def _account(event: Mapping[str, Any]) -> str:
-    return str(event["detail"].get("accountId"))
 
 
 def _explained(event: Mapping[str, Any], rules: Sequence[AlertRule], expression: str) -> Explanation:

@@ -62,12 +62,12 @@ def syntax_error(expression: str) -> str | None:
 def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     """Return the result of an expression. Raise :class:`QueryEvaluationError`, also if the result is undefined."""
     try:
-        result = _parsed(expression).evaluate(None, {name: _with_nulls(value) for name, value in bindings.items()})
+        result = _parsed(expression).evaluate(None, {name: _as_read(value) for name, value in bindings.items()})
     except (JException, RecursionError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise QueryEvaluationError(f"{error} in the expression {expression[:200]!r}") from error
     if result is None:
         raise QueryEvaluationError(f"the result of the expression {expression[:200]!r} is undefined")
-    return _without_nulls(result)
+    return _as_json(result)
 
 
 @lru_cache(maxsize=256)  # all of several machines; each takes long to parse
@@ -78,17 +78,24 @@ def _parsed(expression: str) -> Jsonata:
     return parsed
 
 
-def _with_nulls(value: Any) -> Any:
+def _as_read(value: Any) -> Any:
+    """Return a JSON value with nulls of its own kind, and each number as the double that Step Functions makes of it."""
     if value is None:
         return Utils.NULL_VALUE
     if isinstance(value, Mapping):
-        return {key: _with_nulls(entry) for key, entry in value.items()}
-    return [_with_nulls(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {key: _as_read(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_read(entry) for entry in value]
+    return value if isinstance(value, str | bool) else _as_double(float(value))
 
 
-def _without_nulls(value: Any) -> Any:
+def _as_double(number: float) -> int | float:
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _as_json(value: Any) -> Any:
     if value is Utils.NULL_VALUE:
         return None
     if isinstance(value, Mapping):
-        return {key: _without_nulls(entry) for key, entry in value.items()}
-    return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
+        return {key: _as_json(entry) for key, entry in value.items()}
+    return [_as_json(entry) for entry in value] if isinstance(value, list) else value

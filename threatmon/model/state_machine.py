@@ -193,7 +193,9 @@ def _branch(
         plain = {"Subject": _PLAIN_SUBJECT, "Message": message}
     else:
         arguments = mail_formatter.chat(options)
-        text = f"'[Finding](' & {link} & ')\\n' & {_shortened(_CHAT_LENGTH)}"
+        # In a code block, nothing in the event is taken for markup, a mention or a link.
+        block = f"$replace({_shortened(_CHAT_LENGTH)}, /`/, '?')"
+        text = f"'[Finding](' & {link} & ')\\n```\\n' & {block} & '\\n```'"
         # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
         message = (
             "$string({'version': '1.0', 'source': 'custom', 'content': {'textType': 'client-markdown',"

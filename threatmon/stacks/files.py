@@ -95,7 +95,7 @@ def load(folder: Path, stack: str) -> StackFile:
 
 def settings_of(stack: StackFile) -> settings.Settings:
     """Return the stack's settings. Raises :class:`settings.ConfigFaults`."""
-    return settings.parse(stack.own_config, stack.name)[0]
+    return settings.parse(stack.own_config, stack.name, stack.region)[0]
 
 
 def save(folder: Path, stack: str, text: str) -> None:

@@ -22,7 +22,7 @@ from threatmon.stacks import yaml
 from threatmon.stacks.detector_choice import DetectorChoice
 from threatmon.stacks.networks import Network
 
-_WIDTH = 120
+_WIDTH = 117  # and three characters more where a section is commented out
 _INDENT = "  "
 _DESCRIPTIONS = {
     "aws:region": "the Region to deploy to",

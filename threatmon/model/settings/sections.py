@@ -223,8 +223,8 @@ class AlertSettings(_Model):
     kms_key_arn: KeyArn | None = Field(
         default=None,
         description="a key of yours instead of one made by this stack; "
-        "its policy must let EventBridge use it, CloudWatch Logs for the log groups of the flow logs and of "
-        "`/aws/vendedlogs/states/threat-monitor-<stack>`, and the account's IAM policies give use of it to roles",
+        "its policy must let EventBridge use it, CloudWatch Logs (for `/threat-monitor/<stack>/flow-logs` and "
+        "`/aws/vendedlogs/states/threat-monitor-<stack>`), and roles that the account's IAM policies allow to",
     )
     account_alias: Alias | None = Field(
         default=None, description="a name for the account, shown in mails and chat; ASCII, as subjects are"
@@ -235,12 +235,13 @@ class AlertSettings(_Model):
         "keys as in findingTypes; the most specific one wins",
     )
     slack: Decoded[SlackSettings | None] = Field(
-        default=None, description="a Slack channel: `{workspaceId, channelId, minimumSeverity}`; not in China, GovCloud"
+        default=None,
+        description="a Slack channel: `{workspaceId, channelId, minimumSeverity}`; not in China or GovCloud",
     )
     teams: Decoded[TeamsSettings | None] = Field(
         default=None,
         description="a Microsoft Teams channel: `{tenantId, teamId, channelId, minimumSeverity}`; "
-        "not in China, GovCloud",
+        "not in China or GovCloud",
     )
     subscribers: Items[AlertSubscriber] = Field(
         default=(), description="further subscribers: `{protocol, endpoint, format, minimumSeverity}`"
@@ -251,7 +252,8 @@ class HealthSettings(_Model):
     """The alarms on the alert path itself."""
 
     enabled: Decoded[bool] = Field(
-        default=False, description="alarms on failed deliveries, dead letters and missing flow logs"
+        default=False,
+        description="alarms on failed deliveries, unformatted messages, dead letters and missing flow logs",
     )
     emails: Items[EmailAddress] = Field(
         default=(), description="who gets the alarms, by a topic of its own; the addresses of alertEmails unless set"
