@@ -73,7 +73,7 @@ class ChatNotifications(pulumi.ComponentResource):
             )
             configuration(
                 f"{name}-{application}",
-                configuration_name=names.chat_configuration(args.stack),
+                configuration_name=names.chat_configuration(args.stack, application),
                 iam_role_arn=role.arn,
                 guardrail_policy_arns=[guardrail],  # the default would be AdministratorAccess
                 sns_topic_arns=[topic.arn],

@@ -95,15 +95,16 @@ def hostile_findings(seed: int, count: int) -> Iterator[Event]:
     """Events whose texts are hostile and some of whose members are of another kind, or not there."""
     random = Random(seed)  # noqa: S311 (the same findings in each run)
     for _ in range(count):
-        detail = _hostile("", finding_shape(), random, random.choice([0, 0.02, 0.2]), 0)
-        if isinstance(detail, dict):
-            detail["type"] = random.choice([*TYPES, *TEXTS])
-            information = random.choice(
-                [*JUNK, {"sample": True, "value": '{"sample":true}', "unusual": random.choice(JUNK)}]
-            )
-            if isinstance(detail.get("service"), dict):
-                detail["service"]["additionalInfo"] = information
-        yield random.choice([{}, {"detail": detail}]) if random.random() < 0.01 else _event(detail)
+        junk = random.choice([0, 0.02, 0.2])
+        information = [*JUNK, {"sample": True, "value": '{"sample":true}', "unusual": random.choice(JUNK)}]
+        detail = {
+            name: _hostile(name, member, random, junk, 1)
+            for name, member in members(finding_shape()).items()
+            if random.random() < 0.9
+        }
+        if isinstance(detail.get("service"), dict):
+            detail["service"]["additionalInfo"] = random.choice(information)
+        yield _event({**detail, "type": random.choice([*TYPES, *TEXTS])})
 
 
 def _event(detail: Any) -> Event:

@@ -127,21 +127,34 @@ class Grant(NamedTuple):
     writes: str = ""
     """what creating, updating and deleting need as well"""
     only_if: Mapping[str, str | list[str]] = {}
-    """keys of the request and what they must equal"""
+    """keys of the request and what they must equal; ``*`` stands for any text"""
 
 
 # Not `threat-monitor-*`: that would be the role of this policy too, which could then write its own.
-_FLOW_LOG_ROLE = "iam::role/threat-monitor-flow-logs-role-*"
-_ROLE_RIGHTS = Grant("FlowLogRoleRights", _FLOW_LOG_ROLE, writes="CreateRole PutRolePolicy")
+_ROLES = "iam::role/threat-monitor-*-role-*"
+_ROLE_USERS = [
+    "chatbot.amazonaws.com", "events.amazonaws.com", "states.amazonaws.com", "vpc-flow-logs.amazonaws.com"
+]  # fmt: skip
+_ROLE_RIGHTS = Grant("RoleRights", _ROLES, writes="CreateRole PutRolePolicy")
 # https://docs.aws.amazon.com/guardduty/latest/ug/using-service-linked-roles.html
-_GUARDDUTY = ["guardduty.amazonaws.com", "malware-protection.guardduty.amazonaws.com"]
+# https://docs.aws.amazon.com/chatbot/latest/adminguide/slr-permissions.html
+_WITH_OWN_ROLES = [
+    "guardduty.amazonaws.com", "malware-protection.guardduty.amazonaws.com", "management.chatbot.amazonaws.com"
+]  # fmt: skip
+_FLOW_LOG_GROUPS = "logs:*:log-group:/threat-monitor/*"
+_LOG_GROUPS = f"{_FLOW_LOG_GROUPS} logs:*:log-group:/aws/vendedlogs/states/threat-monitor-*"
+_MACHINES = "states:*:stateMachine:threat-monitor-*"
+_TOPICS, _DEAD_LETTERS = "sns:*:threat-monitor-*", "sqs:*:threat-monitor-alerts-dead-letters-*"
 GRANTS = (
     # IAM cannot limit these to a resource.
     Grant(
         "NoResourceToNarrowTo",
         "*",
-        "ec2:DescribeFlowLogs guardduty:ListDetectors kms:ListAliases logs:DescribeLogGroups "
-        "logs:DescribeQueryDefinitions sns:GetSubscriptionAttributes",
+        "chatbot:DescribeSlackChannelConfigurations chatbot:ListMicrosoftTeamsChannelConfigurations "
+        "chatbot:ListTagsForResource ec2:DescribeFlowLogs guardduty:ListDetectors kms:ListAliases "
+        "logs:DescribeLogGroups logs:DescribeQueryDefinitions sns:GetSubscriptionAttributes "
+        "states:ValidateStateMachineDefinition",
+        "chatbot:CreateMicrosoftTeamsChannelConfiguration chatbot:CreateSlackChannelConfiguration "
         "guardduty:CreateDetector kms:CreateKey logs:DeleteQueryDefinition logs:PutQueryDefinition "
         "sns:SetSubscriptionAttributes sns:Unsubscribe",
     ),
@@ -150,6 +163,12 @@ GRANTS = (
         "cloudwatch:*:alarm:threat-monitor-health-*",
         "DescribeAlarms ListTagsForResource",
         "DeleteAlarms PutMetricAlarm TagResource UntagResource",
+    ),
+    Grant(
+        "ChatChannels",
+        "chatbot::chat-configuration/*/threat-monitor-*",
+        writes="DeleteMicrosoftTeamsChannelConfiguration DeleteSlackChannelConfiguration TagResource UntagResource "
+        "UpdateMicrosoftTeamsChannelConfiguration UpdateSlackChannelConfiguration",
     ),
     Grant("Dashboards", "cloudwatch::dashboard/threat-monitor-*", "GetDashboard", "DeleteDashboards PutDashboard"),
     # An account has one in a Region.
@@ -162,25 +181,20 @@ GRANTS = (
     Grant("WhatFlowLogsWatch", "ec2:*:subnet/* ec2:*:vpc/*", writes="CreateFlowLogs"),
     Grant("FlowLogs", "ec2:*:vpc-flow-log/*", writes="CreateFlowLogs CreateTags DeleteFlowLogs DeleteTags"),
     Grant(
-        "FlowLogRole",
-        _FLOW_LOG_ROLE,
+        "Roles",
+        _ROLES,
         "GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies ListRoleTags",
         "DeleteRole DeleteRolePolicy ListInstanceProfilesForRole TagRole UntagRole UpdateAssumeRolePolicy UpdateRole "
         "UpdateRoleDescription",
     ),
     _ROLE_RIGHTS,
+    Grant("RolesForTheirServicesAlone", _ROLES, writes="PassRole", only_if={"iam:PassedToService": _ROLE_USERS}),
+    # A first detector and a first chat channel make these.
     Grant(
-        "FlowLogRoleForFlowLogsAlone",
-        _FLOW_LOG_ROLE,
-        writes="PassRole",
-        only_if={"iam:PassedToService": "vpc-flow-logs.amazonaws.com"},
-    ),
-    # A first detector makes these.
-    Grant(
-        "GuardDutysOwnRoles",
-        " ".join(f"iam::role/aws-service-role/{service}/*" for service in _GUARDDUTY),
+        "ServicesOwnRoles",
+        "iam::role/aws-service-role/*",
         writes="CreateServiceLinkedRole",
-        only_if={"iam:AWSServiceName": _GUARDDUTY},
+        only_if={"iam:AWSServiceName": _WITH_OWN_ROLES},
     ),
     # A new key's tags may take five minutes to count: https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
     Grant(
@@ -199,14 +213,14 @@ GRANTS = (
     Grant("KeyAliases", "kms:*:alias/threat-monitor-*", writes="CreateAlias DeleteAlias UpdateAlias"),
     Grant(
         "LogGroups",
-        "logs:*:log-group:/threat-monitor/*",
+        _LOG_GROUPS,
         "ListTagsForResource",
         "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey PutRetentionPolicy "
         "TagResource UntagResource",
     ),
     Grant(
         "DeadLetters",
-        "sqs:*:threat-monitor-alerts-dead-letters-*",
+        _DEAD_LETTERS,
         "GetQueueAttributes ListQueueTags",
         "CreateQueue DeleteQueue SetQueueAttributes TagQueue UntagQueue",
     ),
@@ -217,13 +231,48 @@ GRANTS = (
         "DeleteRule PutRule PutTargets RemoveTargets TagResource UntagResource",
     ),
     Grant(
+        "StateMachines",
+        _MACHINES,
+        "DescribeStateMachine ListStateMachineVersions ListTagsForResource",
+        "CreateStateMachine DeleteStateMachine TagResource UntagResource UpdateStateMachine",
+    ),
+    Grant(
         "Topics",
-        "sns:*:threat-monitor-*",
+        _TOPICS,
         "GetTopicAttributes ListTagsForResource",
         "CreateTopic DeleteTopic SetTopicAttributes Subscribe TagResource UntagResource",
     ),
 )
 """What the resource types of the program need."""
+BOUNDARY_GRANTS = (
+    Grant(
+        "FlowLogsWrite", _FLOW_LOG_GROUPS, writes="CreateLogStream DescribeLogGroups DescribeLogStreams PutLogEvents"
+    ),
+    Grant("RulesStart", _MACHINES, writes="StartExecution"),
+    Grant("MachinesPublish", _TOPICS, writes="Publish"),
+    Grant("MachinesQueue", _DEAD_LETTERS, writes="SendMessage"),
+    # Any key, as a stack may bring its own, but only for what is encrypted in topics and queues.
+    Grant(
+        "MachinesEncrypt",
+        "kms:*:key/*",
+        writes="Decrypt GenerateDataKey",
+        only_if={"kms:ViaService": ["sns.*", "sqs.*"]},
+    ),
+    # IAM cannot limit these to a resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    Grant(
+        "MachinesCount",
+        "*",
+        writes="cloudwatch:PutMetricData",
+        only_if={"cloudwatch:namespace": "ThreatMonitor"},
+    ),
+    Grant(
+        "MachinesLog",
+        "*",
+        writes="logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies "
+        "logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery",
+    ),
+)
+"""What the program's roles have to do."""
 
 
 def preview_policy(account: AwsAccount) -> Document:
@@ -234,8 +283,8 @@ def preview_policy(account: AwsAccount) -> Document:
 def deploy_policy(account: AwsAccount, *, bounded: bool = False) -> Document:
     """Return what an update needs: the same, and to create, change and delete them.
 
-    ``bounded``: the flow logs' role may only be made and filled within the permissions boundary :data:`BOUNDARY`, so
-    that who deploys cannot give it, and by it themselves, more than :func:`boundary_policy` allows.
+    ``bounded``: roles may only be made and filled within the permissions boundary :data:`BOUNDARY`, so that who deploys
+    cannot give them, and by them themselves, more than :func:`boundary_policy` allows.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
     """
     within = {"iam:PermissionsBoundary": account.arn("iam", f"policy/{BOUNDARY}", region="")}
@@ -245,10 +294,8 @@ def deploy_policy(account: AwsAccount, *, bounded: bool = False) -> Document:
 
 
 def boundary_policy(account: AwsAccount) -> Document:
-    """Return the most that the flow logs' role can ever do, whatever its own policy says: write the log groups."""
-    grant = Grant("FlowLogsWrite", "logs:*:log-group:/threat-monitor/*")
-    actions = "CreateLogStream DescribeLogGroups DescribeLogStreams PutLogEvents"
-    return policy_document(_statement(account, grant, actions))
+    """Return the most that the program's roles can ever do, whatever their own policies say."""
+    return policy_document(*(_statement(account, grant, grant.writes) for grant in BOUNDARY_GRANTS))
 
 
 def state_policy(account: AwsAccount, bucket: str, key_arn: str | None = None, *, write: bool = False) -> Document:
@@ -277,7 +324,8 @@ def _statement(account: AwsAccount, grant: Grant, actions: str) -> Document:
         "Action": sorted(action if ":" in action else f"{service}:{action}" for action in actions.split()),
         "Resource": [_arn(account, resource) for resource in grant.resources.split()],
     }
-    return statement | ({"Condition": {"StringEquals": dict(grant.only_if)}} if grant.only_if else {})
+    operator = "StringLike" if "*" in str(grant.only_if) else "StringEquals"
+    return statement | ({"Condition": {operator: dict(grant.only_if)}} if grant.only_if else {})
 
 
 def _arn(account: AwsAccount, resource: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -11,7 +12,7 @@ import role_policies
 import yaml
 from botocore.client import BaseClient
 from emulator.test_resources import CASES
-from examples import ACCOUNT, OTHER_ACCOUNT, REGION, SUBNET, VPC
+from examples import ACCOUNT, OTHER_ACCOUNT, REGION, SLACK, SUBNET, TEAMS, VPC
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import MockResourceArgs
@@ -28,7 +29,7 @@ from threatmon.project import ROOT as PROJECT_ROOT
 HERE = AwsAccount(ACCOUNT)
 PREVIEW, DEPLOY = preview_policy(HERE), deploy_policy(HERE)
 TAGS = {"project": "threat-monitor", "stack": "prod"}
-READS = re.compile(r"(Get|List|Describe)[A-Z]\w*")
+READS = re.compile(r"(Get|List|Describe|Validate)[A-Z]\w*")
 # What reads settings, but also what must stay unread: logs, messages, findings, what is encrypted.
 CONTENTS = [
     "guardduty:GetFindings",
@@ -61,11 +62,14 @@ PROVIDER_ASKS = {
     "iam:ListAttachedRolePolicies": "a refresh reads the managed policies of a role (internal/service/iam/role.go)",
     "iam:ListInstanceProfilesForRole": "before deleting a role the provider looks for instance profiles (the same)",
     "iam:UpdateRoleDescription": "the provider changes a description by it (the same)",
-    "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role)",
-    "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions)",
+    "iam:PassRole": "CreateFlowLogs hands the role to the service (docs.aws.amazon.com/vpc: flow-logs-iam-role); so do"
+    " PutTargets, CreateStateMachine and the chat configurations",
+    "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions), and the "
+    "first chat configuration (docs.aws.amazon.com/chatbot: slr-permissions)",
     "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
     "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
-    "sns:SetSubscriptionAttributes": "the provider undoes what somebody changed (internal/service/sns)",
+    "states:ListStateMachineVersions": "a refresh looks for the newest version (internal/service/sfn/state_machine.go)",
+    "states:ValidateStateMachineDefinition": "a preview has a changed definition validated (the same)",
 }
 
 
@@ -136,7 +140,7 @@ def by_stack() -> Phases:
         "threat-monitor:subnetIds": [SUBNET],
         "threat-monitor:vpcIds": [VPC],
         "threat-monitor:alertEmails": ["a@example.com"],
-        "threat-monitor:alerts": {"subscribers": [subscriber]},
+        "threat-monitor:alerts": {"subscribers": [subscriber], "slack": SLACK, "teams": TEAMS},
         "threat-monitor:health": {"enabled": True},
     }
     with EmulatedAccount(ACCOUNT, REGION, TAGS) as account:
@@ -166,7 +170,8 @@ def asked(phases: Phases) -> set[str]:
 
 # Parameter -> the ARN of what it names, as `service:region:resource`.
 _ALARM, _DASHBOARD, _FLOW_LOG = "cloudwatch:*:alarm:{}", "cloudwatch::dashboard/{}", "ec2:*:vpc-flow-log/{}"
-_KEY, _QUEUE, _RULE, _TOPIC = "kms:*:key/{}", "sqs:*:{}", "events:*:rule/{}", "sns:*:{}"
+_KEY, _MACHINE, _QUEUE = "kms:*:key/{}", "states:*:stateMachine:{}", "sqs:*:{}"
+_RULE, _TOPIC = "events:*:rule/{}", "sns:*:{}"
 NAMED_BY: Mapping[str, str] = {
     **dict.fromkeys(("cloudwatch AlarmName", "cloudwatch AlarmNames", "cloudwatch ResourceARN"), _ALARM),
     **dict.fromkeys(("cloudwatch DashboardName", "cloudwatch DashboardNames"), _DASHBOARD),
@@ -175,6 +180,8 @@ NAMED_BY: Mapping[str, str] = {
     **dict.fromkeys(("kms KeyId", "kms TargetKeyId"), _KEY),
     **dict.fromkeys(("sns Name", "sns ResourceArn", "sns SubscriptionArn", "sns TopicArn"), _TOPIC),
     **dict.fromkeys(("sqs QueueName", "sqs QueueUrl"), _QUEUE),
+    **dict.fromkeys(("states name", "states resourceArn", "states stateMachineArn"), _MACHINE),
+    **dict.fromkeys(("chatbot ChatConfigurationArn", "chatbot ResourceARN"), "chatbot::{}"),
     "ec2 ResourceIds": "ec2:*:{kind}/{}",
     "guardduty DetectorId": "guardduty:*:detector/{}",
     "guardduty ResourceArn": "guardduty:*:{}",
@@ -272,8 +279,7 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
         "detector/*",
         "key/*",
         "log-group:/threat-monitor/*",
-        "role/aws-service-role/guardduty.amazonaws.com/*",
-        "role/aws-service-role/malware-protection.guardduty.amazonaws.com/*",
+        "role/aws-service-role/*",
         "subnet/*",
         "vpc-flow-log/*",
         "vpc/*",
@@ -287,6 +293,10 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
         ("sqs:DeleteQueue", "sqs", "orders"),
         ("events:DeleteRule", "events", "rule/orders"),
         ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/orders"),
+        ("logs:DeleteLogGroup", "logs", "log-group:/aws/vendedlogs/states/orders"),
+        ("states:UpdateStateMachine", "states", "stateMachine:orders"),
+        ("chatbot:UpdateSlackChannelConfiguration", "chatbot", "chat-configuration/slack-channel/orders"),
+        ("iam:PutRolePolicy", "iam", "role/orders-role-0f6ea24"),
         ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:orders"),
         ("kms:DeleteAlias", "kms", "alias/orders"),
         ("kms:ScheduleKeyDeletion", "kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab"),
@@ -295,7 +305,8 @@ def test_whole_kinds_of_resources_are_those_that_have_no_names() -> None:
     ],
 )
 def test_what_belongs_to_others_is_out_of_reach(action: str, service: str, resource: str) -> None:
-    assert not allows(json.dumps(DEPLOY), action, HERE.arn(service, resource, "eu-west-1"))
+    region = "" if service in {"chatbot", "iam"} else REGION
+    assert not allows(json.dumps(DEPLOY), action, HERE.arn(service, resource, region))
 
 
 @pytest.mark.parametrize("role", [role_policies.DEPLOY_ROLE, role_policies.STATE_WRITE_ROLE, "admin"])
@@ -325,6 +336,25 @@ def test_another_account_is_out_of_reach() -> None:
             "iam:PassedToService",
             "vpc-flow-logs.amazonaws.com",
             "lambda.amazonaws.com",
+        ),
+        *(
+            (
+                "iam:PassRole",
+                "iam",
+                f"role/threat-monitor-alerts-{what}-role-0f6ea24",
+                "iam:PassedToService",
+                f"{name}.amazonaws.com",
+                "ec2.amazonaws.com",
+            )
+            for what, name in (("start", "events"), ("formatter", "states"), ("chat", "chatbot"))
+        ),
+        (
+            "iam:CreateServiceLinkedRole",
+            "iam",
+            "role/aws-service-role/management.chatbot.amazonaws.com/AWSServiceRoleForAWSChatbot",
+            "iam:AWSServiceName",
+            "management.chatbot.amazonaws.com",
+            "autoscaling.amazonaws.com",
         ),
         (
             "iam:CreateServiceLinkedRole",
@@ -364,17 +394,54 @@ def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
     ]
 
 
-def test_the_boundary_allows_what_the_flow_logs_role_has_to_do(by_stack: Phases) -> None:
-    [written] = {
-        json.dumps(call.parameters["PolicyDocument"]) for call in by_stack.changes if call.action == "iam:PutRolePolicy"
-    }
-    boundary = role_policies.boundary_policy(HERE)
-    role = json.loads(json.loads(written))
-    assert actions(role) == actions(boundary)
-    for statement in statements(role):
-        for arn in statement["Resource"]:
-            assert all(allows(json.dumps(boundary), action, arn) for action in statement["Action"])
-    assert not allows(json.dumps(boundary), "logs:PutLogEvents", HERE.arn("logs", "log-group:/aws/x:*", "eu-west-1"))
+def test_the_boundary_allows_what_the_roles_of_a_stack_have_to_do(by_stack: Phases) -> None:
+    written = [call.parameters["PolicyDocument"] for call in by_stack.changes if call.action == "iam:PutRolePolicy"]
+    needed = set[str]()
+    for statement in (statement for document in written for statement in statements(json.loads(document))):
+        conditions = [pair for operator in statement.get("Condition", {}).values() for pair in operator.items()]
+        for action, arn in product(as_list(statement["Action"]), as_list(statement["Resource"])):
+            needed.add(action)
+            for values in product(*(as_list(values) for _, values in conditions)):
+                context = dict(zip((key for key, _ in conditions), values, strict=True))
+                assert allows(BOUNDARY, action, arn, context=context), (action, arn, context)
+    assert needed == actions(json.loads(BOUNDARY))
+
+
+BOUNDARY = json.dumps(role_policies.boundary_policy(HERE))
+
+
+def arn_of(resource: str) -> str:
+    if resource == "*":
+        return resource
+    name, region, rest = resource.split(":", 2)
+    return HERE.arn(name, rest, region.replace("*", REGION))
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def via(name: str) -> dict[str, str]:
+    return {"kms:ViaService": f"{name}.{REGION}.amazonaws.com"}
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("logs:PutLogEvents", "logs:*:log-group:/aws/x:*", {}),
+        ("states:StartExecution", "states:*:stateMachine:orders", {}),
+        ("sns:Publish", "sns:*:orders", {}),
+        ("sqs:SendMessage", "sqs:*:orders", {}),
+        ("kms:Decrypt", "kms:*:key/1234abcd", {}),
+        ("kms:Decrypt", "kms:*:key/1234abcd", via("s3")),
+        ("cloudwatch:PutMetricData", "*", {}),
+        ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "Orders"}),
+        ("iam:CreateUser", "iam::user/any", {}),
+        ("sts:AssumeRole", "iam::role/admin", {}),
+    ],
+)
+def test_the_boundary_allows_nothing_beside(action: str, resource: str, context: dict[str, str]) -> None:
+    assert not allows(BOUNDARY, action, arn_of(resource), context=context)
 
 
 # -- quotas ------------------------------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ def test_a_given_volume_is_billed_and_each_saving_priced(threatmon: RunCommand) 
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert rows[0] == "Stack dev, 5.00 GB of flow logs a day, as given"
     assert "flow-log delivery 152.1 GB, class STANDARD 76.04" in rows
-    assert "total less 3.02 if the account's free tiers are unused 88.77" in rows
-    assert "flowLogs.format: default records half as long as extended ones 46.40 -42.38" in rows
-    assert "flowLogs.retentionDays: 90 nothing; the volume stays the same 82.59 -6.19" in rows
+    assert "total less 3.12 if the account's free tiers are unused 88.92" in rows
+    assert "flowLogs.format: default records half as long as extended ones 46.55 -42.38" in rows
+    assert "flowLogs.retentionDays: 90 nothing; the volume stays the same 82.74 -6.19" in rows
 
 
 def test_the_source_of_the_prices_and_what_is_left_out_is_said(threatmon: RunCommand) -> None:

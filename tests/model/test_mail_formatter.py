@@ -33,38 +33,33 @@ MAILS = Path(__file__).parent / "mails"
 FOUR_FAMILIES = re.compile(r"^[A-Za-z]+:(EC2|IAMUser|S3|Kubernetes)/")
 # Each line of a mail that no finding may add: a label of ours, a heading, a step, a fact of an unknown type.
 LABELS = {
-    *("Account", "Actor", "Affected", "Also", "AMI", "API call", "API calls", "Bucket", "Called from", "Changed by"),
-    *("Connection", "Container", "Context", "Database", "Database user", "Description", "DNS request", "ECS cluster"),
-    *("EKS cluster", "Endpoint", "Function", "Guardrail", "Image", "Indicator", "Instance", "Kubernetes call"),
     *(
-        "Kubernetes user",
-        "Logged in from",
-        "Logins",
-        "Malware",
-        "Models",
-        "Network",
-        "Object",
-        "Parents",
-        "Parents of that",
-    ),
-    *(
-        "Part of",
-        "Permission",
-        "Principal",
-        "Probe",
-        "Process",
-        "Recovery point",
-        "Resource",
-        "Role",
-        "Role binding",
-        "Rule",
-    ),
-    *("Scan", "Seen", "Shard group", "Signals", "Snapshot", "Tags", "Target process", "Task", "Threat list", "Unusual"),
-    *("Usual", "User agent", "Volume", "Volume not scanned", "Workload", "Worst threat"),
-    *(f"More {name}" for name in ["actors", "buckets", "containers", "endpoints", "indicators", "logins", "objects"]),
+        "AMI; API call; API calls; Account; Actor; Affected; Also; Bucket; Called from; Changed by; Connected from; "
+        "Connection; Container; Context; DNS request; Database; Database user; Description; ECS cluster; "
+        "EKS cluster; Endpoint; Function; Guardrail; Image; Indicator; Instance; Kubernetes call; Kubernetes user; "
+        "Login from; Logins; Malware; Models; Network; Object; Parents; Parents of that; Part of; Permission; "
+        "Ports scanned; Principal; Probe; Process; Recovery point; Resource; Role; Role binding; Rule; Scan; Seen; "
+        "Shard group; Signals; Snapshot; Tags; Target process; Task; Threat list; Unusual; User agent; Usual; "
+        "Volume; Volume not scanned; Workload; Worst threat"
+    ).split("; "),
     *(
         f"More {name}"
-        for name in ["network interfaces", "probes", "resources", "signals", "threats", "values", "volumes"]
+        for name in (
+            "actors",
+            "buckets",
+            "containers",
+            "endpoints",
+            "indicators",
+            "logins",
+            "network interfaces",
+            "objects",
+            "probes",
+            "resources",
+            "signals",
+            "threats",
+            "values",
+            "volumes",
+        )
     ),
 }
 LINKS = ["Finding", "About the type", "Runbook", "Its traffic", "Dashboard"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from examples import EMAIL, KEY_ARN, SUBNET
+from examples import EMAIL, KEY_ARN, SLACK, SUBNET, TEAMS
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings.configs import CONFIGS
@@ -13,7 +13,7 @@ from scripted_account import ScriptedAccount
 
 from threatmon.errors import UsageError
 from threatmon.model.settings import FlowLogSettings, Settings, parse
-from threatmon.stacks.monthly_cost import DAYS, THRIFTIER, CostItem, counts, estimate, measure, savings
+from threatmon.stacks.monthly_cost import DAYS, THRIFTIER, CostItem, counts, estimate, measure, savings, transitions
 
 VOLUMES = st.floats(0, 10_000)
 GROUP = "/threat-monitor/dev/flow-logs"
@@ -70,18 +70,34 @@ def test_five_gigabytes_a_day_are_billed_item_by_item() -> None:
         "Logs Insights": (0.5, 0),  # 5 x 20 x 0.005
         "KMS keys": (2, 0),
         "dashboard": (3, 3),
-        "alarms, by metric": (1.3, 1),  # 3 bands x 3 metrics, 1 topic, 2 of the queue, 1 of the log group
+        "alarms, by metric": (1.5, 1),  # 3 of the rule, 4 of the topic, 5 of the machine, 2 of the queue, 1 of the logs
+        "Step Functions": (0.15, 0.1),  # 1,000 x 6 x 0.025 / 1,000
         "SNS, mails": (0.06, 0.02),  # 3,000 x 2.00 / 100,000
         "SNS, https": (0.0006, 0.0006),
         "EventBridge": (0, 0),
         "SQS": (0, 0),
-        "total": (91.1148, 4.0206),
+        "total": (91.4648, 4.1206),
     }
 
 
 def test_a_key_of_ones_own_and_no_health_cost_nothing() -> None:
     bill = estimate(0, settings(alerts={"kmsKeyArn": KEY_ARN}))
-    assert {item.what: item.usd for item in bill if item.usd} == {"dashboard": 3, "SNS, mails": 0.02, "total": 3.02}
+    assert {item.what: round(item.usd, 4) for item in bill if item.usd} == {
+        "dashboard": 3,
+        "Step Functions": 0.15,
+        "SNS, mails": 0.02,
+        "total": 3.17,
+    }
+
+
+@pytest.mark.parametrize(
+    ("chat", "entered"), [({}, 6), ({"slack": SLACK}, 9), ({"teams": TEAMS}, 9), ({"slack": SLACK, "teams": TEAMS}, 12)]
+)
+def test_three_states_of_every_channel_are_entered_and_three_around_them(chat: dict[str, Any], entered: int) -> None:
+    assert transitions(settings(alerts=chat)) == entered
+    found = item("Step Functions", 0, settings(alerts=chat))
+    assert found.basis == f"{entered},000; the account's first 4,000 are free"
+    assert (found.usd, found.free) == pytest.approx((entered * 0.025, 0.1))
 
 
 def test_a_month_beyond_ten_terabytes_is_delivered_at_the_lower_price() -> None:

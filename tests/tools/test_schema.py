@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples import SLACK, TEAMS
 from jsonschema import Draft202012Validator
 
 from threatmon.project import ROOT as PROJECT_ROOT
@@ -58,6 +59,13 @@ def test_an_encrypted_stack_file_is_valid() -> None:
         ("protectionPlans", {"s4": True}, False),
         ("detector", {"mode": "import", "id": "0" * 32}, True),
         ("detector", {"mode": "import", "id": "0"}, False),
+        ("alerts", {"slack": SLACK, "teams": TEAMS, "accountAlias": "prod (eu)"}, True),
+        ("alerts", {"slack": {**SLACK, "channelId": "#alerts"}}, False),
+        ("alerts", {"slack": {"channelId": "C0123456789"}}, False),
+        ("alerts", {"teams": {**TEAMS, "channelId": "General"}}, False),
+        ("alerts", {"runbooks": {"Recon:EC2/*": "https://wiki.example.com"}}, True),
+        ("alerts", {"runbooks": {"Recon:EC2/*": "http://wiki.example.com"}}, False),
+        ("alerts", {"accountAlias": "Zürich"}, False),
         ("protect", True, True),
         ("protect", "yes", False),
     ],

@@ -84,7 +84,7 @@ def translated(action: str) -> Generator[None]:
 
 
 _GONE = (
-    r"(Resource)?NotFound(Exception)?|NoSuchEntity|QueueDoesNotExist|AWS\.SimpleQueueService\.NonExistentQueue"
+    r"(Resource)?NotFound(Exception)?|NoSuchEntity|\w+DoesNotExist|AWS\.SimpleQueueService\.NonExistentQueue"
     # EC2 has codes for each type of resource (InvalidInstanceID.NotFound).
     r"|Invalid\w+\.(NotFound|Malformed)"
 )

@@ -1,6 +1,7 @@
 """What AWS charges, in USD; other Regions have other prices.
 
-Besides :data:`SOURCE`: https://aws.amazon.com/kms/pricing/, https://aws.amazon.com/sns/pricing/.
+Besides :data:`SOURCE`: https://aws.amazon.com/kms/pricing/, https://aws.amazon.com/sns/pricing/,
+https://aws.amazon.com/step-functions/pricing/.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ DASHBOARD = (3.00, 3)
 ALARM_METRIC = (0.10, 10)
 MAIL = (2.00 / 100_000, 1_000)
 HTTPS = (0.60 / 1_000_000, 100_000)
+STATE_TRANSITION = (0.025 / 1_000, 4_000)  # of a standard workflow: each state that an execution enters
 
 
 def tiered(quantity: float, tiers: Tiers) -> float:

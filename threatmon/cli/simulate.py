@@ -95,7 +95,7 @@ def _report(
     created = f"Created in {place['region']}, detector {place['detectorId']}: {_samples(samples.created)}."
     rows = [(rule, _samples(types)) for rule, types in by_rule.items()]
     if expected.varying:
-        rows.append(("one or the other", f"{_samples(expected.varying)}, whose severity varies"))
+        rows.append(("perhaps", f"{_samples(expected.varying)}, whose severity varies"))
     repeats = "A sample that exists already may count as a repeat, and be mailed hours later: archive old ones first."
     lists = {
         "Left out": selection.left_out.items(),

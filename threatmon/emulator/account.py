@@ -18,7 +18,9 @@ from botocore.loaders import Loader
 from botocore.session import Session
 
 from threatmon.aws.regions import location_in_region
+from threatmon.emulator.executions import MachineExecution
 from threatmon.emulator.moto_gaps import close_gaps
+from threatmon.emulator.subscriptions import Notification
 
 _LOADER = Loader()  # keeps the service models it has read, for all accounts
 _SEEDED_VPC = "vpc-0000000000000feed"
@@ -44,6 +46,10 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         self.region = region
         self.default_tags = default_tags
         self.location = location_in_region(region, "the emulated account", account_id)
+        self.notifications: list[Notification] = []
+        """what subscribers got, of whatever was published"""
+        self.executions: list[MachineExecution] = []
+        """how state machines ran"""
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
         self._named: Counter[str] = Counter()
@@ -62,7 +68,8 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
 
     def __exit__(self, *_: object) -> None:
         """Restore both."""
-        self._clients.clear()
+        for kept in (self._clients, self.notifications, self.executions):
+            kept.clear()
         self._open.close()
 
     @cached_property
@@ -70,7 +77,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         session = Session()
         session.set_credentials("emulated", "emulated")
         session.register_component("data_loader", _LOADER)
-        close_gaps(session.get_component("event_emitter"), self.account_id, self.client, self.backend)
+        close_gaps(session.get_component("event_emitter"), self)
         return session
 
     def boto3_session(self) -> boto3.Session:

@@ -5,19 +5,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
+from threatmon.emulator.definitions import diagnostics
 from threatmon.errors import ThreatmonError
 from threatmon.evaluation.event_matcher import mismatch
 from threatmon.evaluation.policy_evaluator import Principal, allows, listed, source, statements
-from threatmon.model.email import TEMPLATE_QUOTA
 from threatmon.model.event_patterns import PATTERN_QUOTA
 from threatmon.model.settings.sections import RetentionDays
 
 PolicyKind = Literal["trust", "key", "topic", "queue"]
 
-# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
-_INPUT_PATHS = 100
-_JSON_PATH = re.compile(r"\$(\.[A-Za-z0-9_-]+(\[\d+\])*)*")
-_VARIABLE = re.compile(r"<([^<>]+)>")
+# Bytes of a message with its attributes: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+MESSAGE_QUOTA = 262_144
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+_LOG_DELIVERY = (
+    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
+    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
 _PRINCIPALS: Mapping[str, re.Pattern[str]] = {
     "Service": re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?"),
     "AWS": re.compile(r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+"),
@@ -45,51 +49,6 @@ def event_pattern(text: str) -> None:
         mismatch(json.loads(text), {})
     except ValueError as error:
         raise ConstraintError(f"InvalidEventPatternException: Event pattern is not valid. Reason: {error}") from None
-
-
-def input_transformer(target_id: str, paths: Mapping[str, str], template: str) -> None:
-    """Refuse an input transformer by its sizes, paths and variables, or if the message would not be JSON.
-
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
-    """
-    for fault in _transformer_faults(target_id, paths, template):
-        raise ConstraintError(f"ValidationException: {fault}")
-
-
-def _transformer_faults(target_id: str, paths: Mapping[str, str], template: str) -> Iterator[str]:
-    if not 1 <= len(template) <= TEMPLATE_QUOTA:
-        yield (
-            f"InputTemplate for target {target_id} has {len(template):,} characters, "
-            f"allowed are 1 to {TEMPLATE_QUOTA:,}"
-        )
-    if len(paths) > _INPUT_PATHS:
-        yield f"InputPathsMap for target {target_id} has {len(paths)} entries, allowed are {_INPUT_PATHS}"
-    for name, path in paths.items():
-        if name.startswith("AWS"):
-            yield f"InputPathsMap for target {target_id} has the key {name}; keys may not start with AWS"
-        if not _JSON_PATH.fullmatch(path):
-            yield f"Invalid InputPath for target {target_id}: {name} is not a JSON path in dot notation: {path}"
-    for name in _VARIABLE.findall(template):
-        if name not in paths:
-            yield f"InputTemplate for target {target_id} contains invalid placeholder {name}."
-    for line in _lines_not_json(template):
-        yield f"Invalid InputTemplate for target {target_id}: not a JSON string: {line}"
-
-
-def _lines_not_json(template: str) -> list[str]:
-    """Return the lines that break a template: it is JSON as a whole, or one JSON string a line."""
-    # A number is a JSON value outside a string, and text inside one.
-    filled = _VARIABLE.sub("0", template)
-    if _parsed(filled) is not None:
-        return []
-    return [line for line in filled.splitlines() if line.strip() and not isinstance(_parsed(line), str)]
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def retention(days: int) -> None:
@@ -124,6 +83,61 @@ def flow_log_role(trust: str | None, flow_log_arn: str) -> None:
     service = Principal("Service", "vpc-flow-logs.amazonaws.com")
     if trust is None or not allows(trust, "sts:AssumeRole", "*", service, source(flow_log_arn)):
         raise ConstraintError("InvalidParameter: Unable to assume given IAM role")
+
+
+def machine_definition(text: str) -> None:
+    """Refuse what CreateStateMachine refuses of a definition."""
+    found = diagnostics(text)
+    if found:
+        told = ", ".join(f"{fault.code}: {fault.message} at {fault.location}" for fault in found)
+        raise ConstraintError(f"InvalidDefinition: Invalid State Machine Definition: '{told}'")
+
+
+def machine_role(trust: str | None, machine_arn: str) -> None:
+    """Refuse a role that Step Functions may not assume for this machine. `trust` is None if there is no such role.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
+    """
+    service = Principal("Service", "states.amazonaws.com")
+    if trust is None or not allows(trust, "sts:AssumeRole", "*", service, source(machine_arn)):
+        raise ConstraintError(
+            "AccessDeniedException: Neither the global service principal states.amazonaws.com, nor the regional one is "
+            "authorized to assume the provided role."
+        )
+
+
+def machine_log(destination: str, policy: str) -> None:
+    """Refuse a log destination by its form, or if the role's policy does not let Step Functions deliver logs."""
+    if not destination.endswith(":*"):
+        raise ConstraintError("InvalidLoggingConfiguration: Log destination must end with ':*'")
+    if not all(allows(policy, f"logs:{action}", "*") for action in _LOG_DELIVERY):
+        raise ConstraintError(
+            "AccessDeniedException: The state machine IAM Role is not authorized to access the Log Destination"
+        )
+
+
+def target_role(target_arn: str, role_arn: str | None) -> None:
+    """Refuse a state machine as a target without a role: it has no policy of its own."""
+    if ":states:" in target_arn and not role_arn:
+        raise ConstraintError(f"ValidationException: RoleArn is required for target {target_arn}.")
+
+
+def chat_role(trust: str | None) -> None:
+    """Refuse a role that the chat service may not assume. `trust` is None if there is no such role."""
+    if trust is None or not allows(trust, "sts:AssumeRole", "*", Principal("Service", "chatbot.amazonaws.com")):
+        raise ConstraintError("InvalidRequestException: The IAM role cannot be assumed by chatbot.amazonaws.com")
+
+
+def filter_policy(text: str) -> None:
+    """Refuse a subscription's filter policy that SNS refuses, or that the event matcher cannot judge."""
+    try:
+        policy = json.loads(text)
+        if not isinstance(policy, dict):
+            raise ConstraintError("InvalidParameter: Invalid parameter: FilterPolicy: not an object")
+        if policy:
+            mismatch(policy, {})
+    except ValueError as error:
+        raise ConstraintError(f"InvalidParameter: Invalid parameter: FilterPolicy: {error}") from None
 
 
 def policy_document(text: str, kind: PolicyKind) -> None:

@@ -17,7 +17,7 @@ ApiNames = Mapping[str, str]
 """Name of a property -> name of the API's parameter for it."""
 
 _GONE = re.compile(
-    r"(?:Resource|InvalidFlowLogId\.)?NotFound(?:Exception)?|NoSuchEntity|.*NonExistentQueue|QueueDoesNotExist"
+    r"(?:Resource|InvalidFlowLogId\.)?NotFound(?:Exception)?|NoSuchEntity|.*NonExistentQueue|\w*DoesNotExist"
 )
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from threatmon.emulator.emulated import Emulated, NotEmulatedError
-from threatmon.emulator.services import cloudwatch, ec2, events, guardduty, iam, kms, logs, sns, sqs
+from threatmon.emulator.services import chatbot, cloudwatch, ec2, events, guardduty, iam, kms, logs, sfn, sns, sqs
 
 RESOURCES: Mapping[str, Emulated] = MappingProxyType(
     {
         entry.type: entry
-        for service in (cloudwatch, ec2, events, guardduty, iam, kms, logs, sns, sqs)
+        for service in (chatbot, cloudwatch, ec2, events, guardduty, iam, kms, logs, sfn, sns, sqs)
         for entry in service.RESOURCES
     }
 )

@@ -7,6 +7,7 @@ https://states-language.net/
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from threatmon.evaluation.jsonata_expressions import QueryEvaluationError, resolve
@@ -35,49 +36,103 @@ class StateError(Exception):
     """An error within an execution, by its name and cause."""
 
     def __init__(self, name: str, cause: str) -> None:
-        super().__init__(f"{name}: {cause}")
+        super().__init__(name, cause)
         self.name, self.cause = name, cause
+
+    def __str__(self) -> str:
+        """Return both."""
+        return f"{self.name}: {self.cause}"
+
+
+class HistoryEvent(NamedTuple):
+    """A step of an execution, named as GetExecutionHistory names it."""
+
+    type: str
+    details_name: str
+    details: Mapping[str, Any]
 
 
 class Execution(NamedTuple):
-    """How an execution ended, and the states it entered, those of parallel branches one after the other."""
+    """How an execution ended, and its history, that of parallel branches one after the other."""
 
-    succeeded: bool
-    entered: Sequence[str]
-    error: str = ""
-    cause: str = ""
+    history: Sequence[HistoryEvent]
+    output: Any = None
+    failure: StateError | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended without an error."""
+        return self.failure is None
+
+    @property
+    def error(self) -> str:
+        """The name of the error it ended with; empty if there is none."""
+        return self.failure.name if self.failure else ""
+
+    @property
+    def cause(self) -> str:
+        """The cause of that error."""
+        return self.failure.cause if self.failure else ""
+
+    @property
+    def entered(self) -> list[str]:
+        """The states it entered."""
+        return [step.details["name"] for step in self.history if step.details_name == "stateEnteredEventDetails"]
+
+
+class StateRun(NamedTuple):
+    """What became of one state: its output and the next state's name, or the error it failed with."""
+
+    arguments: Any
+    output: Any
+    next_state: str | None
+    error: StateError | None
+    is_caught: bool
+    retries: int
+    """how often the state would be tried again, which is not waited for"""
 
 
 @dataclass
 class _Run:
     services: Mapping[str, Service]
     context: Mapping[str, Any]
-    entered: list[str] = field(default_factory=list[str])
+    history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
+    failures: list[StateError] = field(default_factory=list[StateError])
 
     def machine(self, machine: State, state_input: Any, variables: Mapping[str, Any]) -> Any:
         """Run the states from ``StartAt`` on; return the output of the last. Raise :class:`StateError`."""
         states, name = machine["States"], machine["StartAt"]
         variables = dict(variables)
         while True:
-            self.entered.append(name)
-            state = states[name]
-            if unknown := state.keys() - _FIELDS[state["Type"]]:
-                raise UnknownFieldError(f"{name}: {', '.join(sorted(unknown))}")
-            output, following = self._step(state, state_input, variables)
-            _within_limit(output)
+            output, following = self.step(name, states[name], state_input, variables)
             if following is None:
                 return output
             state_input, name = output, following
 
-    def _step(self, state: State, state_input: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
-        """Return a state's output and the next state's name, None at the end."""
+    def step(self, name: str, state: State, state_input: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
+        """Return a state's output and the next state's name, None at the end. Raise :class:`StateError`."""
+        kind = state["Type"]
+        if unknown := state.keys() - _FIELDS.get(kind, frozenset[str]()):
+            raise UnknownFieldError(f"{name}: {', '.join(sorted(unknown))}")
+        self._note(f"{kind}StateEntered", "stateEnteredEventDetails", name=name, input=state_input)
+        output, following = self._stepped(name, state, state_input, variables)
+        _within_limit(output)
+        self._note(f"{kind}StateExited", "stateExitedEventDetails", name=name, output=output)
+        return output, following
+
+    def _note(self, type_: str, details_name: str, **details: Any) -> None:
+        self.history.append(HistoryEvent(type_, details_name, details))
+
+    def _stepped(self, name: str, state: State, state_input: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
+        context = {**self.context, "State": {"Name": name, "RetryCount": 0}}
 
         def resolved(value: Any, **further: Any) -> Any:
-            states = {"input": state_input, "context": self.context, **further}
             try:
-                return resolve(value, {**variables, "states": states})
+                return resolve(value, {**variables, "states": {"input": state_input, "context": context, **further}})
             except QueryEvaluationError as error:
-                raise StateError("States.QueryEvaluationError", str(error)) from error
+                failure = StateError("States.QueryEvaluationError", str(error))
+                self._failed(failure, "EvaluationFailed", "evaluationFailedEventDetails", state=name)
+                raise failure from error
 
         match state["Type"]:
             case "Choice":
@@ -91,6 +146,10 @@ class _Run:
                 return self._task(state, variables, resolved)
             case _:
                 return resolved(state["Output"]) if "Output" in state else state_input, state.get("Next")
+
+    def _failed(self, error: StateError, type_: str, details_name: str, **details: Any) -> None:
+        self.failures.append(error)
+        self._note(type_, details_name, error=error.name, cause=error.cause, **details)
 
     def _task(self, state: State, variables: dict[str, Any], resolved: Callable[..., Any]) -> tuple[Any, str | None]:
         """Return the output of a task, or of what catches its error, and the next state's name."""
@@ -112,34 +171,64 @@ class _Run:
         """Return the service's answer, tried again as ``Retry`` says, without its pauses."""
         arguments = resolved(state["Arguments"])
         _within_limit(arguments)
-        service = self.services[state["Resource"].partition(":states:::")[2]]
+        resource = state["Resource"].partition(":states:::")[2]
+        service, (resource_type, _, operation) = self.services[resource], resource.rpartition(":")
+        called = {"resourceType": resource_type, "resource": operation}
+        self._note("TaskScheduled", "taskScheduledEventDetails", parameters=arguments, **called)
         left = {index: entry["MaxAttempts"] for index, entry in enumerate(state.get("Retry", ()))}
         while True:
             try:
-                return service(arguments)
+                result = service(arguments)
             except StateError as error:
+                self._failed(error, "TaskFailed", "taskFailedEventDetails", **called)
                 retried = (index for index, entry in enumerate(state.get("Retry", ())) if _catches(entry, error))
                 index = next(retried, None)
                 if index is None or not left[index]:
                     raise
                 left[index] -= 1
+            else:
+                self._note("TaskSucceeded", "taskSucceededEventDetails", output=result, **called)
+                return result
 
 
 def run(
-    definition: State, event: Mapping[str, Any], services: Mapping[str, Service], name: str = "formatter"
+    definition: State,
+    event: Mapping[str, Any],
+    services: Mapping[str, Service],
+    context: Mapping[str, Any] = MappingProxyType({"StateMachine": {"Name": "formatter"}}),
 ) -> Execution:
     """Run a definition on an event.
 
     ``services`` carry out the tasks, by the end of their resource (``sns:publish``): arguments -> answer; they raise
-    :class:`StateError` for what the service refuses. ``name`` is that of the state machine.
+    :class:`StateError` for what the service refuses. ``context`` is ``$states.context`` without the state.
     """
-    run_ = _Run(services, {"StateMachine": {"Name": name}})
+    run_ = _Run(services, context)
     try:
         _within_limit(event)
-        run_.machine(definition, event, {})
+        output = run_.machine(definition, event, {})
     except StateError as error:
-        return Execution(succeeded=False, entered=run_.entered, error=error.name, cause=error.cause)
-    return Execution(succeeded=True, entered=run_.entered)
+        return Execution(run_.history, failure=error)
+    return Execution(run_.history, output)
+
+
+def run_state(
+    name: str,
+    state: State,
+    state_input: Any,
+    services: Mapping[str, Service],
+    context: Mapping[str, Any],
+    variables: Mapping[str, Any],
+) -> StateRun:
+    """Run one state, and tell what became of it, as the API TestState does."""
+    run_, output, following, is_caught = _Run(services, context), None, None, True
+    try:
+        output, following = run_.step(name, state, state_input, dict(variables))
+    except StateError as error:
+        run_.failures, is_caught = [*run_.failures, error], False
+    failure = next(iter(run_.failures), None)
+    arguments = next((step.details["parameters"] for step in run_.history if step.type == "TaskScheduled"), None)
+    retries = (entry["MaxAttempts"] for entry in state.get("Retry", ()) if failure and _catches(entry, failure))
+    return StateRun(arguments, output, following, failure, is_caught, next(retries, 0))
 
 
 def _catches(entry: State, error: StateError) -> bool:

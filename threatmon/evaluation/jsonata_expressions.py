@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from jsonata import Jsonata, Utils
 from jsonata.jexception import JException
 
 _START, _END = "{%", "%}"
+_EXACT = 2**53
 
 
 class QueryEvaluationError(ValueError):
@@ -29,6 +31,34 @@ def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
     return [resolve(entry, bindings) for entry in value] if isinstance(value, list) else value
 
 
+def read_json(text: str) -> Any:
+    """Return a JSON text as JavaScript and Java read it: each number is a double, so that 5.0 is written as 5."""
+    return json.loads(text, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
+def expressions(value: Any) -> Iterator[str]:
+    """Yield every expression in a field of a state, at any depth."""
+    if isinstance(value, str) and value.startswith(_START) and value.endswith(_END):
+        yield value.removeprefix(_START).removesuffix(_END)
+    elif isinstance(value, Mapping | list):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from expressions(entry)
+
+
+def syntax_error(expression: str) -> str | None:
+    """Return why an expression cannot be parsed; None if it can."""
+    try:
+        _parsed(expression)
+    except (JException, RecursionError) as error:
+        return str(error)
+    return None
+
+
 def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     """Return the result of an expression. Raise :class:`QueryEvaluationError`, also if the result is undefined."""
     try:
@@ -40,7 +70,7 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     return _as_json(result)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)  # all of several machines; each takes long to parse
 def _parsed(expression: str) -> Jsonata:
     parsed = Jsonata(expression)
     parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart

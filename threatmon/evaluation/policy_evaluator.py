@@ -51,12 +51,20 @@ def allows(
 
     `principal` is None for an identity policy; `context` holds the request's condition keys.
     """
-    effects = {
-        statement["Effect"]
-        for statement in statements(json.loads(policy))
-        if _applies(statement, action, resource, principal, {key.lower(): value for key, value in context.items()})
-    }
-    return effects == {"Allow"}
+    return _effects(policy, action, resource, principal, context) == {"Allow"}
+
+
+def denies(policy: str, action: str, resource: str, principal: Principal) -> bool:
+    """Return whether a resource's policy (JSON text) denies an action, whatever else allows it."""
+    return "Deny" in _effects(policy, action, resource, principal, {})
+
+
+def _effects(
+    policy: str, action: str, resource: str, principal: Principal | None, context: Mapping[str, str]
+) -> set[str]:
+    folded = {key.lower(): value for key, value in context.items()}
+    found = statements(json.loads(policy))
+    return {statement["Effect"] for statement in found if _applies(statement, action, resource, principal, folded)}
 
 
 def may_publish(policy: str, rule_arn: str, action: str, resource_arn: str) -> bool:

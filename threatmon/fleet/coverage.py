@@ -128,7 +128,7 @@ def _last_alert(stack: DeployedStack, now: datetime) -> CheckResult:
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
     """
-    names = [arn.rpartition(":")[2] for arn in stack.topic_arns()]
+    names = [arn.rpartition(":")[2] for arn in stack.topic_arns().values()]
     sums = [MetricSum("AWS/SNS", "NumberOfNotificationsDelivered", name) for name in names]
     queries = [metric.query(number, _PERIOD) for number, metric in enumerate(sums)]
     window = {"MetricDataQueries": queries, "StartTime": now - timedelta(days=DAYS), "EndTime": now}

@@ -159,7 +159,7 @@ def _links(options: MailOptions) -> dict[str, str]:
         "type": console_urls.finding_type("<type>"),
     }
     if options.log_group_name:
-        query = queries.by_destination_port("<interfaceId>")
+        query = queries.traffic_of("<interfaceId>")
         links["traffic"] = console_urls.logs_insights(
             options.partition, options.region, options.log_group_name, query, start="<start>", end="<end>"
         )

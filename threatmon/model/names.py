@@ -46,9 +46,9 @@ def state_machine_log_group(stack: str) -> str:
     return f"/aws/vendedlogs/states/{state_machine(stack)}"
 
 
-def chat_configuration(stack: str) -> str:
-    """Return the name of a stack's configurations of chat channels, unique in the account."""
-    return dashboard(stack)
+def chat_configuration(stack: str, application: str) -> str:
+    """Return the name of a stack's configuration of a chat channel, unique in the account."""
+    return f"{dashboard(stack)}-{application}"
 
 
 def _digest(text: str) -> str:

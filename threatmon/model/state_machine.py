@@ -8,7 +8,7 @@ even that fails, the execution fails in the end and names the channels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from threatmon.model import console_urls, mail_formatter
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
@@ -144,6 +144,38 @@ def sent_channels(exited: Sequence[str]) -> set[str]:
 
 
 _DONE = " done"
+
+
+class Destinations(NamedTuple):
+    """Where a deployed state machine sends."""
+
+    topic_arns: Mapping[FormattedChannel, str]
+    queue_url: str | None
+    """the queue of what it cannot send; None if branches disagree, or have none"""
+
+
+def destinations(deployed: Definition) -> Destinations:
+    """Return where the state machine of a definition sends, by its own words."""
+    found = states(deployed)
+    channels: Sequence[FormattedChannel] = get_args(FormattedChannel)
+    names = {channel: branch_name(channel) for channel in channels}
+    arguments = {state: found[state].get("Arguments", {}) for state in found}
+    queues = {queue for name in names.values() if (queue := arguments.get(f"{name} to queue", {}).get("QueueUrl"))}
+    return Destinations(
+        {
+            channel: arguments[f"{name} plain"]["TopicArn"]
+            for channel, name in names.items()
+            if "TopicArn" in arguments.get(f"{name} plain", {})
+        },
+        queues.pop() if len(queues) == 1 else None,
+    )
+
+
+def states(machine: Definition) -> dict[str, Definition]:
+    """Return the states of a definition by their names, which are unique; those of branches too."""
+    own: dict[str, Definition] = machine.get("States", {})
+    branches = [branch for state in own.values() for branch in state.get("Branches", ())]
+    return own | {name: state for branch in branches for name, state in states(branch).items()}
 
 
 def _branch(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic.alias_generators import to_camel
 
@@ -12,8 +12,10 @@ from threatmon.aws.reader import Aws
 from threatmon.errors import UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import alarms, names
-from threatmon.model.channels import Channel, by_channel
+from threatmon.model.channels import ChatApplication, FormattedChannel
+from threatmon.model.location import Location
 from threatmon.model.settings import Settings
+from threatmon.model.state_machine import Definition, definition
 from threatmon.reports.model import Report, Section, Table
 from threatmon.stacks.files import StackFile, settings_of
 
@@ -31,7 +33,7 @@ _NOTES = [
     "Assumed: the account has used up its free dashboards, alarms and notifications.",
     "Not estimated: GuardDuty itself, billed by what it analyses: https://aws.amazon.com/guardduty/pricing/",
     "Not estimated: SMS, whose price depends on the country: https://aws.amazon.com/sns/sms-pricing/",
-    "Not estimated: requests to KMS, and data transfer: cents",
+    "Not estimated: requests to KMS, data transfer, and what fails: cents",
 ]
 _SAME = "nothing; the volume stays the same"
 # The thriftier value of a setting, what is assumed, and how many times as much is recorded with each other value.
@@ -64,15 +66,40 @@ class Saving(NamedTuple):
 
 def counts(settings: Settings) -> Counter[str]:
     """Count what the program makes of the settings: ``keys``, ``metrics`` of alarms, subscriptions by SNS protocol."""
-    subscribers, floor, health = settings.alerts.subscribers, settings.severity_floor, settings.health.enabled
-    topics = {Channel("text", floor), *by_channel(subscribers, floor)}
+    subscribers, health = settings.alerts.subscribers, settings.health.enabled
+    topics = {"text", *(subscriber.format for subscriber in subscribers), *_chat(settings)}
     watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
+    watches += [alarms.FAILED_EXECUTIONS, alarms.PLAIN_MESSAGES]
     watches += [alarms.UNDELIVERED] * len(rules_of(settings)) + [alarms.UNDELIVERABLE] * len(topics)
     found = Counter[str](subscriber.protocol for subscriber in subscribers)
     found["email"] += len(settings.alert_emails) + len(settings.health_emails)
     found["keys"] = (settings.alerts.kms_key_arn is None) + health
     found["metrics"] = sum(len(alarm.metrics) for alarm in watches) if health else 0
     return found
+
+
+def _chat(settings: Settings) -> list[ChatApplication]:
+    applications: tuple[ChatApplication, ...] = get_args(ChatApplication)
+    return [application for application in applications if getattr(settings.alerts, application)]
+
+
+def transitions(settings: Settings) -> int:
+    """Count the states that the state machine enters for a finding which every channel gets, as nothing fails."""
+    channels: list[FormattedChannel] = ["mail", *_chat(settings)]
+    anywhere = Location("", "", "aws", "")
+    return _entered(definition(anywhere, settings.alerts, topic_arns=dict.fromkeys(channels, ""), queue_url=""))
+
+
+def _entered(machine: Definition) -> int:
+    """Return the most states that are entered from the start on if no error is caught, in all parallel branches."""
+
+    def from_state(name: str) -> int:
+        state = machine["States"][name]
+        following = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", ()))]
+        inside = sum(_entered(branch) for branch in state.get("Branches", ()))
+        return 1 + inside + max((from_state(next_) for next_ in following if next_), default=0)
+
+    return from_state(machine["StartAt"])
 
 
 def measure(aws: Aws, stack: str) -> tuple[float, float]:
@@ -110,6 +137,7 @@ def estimate(gb_per_day: float, settings: Settings) -> list[CostItem]:
         CostItem("KMS keys", f"{keys}; the first two yearly rotations add $1 each", keys * prices.KMS_KEY),
         _pieces("dashboard", 1, *prices.DASHBOARD),
         _pieces("alarms, by metric", count["metrics"], *prices.ALARM_METRIC),
+        _pieces("Step Functions", ALERTS * transitions(settings), *prices.STATE_TRANSITION),
         _pieces("SNS, mails", ALERTS * (count["email"] + count["email-json"]), *prices.MAIL),
         _pieces("SNS, https", ALERTS * count["https"], *prices.HTTPS),
         CostItem("EventBridge", "events of AWS services are free", 0),

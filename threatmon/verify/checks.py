@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 from threatmon.aws.flow_logs import log_group_of
 from threatmon.aws.reader import Answer
-from threatmon.evaluation.policy_evaluator import may_publish, may_use_key
-from threatmon.model.email import Transformer
+from threatmon.evaluation.policy_evaluator import Principal, allows, denies, may_publish, may_use_key
+from threatmon.model.channels import filter_policy, filter_scope
 from threatmon.model.event_patterns import AlertRule
+from threatmon.model.location import Location
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.queries import FIELDS
 from threatmon.model.settings import Settings
 from threatmon.reports.model import State, counted
+from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
+from threatmon.verify.roles import Role
 
 
 class CheckResult(NamedTuple):
@@ -27,6 +30,7 @@ class CheckResult(NamedTuple):
 
 
 REPAIR = "`pulumi up --refresh` makes it what the stack file says."
+LOST = f"What it should send is lost or dead-lettered. {REPAIR}"
 WATCH = "`health: { enabled: true }` in the stack file adds alarms on the alert path."
 # EventBridge's default, which its answers leave out:
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
@@ -43,8 +47,8 @@ def failed(found: str, todo: str = REPAIR) -> CheckResult:
     return CheckResult("failed", found, todo)
 
 
-def _compared(actual: Answer, wanted: Answer, todo: str = REPAIR) -> CheckResult:
-    """Fail if a value of ``wanted`` differs, naming all that do."""
+def compared(actual: Answer, wanted: Answer, todo: str = REPAIR) -> CheckResult:
+    """Return a failure if a value of ``wanted`` differs, naming all that do."""
     wrong = [
         f"{name} is {actual.get(name) or 'not set'}, expected {value}"
         for name, value in wanted.items()
@@ -59,16 +63,16 @@ def _compared(actual: Answer, wanted: Answer, todo: str = REPAIR) -> CheckResult
 def detector(settings: Settings, answer: Answer) -> CheckResult:
     """Check the detector by GetDetector; one that the stack only looks up just has to be enabled."""
     if settings.detector.mode == "lookup":
-        return _compared(answer, {"Status": "ENABLED"}, "Ask whoever manages the detector to enable it.")
+        return compared(answer, {"Status": "ENABLED"}, "Ask whoever manages the detector to enable it.")
     frequency = settings.finding_publishing_frequency
-    return _compared(answer, {"Status": "ENABLED", "FindingPublishingFrequency": frequency})
+    return compared(answer, {"Status": "ENABLED", "FindingPublishingFrequency": frequency})
 
 
 def protection_plans(settings: Settings, answer: Answer) -> CheckResult:
     """Check the protection plans that the settings declare, by GetDetector; any other may be on or off."""
     enabled = {feature["Name"] for feature in answer.get("Features", ()) if feature["Status"] == "ENABLED"}
     plans = settings.declared_plans
-    return _compared(
+    return compared(
         {plan: "on" if FEATURES[plan] in enabled else "off" for plan in plans},
         {plan: "on" if on else "off" for plan, on in plans.items()},
         f"A plan that is on is billed, one that is off finds nothing. {REPAIR}",
@@ -89,7 +93,7 @@ def flow_log(settings: Settings, log_group_name: str, answers: Sequence[Answer])
         return failed(f"{found} to {log_group_name}{others}", todo)
     [answer] = ours
     formats = {" ".join(f"${{{field}}}" for field in fields): name for name, fields in FIELDS.items()}
-    result = _compared(
+    result = compared(
         {**answer, "format": formats.get(answer.get("LogFormat", ""), "another")},
         {
             "FlowLogStatus": "ACTIVE",
@@ -108,7 +112,7 @@ def log_group(settings: Settings, answer: Answer | None) -> CheckResult:
     if answer is None:
         return failed("is not there; flow logs are being lost")
     wanted = {"retentionInDays": settings.flow_logs.retention_days, "logGroupClass": settings.flow_logs.log_group_class}
-    result = _compared(answer, wanted | {"kmsKeyId": _wanted_key(settings, answer.get("kmsKeyId"))})
+    result = compared(answer, wanted | {"kmsKeyId": _wanted_key(settings, answer.get("kmsKeyId"))})
     if answer.get("logGroupClass") != settings.flow_logs.log_group_class:
         todo = "A class cannot be changed: the group has to be replaced, which deletes its records."
         return result._replace(todo=todo)
@@ -131,11 +135,14 @@ def _wanted_key(settings: Settings, key_id: str | None) -> str:
 
 def encryption(settings: Settings, key_id: str | None) -> CheckResult:
     """Check that a topic or queue is encrypted, with the configured key if there is one."""
-    return _compared({"key": key_id}, {"key": _wanted_key(settings, key_id)})
+    return compared({"key": key_id}, {"key": _wanted_key(settings, key_id)})
 
 
-def keys(users: Mapping[str, KmsKey]) -> CheckResult:
-    """Check the key of each user (log group, topics, queue): one for all, enabled, and open to EventBridge."""
+def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> CheckResult:
+    """Check the key of each user (log group, topics, queue): one for all, enabled, open to EventBridge and to a role.
+
+    The role is the state machine's; None if that is not there.
+    """
     distinct = {key.metadata["Arn"]: key for key in users.values()}
     if len(distinct) != 1:
         shown = "; ".join(f"{user}: {key.metadata['Arn']}" for user, key in users.items())
@@ -151,7 +158,35 @@ def keys(users: Mapping[str, KmsKey]) -> CheckResult:
             "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey* in it, without source conditions; "
             "if the key is this stack's, `pulumi up --refresh` does.",
         )
-    return ok(f"{arn}, which EventBridge may use")
+    if role and not all(
+        _role_may_use(role, key, f"{service}.{location.region}.{location.dns_suffix}") for service in _SERVICES
+    ):
+        return failed(
+            f"{arn}: the state machine's role may not use it",
+            f"Let the account's policies decide in the key's, or let {role.arn} use it; {REPAIR}",
+        )
+    return ok(f"{arn}, which EventBridge and the state machine may use")
+
+
+_SERVICES = ("sns", "sqs")
+
+
+def _role_may_use(role: Role, key: KmsKey, service: str) -> bool:
+    """Return whether a role may have a service encrypt, by the key's policy or, if that leaves it to them, its own.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
+    """
+    context = {"kms:ViaService": service}
+    arn = key.metadata["Arn"]
+    principal, root = Principal("AWS", role.arn), Principal("AWS", f"{role.arn.partition(':role/')[0]}:root")
+
+    def may(action: str) -> bool:
+        if denies(key.policy, action, "*", principal):
+            return False
+        named = allows(key.policy, action, "*", principal, context)
+        return named or (allows(key.policy, action, "*", root, context) and role.allows(action, arn, context))
+
+    return may("kms:Decrypt") and may("kms:GenerateDataKey")
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------
@@ -180,38 +215,34 @@ def _differing(wanted: Any, actual: Any, path: str = "") -> Iterator[str]:
 
 
 def further_rules(names: Sequence[str]) -> CheckResult:
-    """Check that no rules send to the stack's topics, or belong to it, that the settings do not have."""
+    """Check that no rules start the state machine, send to the stack's topics or belong to it but the settings'."""
     if not names:
         return ok("none")
     return failed(
-        f"{', '.join(names)}: not in the stack file, and may send to its topics",
-        "Subscribers get more, or twice. Deploy the stack, or delete what an interrupted deployment left.",
+        f"{', '.join(names)}: not in the stack file, and may send to its subscribers",
+        "They get more, or twice. Deploy the stack, or delete what an interrupted deployment left.",
     )
 
 
 # -- delivery ---------------------------------------------------------------------------------------------------------
 
 
-def target(answers: Sequence[Answer], topic_arn: str, queue_arn: str, transformer: Transformer | None) -> CheckResult:
-    """Check a rule's target on a topic, by ListTargetsByRule; without a transformer it passes the event unchanged."""
-    ours = [answer for answer in answers if answer["Arn"] == topic_arn]
+def target(answers: Sequence[Answer], arn: str, queue_arn: str) -> CheckResult:
+    """Check a rule's target on the state machine or a topic, by ListTargetsByRule."""
+    ours = [answer for answer in answers if answer["Arn"] == arn]
     if len(ours) != 1:
-        return failed(f"{counted(len(ours), 'target') if ours else 'no target'} on {topic_arn}")
+        return failed(f"{counted(len(ours), 'target') if ours else 'no target'} on {arn}")
     [answer] = ours
-    text = (
-        {"InputPathsMap": transformer.input_paths, "InputTemplate": transformer.input_template} if transformer else None
-    )
     faults = {
-        "its message is not the configured one": (
-            answer.get("InputTransformer") != text or "Input" in answer or "InputPath" in answer
-        ),
+        "it changes the event": bool({"Input", "InputPath", "InputTransformer"} & answer.keys()),
+        "it has no role": arn.split(":")[2] == "states" and "RoleArn" not in answer,
         f"what cannot be delivered does not go to {queue_arn}": (
             answer.get("DeadLetterConfig", {}).get("Arn") != queue_arn
         ),
         "its retry policy is not the configured one": answer.get("RetryPolicy", _RETRY_POLICY) != _RETRY_POLICY,
     }
     found = "; ".join(fault for fault, present in faults.items() if present)
-    return failed(found) if found else ok("on the topic, with message, retries and dead-letter queue")
+    return failed(found) if found else ok("gets the event as it is, with retries and dead-letter queue")
 
 
 def policy(text: str | None, action: str, resource_arn: str, rule_arns: Sequence[str]) -> CheckResult:
@@ -220,7 +251,14 @@ def policy(text: str | None, action: str, resource_arn: str, rule_arns: Sequence
     if not shut_out:
         return ok(f"{action} is allowed to each rule")
     names = ", ".join(arn.rpartition("/")[2] for arn in shut_out)
-    return failed(f"{action} is not allowed to {names}", f"What they send is lost or dead-lettered. {REPAIR}")
+    return failed(f"{action} is not allowed to {names}", LOST)
+
+
+def open_to_role(text: str | None, action: str, resource_arn: str, role_arn: str) -> CheckResult:
+    """Check that a topic's policy does not keep out a role of its account, whose own policy is what lets it in."""
+    if text and denies(text, action, resource_arn, Principal("AWS", role_arn)):
+        return failed(f"{action} is denied to {role_arn}", LOST)
+    return ok(f"{action} is not denied to the state machine")
 
 
 # Protocols whose subscribers confirm by a link, and can be unsubscribed by one:
@@ -233,17 +271,21 @@ def is_pending(answer: Answer) -> bool:
     return answer["SubscriptionArn"] == "PendingConfirmation"
 
 
-def subscription(answer: Answer | None, attributes: Answer, topic_arn: str) -> CheckResult:
+def subscription(answer: Answer | None, attributes: Answer, topic_arn: str, wanted: Recipient) -> CheckResult:
     """Check a listed subscription (None if there is none), and GetSubscriptionAttributes of it (empty if pending)."""
     confirm = (
         f"aws sns confirm-subscription --topic-arn {topic_arn} --authenticate-on-unsubscribe true "
         "--token <Token of the link in the first message>"
     )
+    is_chat = wanted.endpoint == CHAT_ENDPOINT
     if answer is None:
-        return failed("is not there", "`pulumi up --refresh` sends a new invitation; then confirm it.")
+        found = "Amazon Q Developer in chat applications has not subscribed" if is_chat else "is not there"
+        return failed(found, REPAIR if is_chat else "`pulumi up --refresh` sends a new invitation; then confirm it.")
     if is_pending(answer) or attributes.get("PendingConfirmation") == "true":
         return failed("is not confirmed, so nothing arrives", f"Confirm it within 48 hours: {confirm}")
-    if answer["Protocol"] not in _CONFIRMED_BY_LINK:
+    if fault := _filter_fault(attributes, wanted):
+        return failed(fault)
+    if is_chat or answer["Protocol"] not in _CONFIRMED_BY_LINK:
         return ok("is confirmed")
     if attributes.get("ConfirmationWasAuthenticated") != "true":
         return CheckResult(
@@ -252,6 +294,24 @@ def subscription(answer: Answer | None, attributes: Answer, topic_arn: str) -> C
             f"Unsubscribe, `pulumi up --refresh`, and confirm the new invitation so: {confirm}",
         )
     return ok("is confirmed; to unsubscribe it takes credentials")
+
+
+def _filter_fault(attributes: Answer, recipient: Recipient) -> str | None:
+    """Return what is wrong with a subscription's filter policy; an empty one takes everything.
+
+    For a chat channel the state machine chooses.
+    """
+    minimum = None if recipient.endpoint == CHAT_ENDPOINT else recipient.minimum_severity
+    wanted = filter_policy(recipient.format, minimum)
+    scope = filter_scope(recipient.format)
+    actual = json.loads(attributes.get("FilterPolicy") or "null") or None
+    if actual != wanted:
+        return f"its filter policy is {json.dumps(actual) if actual else 'not set'}, expected " + (
+            json.dumps(wanted) if wanted else "none"
+        )
+    if wanted and (found := attributes.get("FilterPolicyScope", "MessageAttributes")) != scope:
+        return f"its filter policy is on the {found}, expected the {scope}"
+    return None
 
 
 def further_subscriptions(answers: Sequence[Answer], known: Sequence[Answer | None], topic_arn: str) -> CheckResult:
@@ -266,6 +326,9 @@ def further_subscriptions(answers: Sequence[Answer], known: Sequence[Answer | No
     )
 
 
+_REDRIVE = "`threatmon redrive` shows the findings and sends them again."
+
+
 def dead_letters(attributes: Answer) -> CheckResult:
     """Check that nothing waits in the dead-letter queue, by GetQueueAttributes."""
     waiting = sum(
@@ -274,7 +337,12 @@ def dead_letters(attributes: Answer) -> CheckResult:
     )
     if not waiting:
         return ok("empty")
-    return failed(f"not delivered: {waiting}", "`threatmon redrive` shows the findings and sends them again.")
+    return failed(f"not delivered: {waiting}", _REDRIVE)
+
+
+def failed_executions(unsent: int) -> CheckResult:
+    """Check that each execution of the state machine that failed was sent again."""
+    return failed(f"not sent again: {unsent}", _REDRIVE) if unsent else ok("none that was not sent again")
 
 
 # -- alarms -----------------------------------------------------------------------------------------------------------

@@ -1,23 +1,26 @@
 """Try a deployed stack: make sample findings, and follow them until CloudWatch has counted each step.
 
-https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html and
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html,
+https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html and
 https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from threatmon.errors import ThreatmonError, UsageError
 from threatmon.evaluation.explain import rules_of
-from threatmon.model.channels import Channel
+from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
+from threatmon.model.channels import TOPICS
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import NAMESPACE, Settings
+from threatmon.model.severity import BANDS, bands_from
 from threatmon.reports.model import Check, Checks, Section, Status
 from threatmon.verify.deployed_stack import DeployedStack
-from threatmon.verify.recipients import recipients
+from threatmon.verify.recipients import Recipient, recipients, subscriptions_of
 from threatmon.verify.sample_findings import create, expectation, select
 
 # SNS reports every five minutes, and CloudWatch files a count under the start of its period.
@@ -25,16 +28,25 @@ _PERIOD = 300
 _POLL = 15  # seconds
 
 
-class MetricSum(NamedTuple):
-    """The sum of a CloudWatch metric of one rule or topic, ``of`` being its name."""
+# What a metric of each namespace is of.
+_DIMENSIONS = {
+    "AWS/Events": "RuleName",
+    "AWS/SNS": "TopicName",
+    "AWS/States": "StateMachineArn",
+    METRIC_NAMESPACE: "StateMachine",
+}
 
-    namespace: Literal["AWS/Events", "AWS/SNS"]
+
+class MetricSum(NamedTuple):
+    """The sum of a CloudWatch metric; ``of`` is the name of a rule, topic or state machine, or its ARN."""
+
+    namespace: str
     name: str
     of: str
 
     def query(self, number: int, period: int = 60) -> dict[str, Any]:
         """Return the query for GetMetricData, for periods of some seconds."""
-        dimension = {"Name": "RuleName" if self.namespace == "AWS/Events" else "TopicName", "Value": self.of}
+        dimension = {"Name": _DIMENSIONS[self.namespace], "Value": self.of}
         metric = {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": [dimension]}
         return {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}
 
@@ -111,9 +123,9 @@ class SampleDelivery:
 
 
 def plan(settings: Settings) -> SampleDelivery:
-    """Choose one type for each rule: a sample has the usual severity of its type, which has to be the rule's.
+    """Choose one type for each rule, the gravest: no subscriber's minimum severity should stop its sample.
 
-    Raises :class:`UsageError` if no sample can pass.
+    A sample has the usual severity of its type. Raises :class:`UsageError` if no sample can pass.
     """
     if not settings.alerts.include_samples:
         raise UsageError(
@@ -121,16 +133,23 @@ def plan(settings: Settings) -> SampleDelivery:
             "and deploy, or make a real finding: `threatmon simulate --plan`."
         )
     rules = rules_of(settings)
-    # A type without a plan first: samples of it are made wherever there is a detector.
-    usable = sorted(select(["*"]).types, key=lambda name: catalogue()[name].plan is not None)
-    by_rule = expectation(usable, rules).by_rule
+    known = [name for name in select(["*"]).types if _severity(name)]
+    # Of these a type without a plan first: samples of it are made wherever there is a detector.
+    known.sort(key=lambda name: (-_severity(name), catalogue()[name].plan is not None))
+    by_rule = expectation(known, rules).by_rule
     if not by_rule:
         raise UsageError("--send: no finding type of the selection has a usual severity that passes a rule.")
-    reason = "no type of the selection is usually of that severity"
+    reason = "no type of its selection usually has a severity that it lets through"
     return SampleDelivery(
         {rule.key: by_rule[rule.key][0] for rule in rules if rule.key in by_rule},
         {rule.key: reason for rule in rules if rule.key not in by_rule},
     )
+
+
+def _severity(name: str) -> float:
+    """Return the least severity that findings of a type usually have; 0 if it varies."""
+    usual = catalogue()[name].severity.lower()
+    return next((band.minimum or 1 for band in BANDS if band.name == usual), 0)
 
 
 def send(
@@ -160,48 +179,80 @@ def _send(stack: DeployedStack, delivery: SampleDelivery, say: Callable[[str], o
 
 
 def _leave_out_unreachable(stack: DeployedStack, delivery: SampleDelivery) -> None:
-    confirmed = [channel for channel in recipients(stack.settings) if _confirmed(stack, channel)]
     for rule in rules_of(stack.settings):
         if rule.key not in delivery.types:
             continue
         name = stack.rule_name(rule.key)
         if not name or not stack.rule(name):
             delivery.leave_out(rule.key, "it is not deployed")
-        elif not any(channel.takes(rule.band) for channel in confirmed):
+        elif not any(_notified(stack, topic, [delivery.types[rule.key]]) for topic in recipients(stack.settings)):
             delivery.leave_out(rule.key, "nobody it reaches has confirmed a subscription")
 
 
-def _confirmed(stack: DeployedStack, channel: Channel) -> int:
-    subscriptions = stack.subscriptions(stack.topic_arn(channel))
-    return sum(answer["SubscriptionArn"].startswith("arn:") for answer in subscriptions)
+def _notified(stack: DeployedStack, topic: str, types: Iterable[str]) -> int:
+    """Return how many notifications samples of these types make, to whom the stack file subscribes to a topic."""
+    wanted = recipients(stack.settings)[topic]
+    subscribed = subscriptions_of(wanted, stack.subscriptions(stack.topic_arn(topic)))
+    return sum(
+        _takes(recipient, name)
+        for name in types
+        for recipient, answer in zip(wanted, subscribed, strict=True)
+        if answer and answer["SubscriptionArn"].startswith("arn:")
+    )
+
+
+def _takes(recipient: Recipient, name: str) -> bool:
+    minimum = recipient.minimum_severity and bands_from(recipient.minimum_severity)[0].minimum
+    return _severity(name) >= (minimum or 0)
 
 
 def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]:
     """Return what has to be counted, and what must not, when each of these rules lets one sample through."""
-    rules = [rule for rule in rules_of(stack.settings) if rule.key in types]
-    channels = list(recipients(stack.settings))
+    topics = recipients(stack.settings)
     steps: list[DeliveryStep] = []
-    for rule in rules:
-        targets = sum(channel.takes(rule.band) for channel in channels)
-        name = str(stack.rule_name(rule.key))
-        steps += [
-            DeliveryStep(f"rule {rule.key} {what}", MetricSum("AWS/Events", metric, name), count)
-            for what, metric, count in (
-                ("matched", "TriggeredRules", 1),
-                ("handed over", "Invocations", targets),
-                ("failed to hand over", "FailedInvocations", 0),
-                ("wrote to the dead-letter queue", "InvocationsSentToDlq", 0),
-            )
-        ]
-    for channel in channels:
-        expected = _confirmed(stack, channel) * sum(channel.takes(rule.band) for rule in rules)
-        if expected:
-            name, word = stack.topic_arn(channel).rpartition(":")[2], channel.topic(stack.settings.severity_floor)
-            steps += [
-                DeliveryStep(f"{word} {what}", MetricSum("AWS/SNS", f"NumberOfNotifications{metric}", name), count)
-                for what, metric, count in (("delivered", "Delivered", expected), ("failed to deliver", "Failed", 0))
-            ]
+    for key in types:
+        steps += _counted(
+            f"rule {key}",
+            MetricSum("AWS/Events", "", str(stack.rule_name(key))),
+            {
+                "matched": ("TriggeredRules", 1),
+                "handed over": ("Invocations", 2 if TOPICS["raw"] in topics else 1),
+                "failed to hand over": ("FailedInvocations", 0),
+                "wrote to the dead-letter queue": ("InvocationsSentToDlq", 0),
+            },
+        )
+    arn = stack.machine_arn()
+    steps += _counted(
+        "state machine",
+        MetricSum("AWS/States", "", arn),
+        {
+            "finished": ("ExecutionsSucceeded", len(types)),
+            "failed": ("ExecutionsFailed", 0),
+            "timed out": ("ExecutionsTimedOut", 0),
+            "was stopped": ("ExecutionsAborted", 0),
+        },
+    )
+    plain = MetricSum(METRIC_NAMESPACE, "", arn.rpartition(":")[2])
+    steps += _counted("state machine", plain, {"could not format": (PLAIN_MESSAGES_METRIC, 0)})
+    for topic, wanted in topics.items():
+        published = sum(any(_takes(recipient, name) for recipient in wanted) for name in types.values())
+        notified = _notified(stack, topic, types.values())
+        counts = {
+            "got": ("NumberOfMessagesPublished", published),
+            "delivered": ("NumberOfNotificationsDelivered", notified),
+        }
+        steps += _counted(
+            topic,
+            MetricSum("AWS/SNS", "", stack.topic_arn(topic).rpartition(":")[2]),
+            # What is not wanted is no failure here, but a sample that is not grave enough.
+            {verb: step for verb, step in counts.items() if step[1]}
+            | {"failed to deliver": ("NumberOfNotificationsFailed", 0)},
+        )
     return steps
+
+
+def _counted(what: str, metric: MetricSum, wanted: Mapping[str, tuple[str, int]]) -> list[DeliveryStep]:
+    return [DeliveryStep(f"{what} {verb}", metric._replace(name=name), count) for verb, (name, count) in wanted.items()]
 
 
 def _read(stack: DeployedStack, metrics: Collection[MetricSum], since: float) -> dict[MetricSum, float]:

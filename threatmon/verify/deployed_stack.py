@@ -1,14 +1,19 @@
 """What a deployed stack has in its account: its resources, and AWS's answers about them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, Aws, attempt
+from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
 from threatmon.model import names
-from threatmon.model.channels import Channel
+from threatmon.model.channels import TOPICS, FormattedChannel, chat_topic
+from threatmon.model.location import Location
 from threatmon.model.settings import Settings
+from threatmon.model.state_machine import Definition, destinations
+from threatmon.verify.roles import Role, read_role
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
@@ -34,8 +39,13 @@ def logical_name(name: str) -> str:
     return name.rpartition("-")[0]
 
 
+def topic_of(channel: FormattedChannel) -> str:
+    """Return what the topic of a channel is called within a stack."""
+    return TOPICS["text"] if channel == "mail" else chat_topic(channel)
+
+
 def names_by_rule(rule_names: Sequence[str]) -> dict[str, str]:
-    """Return the names of deployed rules by the keys they have in the settings (``high-2``)."""
+    """Return the names of deployed rules by the keys they have in the settings (``findings-2``)."""
     return {logical_name(name).removeprefix(ALERTS): name for name in sorted(rule_names, reverse=True)}
 
 
@@ -59,9 +69,10 @@ class DeployedStack:
             raise NotDeployedError(f"the stack has no {name}")
         return value
 
-    def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of a resource of the account and Region."""
-        return f"arn:{self.aws.partition}:{service}:{self.aws.region}:{self.aws.account_id}:{resource}"
+    @property
+    def location(self) -> Location:
+        """The account and Region, which AWS is asked for."""
+        return location_in_region(self.aws.region, f"stack {self.stack}", self.aws.account_id)
 
     # -- detection and evidence --
 
@@ -85,12 +96,12 @@ class DeployedStack:
     # -- choice --
 
     def rule_name(self, key: str) -> str | None:
-        """Return the name of the deployed rule for one of the settings' (``high-2``)."""
+        """Return the name of the deployed rule for one of the settings' (``findings-2``)."""
         return names_by_rule(self.output("ruleNames")).get(key)
 
     def rule_arns(self) -> list[str]:
         """Return the ARNs of the stack's rules."""
-        return [self.arn("events", f"rule/{name}") for name in self.output("ruleNames")]
+        return [self.location.arn("events", f"rule/{name}") for name in self.output("ruleNames")]
 
     def rule(self, name: str) -> Answer | None:
         """Return DescribeRule; None if the rule is gone."""
@@ -104,20 +115,47 @@ class DeployedStack:
 
     # -- delivery --
 
-    def topic_arns(self) -> list[str]:
-        """Return the topics that the rules send to."""
-        arns = {target["Arn"] for name in self.output("ruleNames") for target in self.targets(name)}
-        return sorted(arn for arn in arns if arn.split(":")[2] == "sns" and _topic_name(arn).startswith(ALERTS))
+    def machine_arn(self) -> str:
+        """Return the ARN of the state machine."""
+        return self.location.arn("states", f"stateMachine:{names.state_machine(self.stack)}")
 
-    def topic_arn(self, channel: Channel) -> str:
-        """Return the topic of a channel that the rules send to, whatever other topics are called."""
-        word = channel.topic(self.settings.severity_floor)
-        if word == "topic" and self._outputs and "topicArn" in self._outputs:
+    def machine(self) -> Answer:
+        """Return DescribeStateMachine."""
+        return self.aws.read("stepfunctions", "describe_state_machine", stateMachineArn=self.machine_arn())
+
+    def definition(self) -> Definition:
+        """Return the definition of the state machine."""
+        return json.loads(self.machine()["definition"])
+
+    def role(self, arn: str) -> Role:
+        """Return a role."""
+        return read_role(self.aws, arn)
+
+    def topic_arns(self) -> dict[str, str]:
+        """Return the topics that the state machine and the rules send to, by what they are called within the stack."""
+        return self._formatted_topics() | self._raw_topics()
+
+    def topic_arn(self, topic: str) -> str:
+        """Return the topic of a name within the stack (``topic-raw``) that is sent to, whatever others are called."""
+        if topic == TOPICS["text"] and self._outputs and "topicArn" in self._outputs:
             return self._outputs["topicArn"]
-        found = next((arn for arn in self.topic_arns() if logical_name(_topic_name(arn)) == f"{ALERTS}{word}"), None)
-        if found is None:
-            raise NotDeployedError(f"no rule sends to a {word}")
-        return found
+        if topic == TOPICS["raw"]:
+            missing, found = f"no rule sends to a {topic}", self._raw_topics()
+        else:
+            missing, found = f"the state machine sends to no {topic}", self._formatted_topics()
+        if topic not in found:
+            raise NotDeployedError(missing)
+        return found[topic]
+
+    def _formatted_topics(self) -> dict[str, str]:
+        sent_to = destinations(self.definition()).topic_arns
+        topics = {topic_of(channel): arn for channel, arn in sent_to.items()}
+        return {topic: arn for topic, arn in topics.items() if _is_ours(arn, topic)}
+
+    def _raw_topics(self) -> dict[str, str]:
+        raw = TOPICS["raw"]
+        arns = {target["Arn"] for name in self.output("ruleNames") for target in self.targets(name)}
+        return {raw: min(ours)} if (ours := [arn for arn in arns if _is_ours(arn, raw)]) else {}
 
     def topic(self, arn: str) -> Mapping[str, str]:
         """Return GetTopicAttributes."""
@@ -134,7 +172,7 @@ class DeployedStack:
 
     def queue_arn(self) -> str:
         """Return the ARN of the dead-letter queue."""
-        return self.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
+        return self.location.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
 
     # -- alarms --
 
@@ -156,5 +194,7 @@ def _alarms(aws: Aws) -> list[Answer]:
     return aws.read_all("cloudwatch", "describe_alarms", AlarmNamePrefix=HEALTH)
 
 
-def _topic_name(arn: str) -> str:
-    return arn.rpartition(":")[2]
+def _is_ours(arn: str, topic: str) -> bool:
+    """Say whether an ARN is of what a stack calls ``topic``; that of a chat channel has a component of its own."""
+    *_, service, _, _, name = arn.split(":", 5)
+    return service == "sns" and logical_name(name) in (f"{ALERTS}{topic}", f"{ALERTS}chat-{topic}")

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from threatmon.aws.reader import Answer
-from threatmon.model.channels import Channel, MessageFormat, by_channel
-from threatmon.model.settings import SECRET_PLACEHOLDER, Settings
+from threatmon.model.channels import TOPICS, ChatApplication, MessageFormat, chat_topic
+from threatmon.model.settings import SECRET_PLACEHOLDER, Settings, SlackSettings, TeamsSettings
 from threatmon.model.severity import SeverityName
+
+CHAT_ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
+"""By which Amazon Q Developer in chat applications subscribes itself.
+
+https://docs.aws.amazon.com/chatbot/latest/adminguide/test-notifications-cw.html
+"""
 
 
 class Recipient(NamedTuple):
@@ -19,8 +25,8 @@ class Recipient(NamedTuple):
     minimum_severity: SeverityName | None = None
 
 
-def recipients(settings: Settings) -> dict[Channel, list[Recipient]]:
-    """Return who gets the alerts, by channel."""
+def recipients(settings: Settings) -> dict[str, list[Recipient]]:
+    """Return who gets the alerts, by what their topic is called within the stack (``topic-raw``)."""
     further = [
         Recipient(
             subscriber.endpoint
@@ -33,7 +39,20 @@ def recipients(settings: Settings) -> dict[Channel, list[Recipient]]:
         )
         for index, subscriber in enumerate(settings.alerts.subscribers)
     ]
-    return by_channel([*by_email(settings.alert_emails), *further], settings.severity_floor)
+    by_topic: dict[str, list[Recipient]] = {TOPICS["text"]: []}
+    for recipient in [*by_email(settings.alert_emails), *further]:
+        by_topic.setdefault(TOPICS[recipient.format], []).append(recipient)
+    chats: dict[ChatApplication, SlackSettings | TeamsSettings | None] = {
+        "slack": settings.alerts.slack,
+        "teams": settings.alerts.teams,
+    }
+    return by_topic | {
+        chat_topic(application): [
+            Recipient("chat application", "https", CHAT_ENDPOINT, minimum_severity=channel.minimum_severity)
+        ]
+        for application, channel in chats.items()
+        if channel
+    }
 
 
 def by_email(addresses: Sequence[str]) -> list[Recipient]:

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/guardduty/latest/ug/sample_findings.html
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.aws.errors import AwsError, NotThereError
@@ -39,7 +39,7 @@ class Expectation(NamedTuple):
     by_rule: dict[str, list[str]]
     """the types that a rule should let through, by the rule's key"""
     varying: list[str]
-    """types whose severity is not known beforehand; one of the rules should let them through"""
+    """types whose severity is not known beforehand, and decides whether a rule lets them through"""
     silent: dict[str, str]
     """types that no rule lets through, and the condition that stops them"""
 
@@ -100,20 +100,25 @@ def expectation(types: Iterable[str], rules: Sequence[AlertRule], *, samples: bo
     silent: dict[str, str] = {}
     for name in types:
         usual = catalogue()[name].severity.lower() if name in catalogue() else "variable"
-        bands = [band for band in BANDS if usual in (band.name, "variable")]
-        asked = [
-            (rule, mismatch(rule.pattern, _event(name, rule.band.minimum, samples=samples)))
-            for rule in rules
-            if rule.band in bands
-        ]
-        passed = [rule.key for rule, reason in asked if reason is None]
-        if not passed:
-            silent[name] = asked[0][1] or "" if asked else f"no rule takes its usual severity, {usual}"
-        elif len(bands) > 1:
-            varying.append(name)
+        # The lowest band has no minimum, but findings start at 1.
+        severities = [band.minimum or 1 for band in BANDS if usual in (band.name, "variable")]
+        asked = [_asked(rules, _event(name, severity, samples=samples)) for severity in severities]
+        passed = [next((key for key, reason in reasons.items() if reason is None), None) for reasons in asked]
+        if first := next(filter(None, passed), None):
+            if None in passed:
+                varying.append(name)
+            else:
+                by_rule.setdefault(first, []).append(name)
         else:
-            by_rule.setdefault(passed[0], []).append(name)
+            # Of several rules, the one that has the type says why.
+            reasons = [str(reason) for reason in asked[0].values()]
+            silent[name] = min(reasons, key=lambda reason: reason.startswith("detail.type:"))
     return Expectation(by_rule, varying, silent)
+
+
+def _asked(rules: Sequence[AlertRule], event: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what stops each rule from letting an event through, by the rule's key; None if nothing does."""
+    return {rule.key: mismatch(rule.pattern, event) for rule in rules}
 
 
 def _unusable(name: str) -> str:
@@ -126,8 +131,8 @@ def _unusable(name: str) -> str:
     return ""
 
 
-def _event(name: str, severity: float | None, *, samples: bool) -> dict[str, Any]:
-    """Return as much of an event as rules look at; the lowest band has no minimum, but findings start at 1."""
+def _event(name: str, severity: float, *, samples: bool) -> dict[str, Any]:
+    """Return as much of an event as rules look at."""
     service = {"archived": False, "additionalInfo": {"sample": True} if samples else {}}
-    detail = {"type": name, "severity": severity or 1, "service": service}
+    detail = {"type": name, "severity": severity, "service": service}
     return {"source": "aws.guardduty", "detail-type": "GuardDuty Finding", "detail": detail}

@@ -1,20 +1,23 @@
 """Every check of a deployed stack, for one stack (``verify``) or many (``fleet coverage``)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import get_args
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, attempt, side_by_side
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import names
-from threatmon.model.channels import Channel
-from threatmon.model.email import mail
+from threatmon.model.channels import TOPICS, FormattedChannel
 from threatmon.model.event_patterns import AlertRule
+from threatmon.model.state_machine import definition
+from threatmon.redrive import executions
 from threatmon.reports.model import Check
-from threatmon.verify import checks
+from threatmon.verify import checks, machine_checks
 from threatmon.verify.checks import CheckResult, KmsKey, failed
-from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError
+from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError, topic_of
 from threatmon.verify.recipients import Recipient, by_email, recipients, subscriptions_of
+from threatmon.verify.roles import Role
 
 # What the checks, the search for a stack's resources and the counts of CloudWatch ask of AWS.
 PERMISSIONS = (
@@ -28,6 +31,9 @@ PERMISSIONS = (
     "events:ListTargetsByRule",
     "guardduty:GetDetector",
     "guardduty:ListDetectors",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListRolePolicies",
     "kms:DescribeKey",
     "kms:GetKeyPolicy",
     "logs:DescribeLogGroups",
@@ -36,6 +42,7 @@ PERMISSIONS = (
     "sns:ListSubscriptionsByTopic",
     "sqs:GetQueueAttributes",
     "sqs:ListQueues",
+    "states:DescribeStateMachine",
 )
 
 Judge = Callable[[], CheckResult]
@@ -61,16 +68,17 @@ def _judged(judge: Judge) -> CheckResult:
 
 def checks_of(stack: DeployedStack) -> dict[str, Judge]:
     """Return what is checked -> what judges it, in the order in which to read it; nothing is asked of AWS yet."""
-    channels = recipients(stack.settings)
+    topics = recipients(stack.settings)
     return dict(
         [
             *_detection(stack),
             *_evidence(stack),
-            *_choice(stack, list(channels)),
-            *(judge for channel, wanted in channels.items() for judge in _delivery(stack, channel, wanted)),
+            *_choice(stack, topics),
+            *_machine(stack, topics),
+            *(judge for topic, wanted in topics.items() for judge in _delivery(stack, topic, wanted)),
             *_dead_letters(stack),
-            ("key", lambda: checks.keys(_keys(stack, list(channels)))),
-            *_alarms(stack, list(channels)),
+            ("key", lambda: checks.keys(_keys(stack, topics), _machine_role(stack), stack.location)),
+            *_alarms(stack, topics),
         ]
     )
 
@@ -102,7 +110,7 @@ def _evidence(stack: DeployedStack) -> Iterator[NamedJudge]:
     yield "log group", lambda: checks.log_group(settings, stack.log_group())
 
 
-def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[NamedJudge]:
+def _choice(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]:
     wanted = rules_of(stack.settings)
 
     def rule(rule: AlertRule) -> CheckResult:
@@ -111,9 +119,9 @@ def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
 
     def further() -> CheckResult:
         known = {stack.rule_name(rule.key) for rule in wanted}
-        topics = map(stack.topic_arn, channels)
+        reached = [stack.machine_arn(), *(stack.topic_arn(topic) for topic in topics)]
         senders = {
-            name for arn in topics for name in stack.aws.read_all("events", "list_rule_names_by_target", TargetArn=arn)
+            name for arn in reached for name in stack.aws.read_all("events", "list_rule_names_by_target", TargetArn=arn)
         }
         return checks.further_rules(sorted({*senders, *stack.output("ruleNames")} - known))
 
@@ -122,25 +130,81 @@ def _choice(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[Named
     yield "further rules", further
 
 
-def _delivery(stack: DeployedStack, channel: Channel, wanted: Sequence[Recipient]) -> Iterator[NamedJudge]:
-    settings, topic = stack.settings, channel.topic(stack.settings.severity_floor)
-    arn = partial(stack.topic_arn, channel)
+def _machine(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]:
+    machine = "state machine"
+    sent_to = {channel: topic for channel in _CHANNELS if (topic := topic_of(channel)) in topics}
 
+    def state_machine() -> CheckResult:
+        log_group = stack.location.arn("logs", f"log-group:{names.state_machine_log_group(stack.stack)}")
+        return machine_checks.state_machine(stack.machine(), log_group)
+
+    def text() -> CheckResult:
+        deployed = stack.definition()
+        wanted = definition(
+            stack.location,
+            stack.settings.alerts,
+            topic_arns={channel: stack.topic_arn(topic) for channel, topic in sent_to.items()},
+            queue_url=stack.output("deadLetterQueueUrl"),
+            log_group_name=stack.log_group_name,
+            dashboard_name=names.dashboard(stack.stack),
+        )
+        return machine_checks.definition(deployed, wanted)
+
+    def role() -> CheckResult:
+        arns = {topic: stack.topic_arn(topic) for topic in sent_to.values()}
+        found = stack.role(stack.machine()["roleArn"])
+        return machine_checks.machine_role(found, stack.machine_arn(), arns, stack.queue_arn())
+
+    def start_role() -> CheckResult:
+        roles = {
+            stack.location.arn("events", f"rule/{name}"): stack.role(target["RoleArn"])
+            for name in filter(None, (stack.rule_name(rule.key) for rule in rules_of(stack.settings)))
+            for target in stack.targets(name)
+            if target["Arn"] == stack.machine_arn() and "RoleArn" in target
+        }
+        if not roles:
+            raise NotDeployedError("no rule starts the state machine by a role")
+        return machine_checks.start_role(roles, stack.machine_arn())
+
+    yield from _targets(stack, machine, stack.machine_arn)
+    yield "start role", start_role
+    yield machine, state_machine
+    yield f"{machine} definition", text
+    yield f"{machine} role", role
+    yield "failed executions", lambda: checks.failed_executions(len(executions.unsent(stack.aws, stack.machine_arn())))
+
+
+_CHANNELS: Sequence[FormattedChannel] = get_args(FormattedChannel)
+
+
+def _machine_role(stack: DeployedStack) -> Role | None:
+    """Return the state machine's role; None if one of the two is gone."""
+    found = attempt(lambda: stack.role(stack.machine()["roleArn"]), NotThereError)
+    return None if isinstance(found, AwsError) else found
+
+
+def _targets(stack: DeployedStack, on: str, arn: Callable[[], str]) -> Iterator[NamedJudge]:
     def target(rule: AlertRule) -> CheckResult:
         name = stack.rule_name(rule.key)
-        links = stack.log_group_name, names.dashboard(stack.stack)
-        text = mail(rule.band, stack.aws.partition, settings.alerts.account_alias, *links)
-        transformer = text if channel.format == "text" else None
-        return checks.target(stack.targets(name) if name else [], arn(), stack.queue_arn(), transformer)
+        return checks.target(stack.targets(name) if name else [], arn(), stack.queue_arn())
 
-    for rule in rules_of(settings):
-        if channel.takes(rule.band):
-            yield f"{topic} target of rule {rule.key}", partial(target, rule)
-    yield (
-        f"{topic} policy",
-        lambda: checks.policy(stack.topic(arn()).get("Policy"), "sns:Publish", arn(), stack.rule_arns()),
-    )
-    yield f"{topic} encryption", lambda: checks.encryption(settings, stack.topic(arn()).get("KmsMasterKeyId"))
+    for rule in rules_of(stack.settings):
+        yield f"{on} target of rule {rule.key}", partial(target, rule)
+
+
+def _delivery(stack: DeployedStack, topic: str, wanted: Sequence[Recipient]) -> Iterator[NamedJudge]:
+    arn = partial(stack.topic_arn, topic)
+
+    def policy() -> CheckResult:
+        text = stack.topic(arn()).get("Policy")
+        if topic == TOPICS["raw"]:
+            return checks.policy(text, "sns:Publish", arn(), stack.rule_arns())
+        return checks.open_to_role(text, "sns:Publish", arn(), stack.machine()["roleArn"])
+
+    if topic == TOPICS["raw"]:
+        yield from _targets(stack, topic, arn)
+    yield f"{topic} policy", policy
+    yield f"{topic} encryption", lambda: checks.encryption(stack.settings, stack.topic(arn()).get("KmsMasterKeyId"))
     yield from _subscriptions(stack, topic, arn, wanted)
 
 
@@ -155,7 +219,7 @@ def _subscriptions(
         if answer and not checks.is_pending(answer):
             arguments = {"SubscriptionArn": answer["SubscriptionArn"]}
             attributes = stack.aws.read("sns", "get_subscription_attributes", **arguments)["Attributes"]
-        return checks.subscription(answer, attributes, arn())
+        return checks.subscription(answer, attributes, arn(), wanted[index])
 
     for index, recipient in enumerate(wanted):
         yield f"{topic} subscription {recipient.name}", partial(subscription, index)
@@ -175,14 +239,11 @@ def _dead_letters(stack: DeployedStack) -> Iterator[NamedJudge]:
     yield queue, lambda: checks.dead_letters(stack.queue())
 
 
-def _keys(stack: DeployedStack, channels: Sequence[Channel]) -> dict[str, KmsKey]:
+def _keys(stack: DeployedStack, topics: Iterable[str]) -> dict[str, KmsKey]:
     ids = {
         "log group": (stack.log_group() or {}).get("kmsKeyId"),
         "dead-letter queue": stack.queue().get("KmsMasterKeyId"),
-        **{
-            channel.topic(stack.settings.severity_floor): stack.topic(stack.topic_arn(channel)).get("KmsMasterKeyId")
-            for channel in channels
-        },
+        **{topic: stack.topic(stack.topic_arn(topic)).get("KmsMasterKeyId") for topic in topics},
     }
     return {user: _key(stack, key_id) for user, key_id in ids.items() if key_id}
 
@@ -193,14 +254,16 @@ def _key(stack: DeployedStack, key_id: str) -> KmsKey:
     return KmsKey(metadata, policy["Policy"])
 
 
-def _alarms(stack: DeployedStack, channels: Sequence[Channel]) -> Iterator[NamedJudge]:
+def _alarms(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]:
     settings = stack.settings
     if not settings.health.enabled:
         yield "alarms", lambda: CheckResult("ok", "off: nothing watches the alert path", checks.WATCH)
         return
     words = (
         *(f"undelivered-{rule.key}" for rule in rules_of(settings)),
-        *(f"undeliverable-{channel.topic(settings.severity_floor)}" for channel in channels),
+        *(f"undeliverable-{topic}" for topic in topics),
+        "failed-executions",
+        "plain-messages",
         "dead-letters",
         "old-dead-letters",
         "no-flow-logs",

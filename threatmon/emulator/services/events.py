@@ -28,18 +28,15 @@ def _look_at_rule(account: EmulatedAccount, name: str) -> Properties:
     return from_api(rule, {**_RULE, **capitalised("arn", "eventBusName")})
 
 
-_TARGET: ApiNames = {"arn": "Arn", "targetId": "Id"}
+_TARGET: ApiNames = {"arn": "Arn", "targetId": "Id", "roleArn": "RoleArn"}
 _TARGET_BLOCKS: Mapping[str, tuple[str, ApiNames]] = {
     "deadLetterConfig": ("DeadLetterConfig", capitalised("arn")),
     "retryPolicy": ("RetryPolicy", capitalised("maximumEventAgeInSeconds", "maximumRetryAttempts")),
-    "inputTransformer": ("InputTransformer", {"inputPaths": "InputPathsMap", "inputTemplate": "InputTemplate"}),
 }
 
 
 def _put_target(account: EmulatedAccount, inputs: Properties) -> str:
-    if transformer := inputs.get("inputTransformer"):
-        paths, template = transformer.get("inputPaths", {}), transformer["inputTemplate"]
-        constraints.input_transformer(inputs["targetId"], paths, template)
+    constraints.target_role(inputs["arn"], inputs.get("roleArn"))
     blocks = {api: to_api(inputs[name], names) for name, (api, names) in _TARGET_BLOCKS.items() if inputs.get(name)}
     account.client("events").put_targets(Rule=inputs["rule"], Targets=[{**to_api(inputs, _TARGET), **blocks}])
     return f"{inputs['rule']}-{inputs['targetId']}"

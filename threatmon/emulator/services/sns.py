@@ -6,6 +6,7 @@ from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitali
 
 _TOPIC = capitalised("displayName", "kmsMasterKeyId")
 _SUBSCRIPTION: ApiNames = {"topic": "TopicArn", "protocol": "Protocol", "endpoint": "Endpoint"}
+_FILTER = capitalised("filterPolicy", "filterPolicyScope")
 
 
 def _make_topic(account: EmulatedAccount, inputs: Properties) -> str:
@@ -44,13 +45,31 @@ def _look_at_policy(account: EmulatedAccount, topic_arn: str) -> Properties:
 
 
 def _subscribe(account: EmulatedAccount, inputs: Properties) -> str:
-    answer = account.client("sns").subscribe(**to_api(inputs, _SUBSCRIPTION), ReturnSubscriptionArn=True)
+    constraints.filter_policy(inputs.get("filterPolicy") or "{}")
+    answer = account.client("sns").subscribe(
+        **to_api(inputs, _SUBSCRIPTION), Attributes=_filter(inputs), ReturnSubscriptionArn=True
+    )
     return answer["SubscriptionArn"]
+
+
+def _filter(inputs: Properties) -> dict[str, str]:
+    return {name: value for name, value in to_api(inputs, _FILTER).items() if value}
+
+
+def _change_filter(account: EmulatedAccount, arn: str, inputs: Properties) -> None:
+    """Set the filter, or one that lets everything through: SNS takes none away."""
+    constraints.filter_policy(inputs.get("filterPolicy") or "{}")
+    wanted = {"FilterPolicyScope": "MessageAttributes", "FilterPolicy": "{}", **_filter(inputs)}
+    # SNS judges a policy by the scope that is set.
+    for name, value in [("FilterPolicy", "{}"), *wanted.items()]:
+        account.client("sns").set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
 
 
 def _look_at_subscription(account: EmulatedAccount, arn: str) -> Properties:
     attributes = account.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+    is_filtered = attributes.get("FilterPolicy", "{}") != "{}"
     return {
+        **(from_api(attributes, _FILTER) if is_filtered else {}),
         **from_api(attributes, {**_SUBSCRIPTION, "ownerId": "Owner"}),
         "arn": arn,
         "pendingConfirmation": attributes["PendingConfirmation"].lower() == "true",
@@ -81,10 +100,10 @@ RESOURCES = (
     ),
     Emulated(
         type="aws:sns/topicSubscription:TopicSubscription",
-        inputs={*_SUBSCRIPTION},
+        inputs={*_SUBSCRIPTION, *_FILTER},
         make=_subscribe,
         look=_look_at_subscription,
-        change=nothing,
+        change=_change_filter,
         remove=lambda account, arn, _: account.client("sns").unsubscribe(SubscriptionArn=arn),
         replaced_by={*_SUBSCRIPTION},
         computed={"arn", "ownerId", "pendingConfirmation"},

@@ -252,7 +252,8 @@ class HealthSettings(_Model):
     """The alarms on the alert path itself."""
 
     enabled: Decoded[bool] = Field(
-        default=False, description="alarms on failed deliveries, dead letters and missing flow logs"
+        default=False,
+        description="alarms on failed deliveries, unformatted messages, dead letters and missing flow logs",
     )
     emails: Items[EmailAddress] = Field(
         default=(), description="who gets the alarms, by a topic of its own; the addresses of alertEmails unless set"

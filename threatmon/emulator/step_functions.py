@@ -1,0 +1,175 @@
+"""What moto lacks of Step Functions: executions that run, their history, validation, and the test of one state."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from threatmon.emulator.answers import Params, Refusal
+from threatmon.emulator.definitions import Machine, diagnostics, states
+from threatmon.emulator.executions import MachineExecution, Tasks, execute
+from threatmon.emulator.permissions import Role, find_role
+from threatmon.emulator.state_machine import Execution, Service, StateError, run_state
+from threatmon.evaluation.jsonata_expressions import read_json
+from threatmon.evaluation.policy_evaluator import Principal, allows, source
+from threatmon.model.state_machine import Definition
+
+if TYPE_CHECKING:
+    from threatmon.emulator.account import EmulatedAccount
+
+# Bytes of an execution's input: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+INPUT_QUOTA = 262_144
+_DATA = ("input", "output", "parameters")
+
+
+class StepFunctions:
+    """Operations of the API by the parameters of a call."""
+
+    def __init__(self, account: "EmulatedAccount") -> None:
+        self._account = account
+
+    def starting(self, asked: Params) -> None:
+        """Refuse what StartExecution refuses and moto does not."""
+        if len(asked.get("input", "").encode(errors="surrogatepass")) > INPUT_QUOTA:
+            raise Refusal(
+                "ValidationException",
+                "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length "
+                f"less than or equal to {INPUT_QUOTA}",
+            )
+
+    def started(self, parsed: Params, **_: Any) -> None:
+        """Run the execution that moto has recorded, to its end."""
+        if "Error" in parsed:
+            return
+        record = self._record(parsed["executionArn"])
+        machine: Any = self._account.client("stepfunctions").describe_state_machine(
+            stateMachineArn=record.state_machine_arn
+        )
+        record.role_arn = machine["roleArn"]
+        role = find_role(self._account, record.role_arn)
+        known = {
+            "arn": record.execution_arn,
+            "name": record.name,
+            "input": record.execution_input,
+            "machine": record.state_machine_arn,
+            "started": record.start_date.isoformat(),
+        }
+        if role and may_be_assumed(role, "states.amazonaws.com", record.state_machine_arn):
+            record.done = execute(self._account, machine["definition"], role, known)
+        else:
+            failure = StateError("States.Runtime", f"The role {record.role_arn} cannot be assumed")
+            record.done = MachineExecution(record.execution_arn, Execution([], failure=failure), [])
+        ended: Execution = record.done.run
+        record.status = "SUCCEEDED" if ended.succeeded else "FAILED"
+        record.stop_date = record.start_date
+        if ended.failure:
+            record.error, record.cause = ended.error, ended.cause
+        else:
+            record.output, record.output_details = _json(ended.output), {"included": True}
+        self._account.executions.append(record.done)
+
+    def history(self, asked: Params) -> Params | None:
+        """Answer GetExecutionHistory; what is not there is left to moto to refuse."""
+        try:
+            record = self._record(asked["executionArn"])
+        except LookupError:
+            return None
+        with_data = asked.get("includeExecutionData", True)
+        events: list[Params] = []
+        for type_, name, details in _steps(record):
+            shown = {key: _json(value) if key in _DATA else value for key, value in details.items()}
+            told = {key: value for key, value in shown.items() if with_data or key not in _DATA}
+            number = len(events) + 1
+            event = {"timestamp": record.start_date, "type": type_, "id": number, "previousEventId": number - 1}
+            events.append({**event, name: told})
+        return {"events": events[::-1] if asked.get("reverseOrder") else events}
+
+    def validate(self, asked: Params) -> Params:
+        """Answer ValidateStateMachineDefinition."""
+        found = [{"severity": "ERROR", **fault._asdict()} for fault in diagnostics(asked["definition"])]
+        return {"result": "FAIL" if found else "OK", "diagnostics": found, "truncated": False}
+
+    def test(self, asked: Params) -> Params:
+        """Answer TestState: one state of a definition, with a mock of the service's answer or with a role."""
+        state = _tested(asked)
+        name = asked.get("stateName", "")
+        services = self._services(state, asked)
+        context = json.loads(asked.get("context", "{}"))
+        variables = json.loads(asked.get("variables", "{}"))
+        done = run_state(name, state, read_json(asked.get("input", "{}")), services, context, variables)
+        answer: Params = {}
+        if asked.get("inspectionLevel", "INFO") != "INFO":
+            arguments = {} if done.arguments is None else {"afterArguments": _json(done.arguments)}
+            answer["inspectionData"] = {"input": asked.get("input", "{}"), **arguments}
+        if done.error:
+            answer |= {"error": done.error.name, "cause": done.error.cause}
+            if asked.get("stateConfiguration", {}).get("retrierRetryCount", 0) < done.retries:
+                return {"status": "RETRIABLE", **answer}
+        if done.error and not done.is_caught:
+            return {"status": "FAILED", **answer}
+        answer |= {"output": _json(done.output), **({"nextState": done.next_state} if done.next_state else {})}
+        return {"status": "CAUGHT_ERROR" if done.error else "SUCCEEDED", **answer}
+
+    def _services(self, state: Machine, asked: Params) -> Mapping[str, Service]:
+        mock, is_task = asked.get("mock"), state["Type"] == "Task"
+        if mock is not None:
+            if not is_task:
+                raise Refusal("ValidationException", f"A {state['Type']} state cannot be mocked")
+            if ("result" in mock) is ("errorOutput" in mock):
+                raise Refusal("ValidationException", "A mock has either a result or an errorOutput")
+            return {state["Resource"].partition(":states:::")[2]: _mocked(mock)}
+        if not is_task:
+            return {}
+        role = find_role(self._account, asked.get("roleArn"))
+        if role is None:
+            raise Refusal("ValidationException", "A Task state needs a mock, or a role that exists")
+        return Tasks(self._account, role).services
+
+    def _record(self, execution_arn: str) -> Any:
+        machines = self._account.backend("stepfunctions").state_machines
+        records = (record for machine in machines for record in machine.executions)
+        found = next((record for record in records if record.execution_arn == execution_arn), None)
+        if found is None:
+            raise LookupError(execution_arn)
+        return found
+
+
+def may_be_assumed(role: Role, service: str, arn: str) -> bool:
+    """Return whether a role trusts a service that acts for a resource."""
+    return allows(role.trust, "sts:AssumeRole", "*", Principal("Service", service), source(arn))
+
+
+def _tested(asked: Params) -> Definition:
+    definition, name = json.loads(asked["definition"]), asked.get("stateName")
+    if name is None:
+        return definition
+    if diagnostics(asked["definition"]):
+        raise Refusal("InvalidDefinition", "Invalid State Machine Definition")
+    found = next((at.state for at in states(definition) if at.name == name), None)
+    if found is None:
+        raise Refusal("ValidationException", f"State '{name}' does not exist in the definition")
+    return dict(found)
+
+
+def _mocked(mock: Params) -> Service:
+    def service(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        if error := mock.get("errorOutput"):
+            raise StateError(error.get("error", ""), error.get("cause", ""))
+        return json.loads(mock["result"])
+
+    return service
+
+
+def _steps(record: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    started = {"input": read_json(record.execution_input), "roleArn": record.role_arn}
+    yield "ExecutionStarted", "executionStartedEventDetails", started
+    run: Execution = record.done.run
+    yield from run.history
+    if run.failure:
+        details = {"error": run.error, "cause": run.cause}
+        yield "ExecutionFailed", "executionFailedEventDetails", details
+    else:
+        yield "ExecutionSucceeded", "executionSucceededEventDetails", {"output": run.output}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
