@@ -105,7 +105,7 @@ def test_several_findings_of_the_user_are_taken_as_they_are_and_the_archived_for
     shown = demonstrate(stack, events)
     assert [found.event for found in shown.findings] == events
     subjects = [sent.subject.partition("/")[0] for found in shown.findings for sent in found.notifications]
-    assert subjects == ["[HIGH] Persistence:Kubernetes", "[LOW] Discovery:IAMUser"]
+    assert subjects == ["[HIGH] SAMPLE Persistence:Kubernetes", "[LOW] Discovery:IAMUser"]
     assert shown.quiet
     assert shown.quiet.event["detail"]["service"]["archived"] is True
 
