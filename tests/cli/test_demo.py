@@ -95,7 +95,7 @@ def test_any_stack_file_can_be_demonstrated_and_shows_its_own_account_and_region
     assert shown.run.outputs["topicArn"].startswith(f"arn:aws-us-gov:sns:us-gov-west-1:{OTHER_ACCOUNT}:")
     [found] = shown.findings
     bodies = {sent.protocol: sent.body for sent in found.notifications}
-    assert f"\nAccount: {ACCOUNT}, {REGION}\n" in bodies["email"]  # the event's own
+    assert f"\nAccount: {OTHER_ACCOUNT} (Prod), us-gov-west-1\n" in bodies["email"]
     assert json.loads(bodies["https"]) == found.event
 
 
