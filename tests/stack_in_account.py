@@ -218,7 +218,7 @@ def show_commands(stack: StackInAccount, folder: Path, monkeypatch: pytest.Monke
 # -- one deployment for all tests of a stack file ---------------------------------------------------------------------
 
 # What a stack is made of, as moto names the services.
-_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "iam", "kms", "logs", "sns", "sqs")
+_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "iam", "kms", "logs", "sns", "sqs", "stepfunctions")
 copyreg.pickle(Condition, lambda _: (Condition, ()))  # each of moto's queues has one, and is copied
 _deployments: dict[str, tuple[StackInAccount, Any]] = {}
 

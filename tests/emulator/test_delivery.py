@@ -106,9 +106,7 @@ def test_a_message_without_the_attribute_of_a_filter_does_not_pass_it(account: E
 
 
 @pytest.mark.parametrize("number", [".5", "+7", "7."])
-def test_one_malformed_attribute_keeps_a_message_from_everyone_who_filters(
-    bus: AlertingAccount, number: str
-) -> None:
+def test_one_malformed_attribute_keeps_a_message_from_everyone_who_filters(bus: AlertingAccount, number: str) -> None:
     bus.subscribe(bus.topic, "email", "type@x.org", FilterPolicy='{"type":["scan"]}')
     attributes = {
         "type": {"DataType": "String", "StringValue": "scan"},
