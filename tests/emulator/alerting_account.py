@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.subscriptions import Notification
+from threatmon.emulator.inside import Notification
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
 from threatmon.model.channels import FormattedChannel
 from threatmon.model.policies import (
@@ -160,7 +160,9 @@ class AlertingAccount:
         """Return how many plain messages were counted."""
         values = self.account.backend("cloudwatch").metric_data
         return sum(
-            entry.value for entry in values if (entry.namespace, entry.name) == (METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC)
+            entry.value
+            for entry in values
+            if (entry.namespace, entry.name) == (METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC)
         )
 
     def start(self, event: dict[str, Any], **more: str) -> str:

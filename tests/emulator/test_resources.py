@@ -197,7 +197,9 @@ def _subscribed(account: EmulatedAccount) -> list[str]:
     """Return the topics that the chat service is subscribed to, confirmed."""
     subscriptions = account.client("sns").list_subscriptions()["Subscriptions"]
     assert all(entry["SubscriptionArn"] != "PendingConfirmation" for entry in subscriptions)
-    return [entry["TopicArn"] for entry in subscriptions if (entry["Endpoint"], entry["Protocol"]) == (ENDPOINT, "https")]
+    return [
+        entry["TopicArn"] for entry in subscriptions if (entry["Endpoint"], entry["Protocol"]) == (ENDPOINT, "https")
+    ]
 
 
 @dataclass(frozen=True)
@@ -658,7 +660,7 @@ def test_a_machine_needs_a_role_that_step_functions_may_assume(account: Emulated
 def test_a_machine_whose_definition_is_not_valid_is_neither_made_nor_changed(account: EmulatedAccount) -> None:
     entry, inputs = emulated(STATE_MACHINE), a_machine(account)
     wrong = {**inputs, "definition": MACHINE.replace('"StartAt": "A"', '"StartAt": "B"')}
-    with pytest.raises(ConstraintError, match="InvalidDefinition: .*MISSING_TRANSITION_TARGET"):
+    with pytest.raises(ConstraintError, match=r"InvalidDefinition: .*MISSING_TRANSITION_TARGET"):
         entry.create(account, "m", wrong)
     arn, _ = entry.create(account, "m", inputs)
     with pytest.raises(ConstraintError, match="InvalidDefinition"):
@@ -733,7 +735,7 @@ def test_a_chat_channel_that_aws_refuses_is_refused(
 
 def test_a_chat_channel_of_a_topic_that_does_not_exist_is_refused(account: EmulatedAccount) -> None:
     inputs = {**slack(account), "snsTopicArns": [f"arn:aws:sns:eu-west-1:{ACCOUNT}:none"]}
-    with pytest.raises(ClientError, match="InvalidRequestException.*:none does not exist"):
+    with pytest.raises(ClientError, match=r"InvalidRequestException.*:none does not exist"):
         make(account, SLACK, **inputs)
 
 

@@ -9,8 +9,8 @@ from emulator.alerting_account import with_expressions
 from findings import recorded
 
 from threatmon.emulator.state_machine import Execution, StateError, UnknownFieldError, run
-from threatmon.model.location import Location
 from threatmon.model.channels import FormattedChannel
+from threatmon.model.location import Location
 from threatmon.model.settings import AlertSettings, SlackSettings
 from threatmon.model.severity import SeverityName
 from threatmon.model.state_machine import Definition, definition

@@ -12,10 +12,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.executions import MachineExecution
+from threatmon.emulator.inside import MachineExecution, Notification
 from threatmon.emulator.permissions import find_role, key_refusal
 from threatmon.emulator.step_functions import may_be_assumed
-from threatmon.emulator.subscriptions import Notification
 from threatmon.evaluation.event_matcher import mismatch
 from threatmon.evaluation.policy_evaluator import may_publish, may_use_key
 from threatmon.model.state_machine import QUOTA

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import EventDelivery, deliver_all
 from threatmon.emulator.deployment import deployed
+from threatmon.emulator.inside import Notification
 from threatmon.emulator.program import ProgramRun, Registration
-from threatmon.emulator.subscriptions import Notification
 from threatmon.evaluation.explain import RuleVerdict, mail_text, summary
 from threatmon.evaluation.findings import Event
 from threatmon.reports.model import Facts, Report, Section, counted, verbatim

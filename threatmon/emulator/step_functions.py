@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from threatmon.emulator.answers import Params, Refusal
 from threatmon.emulator.definitions import Machine, diagnostics, states
-from threatmon.emulator.executions import MachineExecution, Tasks, execute
+from threatmon.emulator.executions import Tasks, execute
+from threatmon.emulator.inside import Account, MachineExecution
 from threatmon.emulator.permissions import Role, find_role
 from threatmon.emulator.state_machine import Execution, Service, StateError, run_state
 from threatmon.evaluation.policy_evaluator import Principal, allows, source
 from threatmon.model.state_machine import QUOTA, Definition
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
 
 _DATA = ("input", "output", "parameters")
 
@@ -21,7 +19,7 @@ _DATA = ("input", "output", "parameters")
 class StepFunctions:
     """Operations of the API by the parameters of a call."""
 
-    def __init__(self, account: "EmulatedAccount") -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
 
     def starting(self, asked: Params) -> None:
