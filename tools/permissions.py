@@ -127,7 +127,7 @@ SCOPES = (
     ),
     Scope(
         "StateMachine",
-        ["states:DescribeStateMachine", "states:ListExecutions"],
+        ["states:DescribeStateMachine", "states:ListExecutions", "states:StartExecution"],
         ["arn:{partition}:states:{region}:{account}:stateMachine:{state_machine}"],
     ),
     Scope(
