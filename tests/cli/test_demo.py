@@ -95,7 +95,7 @@ def test_any_stack_file_can_be_demonstrated_and_shows_its_own_account_and_region
     assert shown.run.outputs["topicArn"].startswith(f"arn:aws-us-gov:sns:us-gov-west-1:{OTHER_ACCOUNT}:")
     [found] = shown.findings
     bodies = {sent.protocol: sent.body for sent in found.notifications}
-    assert f"\nAccount: {ACCOUNT}, {REGION}\n" in bodies["email"]  # the event's own
+    assert f"\nAccount: {OTHER_ACCOUNT} (Prod), us-gov-west-1\n" in bodies["email"]
     assert json.loads(bodies["https"]) == found.event
 
 
@@ -105,7 +105,7 @@ def test_several_findings_of_the_user_are_taken_as_they_are_and_the_archived_for
     shown = demonstrate(stack, events)
     assert [found.event for found in shown.findings] == events
     subjects = [sent.subject.partition("/")[0] for found in shown.findings for sent in found.notifications]
-    assert subjects == ["[HIGH] Persistence:Kubernetes", "[LOW] Discovery:IAMUser"]
+    assert subjects == ["[HIGH] SAMPLE Persistence:Kubernetes", "[LOW] Discovery:IAMUser"]
     assert shown.quiet
     assert shown.quiet.event["detail"]["service"]["archived"] is True
 
