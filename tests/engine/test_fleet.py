@@ -58,7 +58,8 @@ def complete(fleet: Fleet) -> bool:
     """Whether every account has all it should have, and once."""
     found = {stack: inventory(fleet.accounts[stack]) for stack in fleet.stacks}
     return all(
-        made.get("flow logs") == list(fleet.subnets[stack]) and len(made["detectors"]) == len(made["log groups"]) == 1
+        made.get("flow logs") == list(fleet.subnets[stack])
+        and len(made["detectors"]) == len(made["state machines"]) == 1
         for stack, made in found.items()
     )
 
@@ -116,7 +117,7 @@ def test_what_all_stacks_share_is_written_once(fleet: Fleet) -> None:
     made = {(change["type"], change["name"]): change["new"] for change in first["changes"]}
     subscription = made["aws:sns/topicSubscription:TopicSubscription", "threat-monitor-alerts-soc@example.com"]
     assert subscription["endpoint"] == "soc@example.com"
-    pattern = json.loads(made[RULE, "threat-monitor-alerts-high"]["eventPattern"])
+    pattern = json.loads(made[RULE, "threat-monitor-alerts-findings"]["eventPattern"])
     assert pattern["detail"]["type"] == [{"prefix": "Recon:EC2/"}]
 
 
