@@ -315,7 +315,7 @@ def test_the_comment_on_a_new_stack_counts_what_it_creates_and_leaves_no_trace(u
     before = sorted((unchanged.folder / "state").rglob("*"))
     shown = comment(unchanged, "--stacks", "new,s01")
     assert "## 2 stacks: 1 would be created, 1 stays the same\n" in shown
-    assert "### Creates 1 new stack, with 31 resources" in shown
+    assert "### Creates 1 new stack, with 35 resources" in shown
     assert "+ 2 aws:ec2:FlowLog" in shown
     assert sorted((unchanged.folder / "state").rglob("*")) == before
     assert file.read_text() == written
