@@ -30,7 +30,7 @@ class ScriptedAccount:
         """the actions asked for, in order, one for each page"""
         self._scripts: dict[str, Answering] = {}
         events: Any = self.session.events  # its types know no handler that answers
-        events.register("before-call", self._answered)
+        events.register("before-call.*.*", self._answered)  # with wildcards it is asked before the emulator
 
     def forget(self) -> None:
         """Start over: no call was made, and nothing is scripted."""

@@ -12,33 +12,34 @@ from typing import Any, cast
 import pytest
 import yaml
 from examples import ACCOUNT, EMAIL, REGION, SUBNET
+from findings import recorded
 from moto.backends import get_backend
 from scripted_account import ScriptedAccount
 
 from threatmon.aws.reader import Aws
 from threatmon.emulator.deployment import Deployment, deployed
 from threatmon.model.event_patterns import compact
-from threatmon.model.policies import topic_policy
 from threatmon.reports.model import Check
 from threatmon.stacks.files import StackFile, settings_of
 from threatmon.verify import stack_checks
-from threatmon.verify.deployed_stack import DeployedStack
+from threatmon.verify.deployed_stack import DeployedStack, names_by_rule
 
 TOKEN = "https://hooks.example.com/T0KEN"
 HEALTH: Mapping[str, Any] = {"health": {"enabled": True, "emails": ["ops@example.com"]}}
 CHANNELS: Mapping[str, Any] = {
     "alerts": {
         "subscribers": [
-            {"protocol": "https", "endpoint": TOKEN, "format": "raw"},
+            {"protocol": "https", "endpoint": TOKEN, "format": "raw", "minimumSeverity": "high"},
             {"protocol": "email", "endpoint": "boss@example.com", "minimumSeverity": "critical"},
-        ]
+        ],
+        "slack": {"workspaceId": "T0123ABCD", "channelId": "C0123ABCD"},
     }
 }
 
 
 def stack_file(stack: str = "dev", account: str = ACCOUNT, **changes: Any) -> StackFile:
-    """A stack file of one subnet, with rules for high and critical findings; a change of None leaves a key out."""
-    config = {"subnetIds": [SUBNET], "alertEmails": [EMAIL], "minimumSeverity": "high", **changes}
+    """A stack file of one subnet; a change of None leaves a key out."""
+    config = {"subnetIds": [SUBNET], "alertEmails": [EMAIL], **changes}
     ours = {f"threat-monitor:{key}": value for key, value in config.items() if value is not None}
     return StackFile(stack, {"aws:region": REGION, "aws:allowedAccountIds": [account], "aws:profile": stack, **ours})
 
@@ -98,19 +99,28 @@ class StackInAccount:
         [found] = self.account.backend("ec2").flow_logs.values()
         return found
 
-    def rule(self, key: str = "high") -> str:
-        return next(name for name in self.outputs["ruleNames"] if f"-{key}-" in name)
+    @property
+    def machine(self) -> str:
+        return self.outputs["stateMachineArn"]
+
+    def role_of(self, description: str) -> str:
+        """The name of the role that ``start``s the state machine, or of its own, the ``formatter``'s."""
+        roles = self.client("iam").list_roles()["Roles"]
+        return next(role["RoleName"] for role in roles if f"-alerts-{description}-role-" in role["RoleName"])
+
+    def rule(self, key: str = "findings") -> str:
+        return names_by_rule(self.outputs["ruleNames"])[key]
 
     def alarm(self, word: str) -> str:
         return next(name for name in self.outputs["alarmNames"] if f"health-{word}-" in name)
 
     def topic_like(self, suffix: str) -> str:
         topics = [topic["TopicArn"] for topic in self.client("sns").list_topics()["Topics"]]
-        return next(arn for arn in topics if arn.rpartition("-")[0].endswith(f"alerts-topic{suffix}"))
+        return next(arn for arn in topics if arn.rpartition("-")[0].endswith(f"-topic{suffix}"))
 
-    def target(self, topic: str | None = None) -> dict[str, Any]:
+    def target(self, arn: str | None = None) -> dict[str, Any]:
         targets = self.client("events").list_targets_by_rule(Rule=self.rule())["Targets"]
-        return next(target for target in targets if target["Arn"] == (topic or self.topic))
+        return next(target for target in targets if target["Arn"] == (arn or self.machine))
 
     def subscription(self, endpoint: str) -> Any:
         subscriptions = self.account.backend("sns").subscriptions.values()
@@ -134,32 +144,97 @@ class StackInAccount:
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue, AttributeNames=["Policy"])
         self.set_queue(KmsMasterKeyId="", **answer["Attributes"])  # moto drops the policy if it is not set again
 
-    def put_target(self, topic: str | None = None, *, without: str = "", **changes: Any) -> None:
-        target = {key: value for key, value in (self.target(topic) | changes).items() if key != without}
+    def put_target(self, arn: str | None = None, *, without: str = "", **changes: Any) -> None:
+        target = {key: value for key, value in (self.target(arn) | changes).items() if key != without}
         self.client("events").put_targets(Rule=self.rule(), Targets=[target])
 
-    def remove_target(self, key: str = "high") -> None:
-        targets = self.client("events").list_targets_by_rule(Rule=self.rule(key))["Targets"]
-        self.client("events").remove_targets(Rule=self.rule(key), Ids=[target["Id"] for target in targets])
+    def remove_targets(self, arn: str | None = None) -> None:
+        """Remove the targets on one thing, or all."""
+        targets = self.client("events").list_targets_by_rule(Rule=self.rule())["Targets"]
+        ids = [target["Id"] for target in targets if arn in (target["Arn"], None)]
+        self.client("events").remove_targets(Rule=self.rule(), Ids=ids)
 
     def delete_rule(self) -> None:
-        self.remove_target()
+        self.remove_targets()
         self.client("events").delete_rule(Name=self.rule())
 
     def change_pattern(self) -> None:
         events = self.client("events")
         pattern = json.loads(events.describe_rule(Name=self.rule())["EventPattern"])
-        pattern["detail"]["severity"] = [{"numeric": [">=", 8, "<", 9]}]
+        pattern["detail"]["severity"] = [{"numeric": [">=", 8]}]
         events.put_rule(Name=self.rule(), EventPattern=compact(pattern))
 
-    def add_rule(self, name: str) -> None:
+    def add_rule(self, name: str, target: str | None = None) -> None:
         self.client("events").put_rule(Name=name, EventPattern='{"source":["aws.guardduty"]}')
-        self.client("events").put_targets(Rule=name, Targets=[{"Id": "t", "Arn": self.topic}])
+        self.client("events").put_targets(Rule=name, Targets=[{"Id": "t", "Arn": target or self.machine}])
 
-    def allow_one_rule(self) -> None:
-        arn = self.account.arn("events", f"rule/{self.rule('critical')}")
-        policy = topic_policy(self.topic, f"arn:aws:iam::{self.account.account_id}:root", [arn])
+    def deny_topic(self) -> None:
+        policy = json.loads(self.client("sns").get_topic_attributes(TopicArn=self.topic)["Attributes"]["Policy"])
+        policy["Statement"] += [{"Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": self.topic}]
         self.set_topic("Policy", json.dumps(policy))
+
+    def change_machine(self, **changes: Any) -> None:
+        self.client("stepfunctions").update_state_machine(stateMachineArn=self.machine, **changes)
+
+    def change_logging(self, **changes: Any) -> None:
+        described = self.client("stepfunctions").describe_state_machine(stateMachineArn=self.machine)
+        self.change_machine(loggingConfiguration={**described["loggingConfiguration"], **changes})
+
+    def change_definition(self, old: str, new: str) -> None:
+        described = self.client("stepfunctions").describe_state_machine(stateMachineArn=self.machine)
+        assert old in described["definition"]
+        self.change_machine(definition=described["definition"].replace(old, new))
+
+    def change_trust(self, role: str, old: str, new: str) -> None:
+        """Change a text in a role's trust policy."""
+        iam, name = self.client("iam"), self.role_of(role)
+        trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+        assert old in trust
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust.replace(old, new))
+
+    def trust_anybody(self, role: str) -> None:
+        iam, name = self.client("iam"), self.role_of(role)
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        for statement in trust["Statement"]:
+            del statement["Condition"]
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+
+    def change_permissions(self, role: str, old: str, new: str) -> None:
+        """Change a text in a role's inline policy."""
+        iam, name = self.client("iam"), self.role_of(role)
+        [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        document = json.dumps(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
+        assert old in document
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document.replace(old, new))
+
+    def delete_role(self, role: str) -> None:
+        iam, name = self.client("iam"), self.role_of(role)
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        iam.delete_role(RoleName=name)
+
+    def execute(self) -> str:
+        event = json.dumps(recorded("ec2_portscan"))
+        states = self.client("stepfunctions")
+        return states.start_execution(stateMachineArn=self.machine, input=event)["executionArn"]
+
+    def lose_finding(self) -> None:
+        """Have an execution fail that can neither publish nor queue."""
+        self.change_permissions("formatter", '"Allow"', '"Deny"')
+        self.execute()
+        self.change_permissions("formatter", '"Deny"', '"Allow"')
+        assert self.account.executions[-1].run.error == "Lost"
+
+    def abort_execution(self) -> None:
+        self.client("stepfunctions").stop_execution(executionArn=self.execute())
+
+    def filter(self, endpoint: str, policy: Any, scope: str = "MessageAttributes") -> None:
+        """Set the filter policy of a subscription."""
+        arn = self.subscription(endpoint).arn
+        for name, value in (("FilterPolicyScope", scope), ("FilterPolicy", json.dumps(policy))):
+            self.client("sns").set_subscription_attributes(
+                SubscriptionArn=arn, AttributeName=name, AttributeValue=value
+            )
 
     def shut_eventbridge_out(self) -> None:
         kms = self.client("kms")
@@ -218,7 +293,7 @@ def show_commands(stack: StackInAccount, folder: Path, monkeypatch: pytest.Monke
 # -- one deployment for all tests of a stack file ---------------------------------------------------------------------
 
 # What a stack is made of, as moto names the services.
-_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "iam", "kms", "logs", "sns", "sqs")
+_SERVICES = ("cloudwatch", "ec2", "events", "guardduty", "iam", "kms", "logs", "sns", "sqs", "stepfunctions")
 copyreg.pickle(Condition, lambda _: (Condition, ()))  # each of moto's queues has one, and is copied
 _deployments: dict[str, tuple[StackInAccount, Any]] = {}
 

@@ -53,6 +53,8 @@ SCOPES = (
             "logs:StopQuery",
             "sns:GetSubscriptionAttributes",
             "sqs:ListQueues",
+            "states:TestState",
+            "states:ValidateStateMachineDefinition",
         ],
         ["*"],
         "IAM cannot limit these actions to a resource",
@@ -83,6 +85,11 @@ SCOPES = (
         "an account has one detector in a Region",
     ),
     Scope(
+        "Executions",
+        ["states:DescribeExecution", "states:GetExecutionHistory"],
+        ["arn:{partition}:states:{region}:{account}:execution:{state_machine}:*"],
+    ),
+    Scope(
         "FlowLogs",
         ["logs:GetQueryResults", "logs:StartQuery"],
         [
@@ -109,9 +116,19 @@ SCOPES = (
         "security groups and routes may name any, AWS's own among them",
     ),
     Scope(
+        "Roles",
+        ["iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies"],
+        ["arn:{partition}:iam::{account}:role/threat-monitor-alerts-*"],
+    ),
+    Scope(
         "Rules",
         ["events:DescribeRule", "events:ListTargetsByRule"],
         ["arn:{partition}:events:{region}:{account}:rule/threat-monitor-alerts-*"],
+    ),
+    Scope(
+        "StateMachine",
+        ["states:DescribeStateMachine", "states:ListExecutions", "states:StartExecution"],
+        ["arn:{partition}:states:{region}:{account}:stateMachine:{state_machine}"],
     ),
     Scope(
         "Topics",
@@ -131,6 +148,7 @@ def document(actions: Iterable[str], account: Location, stack: str) -> Document:
         "region": account.region,
         "account": account.id,
         "log_group": names.log_group(stack),
+        "state_machine": names.state_machine(stack),
     }
     return policy_document(*(_statement(scope, scoped_actions, place) for scope, scoped_actions in scoped(actions)))
 

@@ -19,7 +19,8 @@ _EXAMPLE_STACK = "prod"
 _NOTES = {
     "fleet up": "To import the resources that a killed run has created.",
     "cost": "With `--measure`; a given volume needs no permission.",
-    "verify": "`guardduty:CreateSampleFindings` is for `--send` alone; all else is the same as for `fleet coverage`.",
+    "verify": "`guardduty:CreateSampleFindings` is for `--send` alone; all else but `states:TestState` and "
+    "`states:ValidateStateMachineDefinition` is the same as for `fleet coverage`.",
 }
 
 

@@ -1,46 +1,100 @@
-"""A dead-letter queue and the topics that missed its messages, in a scripted account."""
+"""A dead-letter queue, a state machine and a topic of untouched events, in a scripted account."""
 
 import json
 from typing import Any
 
 from scripted_account import ScriptedAccount
 
+from threatmon.emulator.executions import MachineExecution
+from threatmon.emulator.state_machine import Execution, HistoryEvent
+from threatmon.model.policies import policy_document
+
+SUCCEEDS: dict[str, Any] = {"Type": "Succeed"}
+FAILS: dict[str, Any] = {"Type": "Fail", "Error": "Lost", "Cause": "mail"}
+
+
+class StateMachine:
+    """A state machine of one state, which sends nothing and ends as a test likes."""
+
+    def __init__(self, aws: ScriptedAccount, name: str) -> None:
+        self._account = aws.account
+        self._client = aws.account.client("stepfunctions")
+        service = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = aws.account.client("iam").create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(policy_document(service))
+        )["Role"]["Arn"]
+        created = self._client.create_state_machine(name=name, definition=_of_one_state(SUCCEEDS), roleArn=role)
+        self.arn: str = created["stateMachineArn"]
+
+    def become(self, state: dict[str, Any]) -> None:
+        """Change the definition to this one state."""
+        self._client.update_state_machine(stateMachineArn=self.arn, definition=_of_one_state(state))
+
+    @property
+    def executions(self) -> list[Any]:
+        """Moto's records of all executions."""
+        [machine] = [one for one in self._account.backend("stepfunctions").state_machines if one.arn == self.arn]
+        return machine.executions
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """Inputs of the executions that have a name of redrive's."""
+        return [json.loads(one.execution_input) for one in self.executions if one.name.startswith("redrive-")]
+
+    def run(self, name: str, text: str, *done: str, lost: str = "", **end: str) -> str:
+        """Add an execution that ended so, FAILED unless ``end`` says otherwise, and return its ARN.
+
+        The branches ``done`` came to their end, but the one that is ``lost`` without having delivered.
+        """
+        arn = self._client.start_execution(stateMachineArn=self.arn, name=name, input=text)["executionArn"]
+        outputs = {f"{branch} done": {"channel": branch.lower(), "lost": branch == lost} for branch in done}
+        steps = [
+            HistoryEvent("SucceedStateExited", "stateExitedEventDetails", {"name": state, "output": output})
+            for state, output in outputs.items()
+        ]
+        self.executions[-1].done = MachineExecution(arn, Execution(steps), [])
+        vars(self.executions[-1]).update({"status": "FAILED", **end})
+        return arn
+
+
+def _of_one_state(state: dict[str, Any]) -> str:
+    return json.dumps({"QueryLanguage": "JSONata", "StartAt": "End", "States": {"End": state}})
+
 
 class DeadLetterStack:
-    """A topic that mails, one that gets untouched events, the rule that feeds them, and their dead-letter queue."""
+    """A rule that feeds a state machine and a topic of untouched events, and their dead-letter queue."""
 
     def __init__(self, aws: ScriptedAccount, name: str = "") -> None:
         self.aws, self.account = aws, aws.account
         self.sns, self.sqs = (self.account.client(service) for service in ("sns", "sqs"))
         self.topic = self.sns.create_topic(Name=f"topic{name}")["TopicArn"]
         self.raw_topic = self.sns.create_topic(Name=f"topic-raw{name}")["TopicArn"]
+        for topic in (self.topic, self.raw_topic):
+            answer = self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"reader of {topic}")
+            self.account.confirm_subscription(answer["SubscriptionArn"])
         self.queue_name = f"dead-letters{name}"
         self.url = self.sqs.create_queue(QueueName=self.queue_name)["QueueUrl"]
-        transformer = {"InputPathsMap": {"a": "$.id"}, "InputTemplate": '"<a>"'}
+        self.machine = StateMachine(aws, f"machine{name}")
         events = self.account.client("events")
         events.put_rule(Name=f"rule{name}", EventPattern="{}")
         events.put_targets(
-            Rule=f"rule{name}",
-            Targets=[
-                {"Id": "1", "Arn": self.topic, "InputTransformer": transformer},
-                {"Id": "2", "Arn": self.raw_topic},
-            ],
+            Rule=f"rule{name}", Targets=[{"Id": "1", "Arn": self.machine.arn}, {"Id": "2", "Arn": self.raw_topic}]
         )
-        self.outputs = {
-            "topicArn": self.topic,
+        self.outputs: dict[str, Any] = {
+            "stateMachineArn": self.machine.arn,
             "deadLetterQueueUrl": self.url,
             "ruleNames": [f"rule{name}"],
-            "logGroupName": "/logs",
         }
         answer_at_once(aws)
 
-    def put(self, body: Any, target: str | None = None, code: str = "INVALID_JSON") -> None:
-        attributes = {"TARGET_ARN": target or self.topic, "ERROR_CODE": code}
+    def put(self, body: Any, target: str = "", channel: str = "", code: str = "NO_PERMISSIONS") -> None:
+        """Put into the queue what ``target``, the state machine by default, could not be given."""
+        attributes = {"TARGET_ARN": target or self.machine.arn, "CHANNEL": channel, "ERROR_CODE": code}
         self.sqs.send_message(
             QueueUrl=self.url,
             MessageBody=body if isinstance(body, str) else json.dumps(body),
             MessageAttributes={
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
             },
         )
 
@@ -61,10 +115,10 @@ class DeadLetterStack:
     def _messages(self) -> list[Any]:
         return list(self.account.backend("sqs").queues[self.queue_name]._messages)
 
-    def published(self, topic: str | None = None) -> list[tuple[str | None, str]]:
-        """Subjects and bodies of what the topic was given."""
-        sent = self.account.backend("sns").topics[topic or self.topic].sent_notifications
-        return [(subject, body) for _, body, subject, *_ in sent]
+    @property
+    def published(self) -> list[str]:
+        """What the topic of untouched events was given."""
+        return [sent.body for sent in self.account.notifications if sent.endpoint == f"reader of {self.raw_topic}"]
 
 
 def answer_at_once(aws: ScriptedAccount) -> None:

@@ -1,8 +1,10 @@
-"""Whatever is interrupted, no message is lost, and at most one is sent twice."""
+"""Whatever is interrupted, nothing is lost, nothing is sent to people twice, and at most one event to machines."""
 
 import itertools
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -10,13 +12,15 @@ from hypothesis import strategies as st
 from redrive.dead_letter_stack import DeadLetterStack
 from scripted_account import ScriptedAccount
 
+from threatmon.aws.errors import AwsError
 from threatmon.aws.reader import Aws
-from threatmon.model.one_line import one_line
-from threatmon.redrive.publisher import Publisher
 from threatmon.redrive.queue import Queue
-from threatmon.redrive.redrive import RedriveStatus, send_again
+from threatmon.redrive.redrive import RedriveStatus, Statuses, follow, send_again, waiting
+from threatmon.redrive.sender import Sender, sender_of
+from threatmon.redrive.undelivered import Undelivered
 
-OFTEN = 60  # calls; more than any run here makes
+OFTEN = 100  # calls; more than any run here makes
+Way = Literal["machine", "raw", "failed"]
 
 
 class Interruption(BaseException):
@@ -35,10 +39,11 @@ class InterruptedAws(Aws):
         """Redrive, interrupted at the ``call``-th call; return False if it ends before."""
         self._left, self._done = call, done
         try:
-            queue = Queue(self, stack.url)
-            statuses = {message.id: RedriveStatus(message) for message in queue.peek()}
-            for _ in send_again(queue, Publisher(self, stack.topic), statuses):
+            queue, sender = Queue(self, stack.url), sender_of(self, stack.outputs)
+            statuses = waiting(queue, sender)
+            for _ in send_again(queue, sender, statuses):
                 pass
+            follow(queue, sender, statuses)
         except Interruption:
             return True
         return False
@@ -53,64 +58,73 @@ class InterruptedAws(Aws):
         return answer
 
 
-def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_is_sent_twice(scripted: ScriptedAccount) -> None:
+def titles(*events: Any) -> list[str]:
+    return [(json.loads(event) if isinstance(event, str) else event)["detail"]["title"] for event in events]
+
+
+def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_event_is_sent_twice(scripted: ScriptedAccount) -> None:
     names, aws = itertools.count(), InterruptedAws(scripted.session)
 
-    @settings(max_examples=150)
+    @settings(max_examples=100)
     @given(
-        texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=5),
-        call=st.integers(1, 24),
+        ways=st.lists(st.sampled_from(["machine", "raw", "failed"]), min_size=1, max_size=5),
+        call=st.integers(1, 30),
         done=st.booleans(),
     )
-    def interrupted_run(texts: list[str], call: int, done: bool) -> None:
+    def interrupted_run(ways: list[Way], call: int, done: bool) -> None:
         stack = DeadLetterStack(scripted, str(next(names)))
-        bodies = [f"{number}:{text}" for number, text in enumerate(texts)]
-        expected = set(map(one_line, bodies))
-        for body in bodies:
-            stack.put(body)
+        for number, way in enumerate(ways):
+            event = {"detail": {"title": f"{number}"}}
+            if way == "failed":
+                stack.machine.run(f"{number}", json.dumps(event))
+            else:
+                stack.put(event, stack.raw_topic if way == "raw" else "")
+        expected = {f"{number}" for number in range(len(ways))}
+        failed = {f"{number}" for number, way in enumerate(ways) if way == "failed"}
 
         interrupted = aws.run_until(stack, call, done=done)
-        sent = [body.rpartition("\n")[2] for _, body in stack.published()]
-        queued = set(map(one_line, stack.queued))
-        assert set(sent) | queued == expected
+        sent, queued = titles(*stack.machine.sent, *stack.published), set(titles(*stack.queued))
+        assert set(sent) | queued | failed == expected
         assert len(set(sent) & queued) <= 1
-        assert interrupted or not queued
+        assert interrupted or (not queued and set(sent) == expected)
 
         stack.end_hiding()
         assert not aws.run_until(stack, OFTEN, done=done)
         assert stack.queued == []
-        sent = [body.rpartition("\n")[2] for _, body in stack.published()]
-        assert set(sent) == expected
-        assert len(sent) <= len(expected) + interrupted
+        assert sorted(titles(*stack.machine.sent)) == [f"{number}" for number, way in enumerate(ways) if way != "raw"]
+        published = Counter(titles(*stack.published))
+        assert set(published) == {f"{number}" for number, way in enumerate(ways) if way == "raw"}
+        assert published.total() - len(published) <= interrupted
 
     interrupted_run()
 
 
 def test_each_call_of_a_run_is_a_place_to_be_interrupted(stack: DeadLetterStack) -> None:
-    stack.put("x")
+    stack.put({"detail": {"title": "x"}}, stack.raw_topic)
     aws, interrupted = InterruptedAws(stack.aws.session), list[int]()
-    for call in range(1, 10):
+    for call in range(1, 12):
         interrupted += [call] if aws.run_until(stack, call, done=False) else []
         stack.end_hiding()
     # receive, receive none, show again, receive, publish, delete, receive none
     assert interrupted == [1, 2, 3, 4, 5, 6, 7]
-    assert len(stack.published()) == 2  # once before the deletion was interrupted, once before it was not
+    assert len(stack.published) == 2  # once before the deletion was interrupted, once before it was not
 
 
 class Conveyor(Aws):
-    """A queue that hands out the same messages in turns, as SQS does once they are visible again; and a topic."""
+    """A queue that hands out the same messages in turns, as SQS does once they are visible again; and a machine."""
 
     def __init__(self, ids: list[str], times: int, *, takes: bool) -> None:  # pyright: ignore[reportMissingSuperCall]
         self.handed_out = ids * times
         self.deleted: list[str] = []
-        self.published: list[str] = []
+        self.started: list[str] = []
         self.takes = takes
 
     def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-        del service
-        if operation == "publish":
-            self.published.append(parameters["Message"].rpartition("\n")[2])
-            return {"MessageId": "1"} if self.takes else {}
+        if operation == "start_execution":
+            self.started.append(json.loads(parameters["input"])["body"])
+            if not self.takes:
+                raise AwsError("{message}", f"{service}:{operation}", "InvalidExecutionInput", "no")
+            return {"executionArn": "arn"}
         if operation == "delete_message":
             self.deleted.append(parameters["ReceiptHandle"])
             return {}
@@ -120,28 +134,35 @@ class Conveyor(Aws):
         attributes = {"SentTimestamp": "0"}
         return {"Messages": [{"MessageId": id_, "ReceiptHandle": id_, "Body": id_, "Attributes": attributes}]}
 
-    def redrive(self) -> Iterator[tuple[str, str]]:
-        statuses = send_again(Queue(self, ""), Publisher(self, ""), {})
-        return ((status.message.id, status.state) for status in statuses)
+    def redrive(self, *listed: str) -> Iterator[tuple[str, str]]:
+        statuses = {id_: RedriveStatus(Undelivered(id_, 0, id_, {}, "", [], "", id_)) for id_ in listed}
+        ended = send_again(Queue(self, ""), Sender(self, ""), statuses)
+        return ((status.alert.id, status.state) for status in ended)
 
 
 def test_a_message_handed_out_twice_is_sent_once_and_deleted_again() -> None:
     aws = Conveyor(["a", "b"], 2, takes=True)
-    assert list(aws.redrive()) == [("a", "sent again"), ("b", "sent again")]
-    assert aws.published == ["a", "b"]
+    assert list(aws.redrive("a", "b")) == [("a", "on its way"), ("b", "on its way")]
+    assert aws.started == ["a", "b"]
     assert aws.deleted == ["a", "b", "a", "b"]
 
 
 def test_what_was_left_may_come_back_before_the_rest_of_the_queue() -> None:
     aws = Conveyor(["a", "a", "b"], 1, takes=False)
-    assert [id_ for id_, _ in aws.redrive()] == aws.published == ["a", "b"]
+    assert [id_ for id_, _ in aws.redrive("a", "b")] == aws.started == ["a", "b"]
 
 
 def test_a_run_ends_when_the_queue_only_repeats_what_was_left() -> None:
     aws = Conveyor(["a", "b"], 1000, takes=False)
-    assert list(aws.redrive()) == [("a", "left in the queue"), ("b", "left in the queue")]
-    assert aws.published == ["a", "b"]
+    assert list(aws.redrive("a", "b")) == [("a", "left"), ("b", "left")]
+    assert aws.started == ["a", "b"]
     assert aws.deleted == []
+
+
+def test_a_run_leaves_what_came_meanwhile_and_ends() -> None:
+    aws = Conveyor(["new", "a", "new"], 1000, takes=True)
+    assert list(aws.redrive("a")) == [("new", "came meanwhile"), ("a", "on its way")]
+    assert (aws.started, set(aws.deleted)) == (["a"], {"a"})
 
 
 def test_a_listing_that_fails_hides_nothing_it_has_seen(stack: DeadLetterStack) -> None:
@@ -157,3 +178,27 @@ def test_a_listing_that_fails_hides_nothing_it_has_seen(stack: DeadLetterStack) 
     with pytest.raises(Interruption):
         Queue(stack.aws.aws, stack.url).peek()
     assert (stack.hidden, len(stack.queued)) == ([], 12)
+
+
+def test_executions_are_followed_to_their_ends(stack: DeadLetterStack) -> None:
+    for title in ("fine", "bad"):
+        stack.put({"detail": {"title": title}})
+    queue, sender = Queue(stack.aws.aws, stack.url), sender_of(stack.aws.aws, stack.outputs)
+    statuses: Statuses = waiting(queue, sender)
+    assert {status.state for status in send_again(queue, sender, statuses)} == {"on its way"}
+    assert stack.queued == []
+    for execution in stack.machine.executions:
+        execution.status = "RUNNING"
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        for execution in stack.machine.executions:
+            is_bad = "bad" in execution.execution_input
+            end = {"status": "FAILED", "error": "Lost", "cause": "mail"} if is_bad else {"status": "SUCCEEDED"}
+            vars(execution).update(end)
+
+    follow(queue, sender, statuses, sleep)
+    ends = {titles(status.alert.event)[0]: (status.state, status.reason) for status in statuses.values()}
+    assert ends == {"fine": ("sent again", None), "bad": ("failed again", "Lost: mail")}
+    assert len(waits) == 1

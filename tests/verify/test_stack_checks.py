@@ -9,15 +9,18 @@ import pytest
 from examples import ACCOUNT, EMAIL, KEY_ARN, SUBNET
 from stack_in_account import CHANNELS, HEALTH, TOKEN, StackInAccount, stack_file, stack_in_account
 
-from threatmon.model import names
-from threatmon.model.email import mail
-from threatmon.model.severity import BANDS
+from threatmon.model.finding_types import catalogue
 from threatmon.reports.model import Check
+from threatmon.verify.recipients import CHAT_ENDPOINT
 from threatmon.verify.stack_checks import PERMISSIONS
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-FLOW_LOG, TARGET, SUBSCRIPTION = f"flow log {SUBNET}", "topic target of rule high", f"topic subscription {EMAIL}"
+FLOW_LOG, SUBSCRIPTION = f"flow log {SUBNET}", f"topic subscription {EMAIL}"
+TARGET, ROLE, DEFINITION = "state machine target of rule findings", "state machine role", "state machine definition"
 RAW_SUBSCRIPTION = "topic-raw subscription alerts.subscribers[0] (https)"
+BOSS = "boss@example.com"
+# Types enough for two patterns.
+MANY = {"findingTypes": [row.name for row in catalogue().values() if not row.retired][:80]}
 
 
 def not_ok(checks: Mapping[str, Check]) -> dict[str, str]:
@@ -36,11 +39,14 @@ def test_a_stack_as_deployed_and_confirmed_passes_every_check() -> None:
         "protection plans",
         FLOW_LOG,
         "log group",
-        "rule high",
-        "rule critical",
+        "rule findings",
         "further rules",
         TARGET,
-        "topic target of rule critical",
+        "start role",
+        "state machine",
+        DEFINITION,
+        ROLE,
+        "failed executions",
         "topic policy",
         "topic encryption",
         SUBSCRIPTION,
@@ -56,7 +62,7 @@ def test_a_stack_as_deployed_and_confirmed_passes_every_check() -> None:
 
 
 STACKS: dict[str, Mapping[str, Any]] = {
-    "the default": {"minimumSeverity": None},
+    "of grave findings": {"minimumSeverity": "high"},
     "with alarms": HEALTH,
     "of several channels": CHANNELS,
     "with alarms on several channels": {**CHANNELS, **HEALTH},
@@ -66,7 +72,9 @@ STACKS: dict[str, Mapping[str, Any]] = {
     "with a key of its own": {
         "alerts": {"kmsKeyArn": KEY_ARN, "accountAlias": "Prod", "includeSamples": False, "includeArchived": True}
     },
-    "of many types": {"findingTypes": ["Recon:EC2/*", "Backdoor:EC2/*", "Impact:*"]},
+    "of families": {"findingTypes": ["Recon:EC2/*", "Backdoor:EC2/*", "Impact:*"]},
+    "of more types than fit in a rule": {**MANY, **CHANNELS},
+    "with runbooks": {"alerts": {"runbooks": {"Recon:EC2/*": "https://runbooks.example.com/recon"}}},
     "of a VPC": {"subnetIds": [], "vpcIds": ["vpc-0123456789abcdef0"]},
 }
 
@@ -103,26 +111,19 @@ class Break(NamedTuple):
     """the checks that fail if the stack is found by the names of its resources, if they are others"""
 
 
-def change_transformer(stack: StackInAccount) -> None:
-    other = mail(BANDS[0], "aws", None, stack.group, names.dashboard("dev"))
-    stack.put_target(InputTransformer={"InputPathsMap": other.input_paths, "InputTemplate": other.input_template})
-
-
-def empty_topic(stack: StackInAccount, suffix: str) -> None:
-    for name in stack.outputs["ruleNames"]:
-        targets = stack.client("events").list_targets_by_rule(Rule=name)["Targets"]
-        ids = [target["Id"] for target in targets if target["Arn"] == stack.topic_like(suffix)]
-        stack.client("events").remove_targets(Rule=name, Ids=ids)
+def lower_filter(minimum: int) -> Mapping[str, Any]:
+    return {"severity": [{"numeric": [">=", minimum]}]}
 
 
 UNSET_KEY = "key is not set, expected a key of yours"
 CONFIRM = f"aws sns confirm-subscription --topic-arn arn:aws:sns:eu-west-1:{ACCOUNT}:threat-monitor-"
 QUEUE = ["dead-letter queue", "dead-letter queue policy", "dead-letter queue encryption", "key"]
 TOPIC = ["topic policy", "topic encryption", SUBSCRIPTION, "topic further subscriptions", "key"]
-TARGETS = [TARGET, "topic target of rule critical"]
-WORDS = ("undelivered-high", "undelivered-critical", "undeliverable-topic", "dead-letters", "old-dead-letters")
-ALARMS = [f"alarm {word}" for word in (*WORDS, "no-flow-logs")]
+MACHINE = ["state machine", DEFINITION, ROLE, "failed executions", "topic policy"]
+WORDS = ("undelivered-findings", "undeliverable-topic", "failed-executions", "plain-messages", "dead-letters")
+ALARMS = [f"alarm {word}" for word in (*WORDS, "old-dead-letters", "no-flow-logs")]
 ALARM_SUBSCRIPTION = "alarm subscription ops@example.com"
+LOST = "is lost or dead-lettered"
 
 S = StackInAccount
 BREAKS: dict[str, Break] = {
@@ -167,51 +168,149 @@ BREAKS: dict[str, Break] = {
         ["key"],
         "aws kms cancel-key-deletion",
     ),
+    "the state machine may not use the key": Break(
+        lambda s: s.change_permissions("formatter", "kms:GenerateDataKey", "kms:Encrypt"),
+        "the state machine's role may not use it",
+        ["key"],
+    ),
+    "the state machine may use the key for topics alone": Break(
+        lambda s: s.change_permissions("formatter", "sqs.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com"),
+        "the state machine's role may not use it",
+        ["key"],
+    ),
     "the topic is not encrypted": Break(lambda s: s.set_topic("KmsMasterKeyId", ""), UNSET_KEY, ["topic encryption"]),
     "the queue is not encrypted": Break(S.decrypt_queue, UNSET_KEY, ["dead-letter queue encryption"]),
-    "a rule is disabled": Break(
+    "the rule is disabled": Break(
         lambda s: s.client("events").disable_rule(Name=s.rule()),
         "is DISABLED",
-        ["rule high"],
-        "aws events enable-rule --name threat-monitor-alerts-high-",
+        ["rule findings"],
+        "aws events enable-rule --name threat-monitor-alerts-findings-",
     ),
-    "a rule's pattern is changed": Break(S.change_pattern, "matches other findings, by detail.severity", ["rule high"]),
-    "a rule is gone": Break(S.delete_rule, "", ["rule high", TARGET]),
+    "the rule's pattern is changed": Break(
+        S.change_pattern, "matches other findings, by detail.severity", ["rule findings"]
+    ),
+    "the rule is gone": Break(S.delete_rule, "", ["rule findings", TARGET, "start role"]),
     "a rule is left from another time": Break(
         lambda s: s.add_rule("left-over"), "left-over: not in", ["further rules"], "what an interrupted deployment left"
     ),
+    "somebody's rule sends to the topic": Break(
+        lambda s: s.add_rule("theirs", s.topic), "theirs: not in the stack file", ["further rules"], "more, or twice"
+    ),
     "a rule's replacement was interrupted": Break(
-        lambda s: s.add_rule("threat-monitor-alerts-high-fffffff"),
-        "threat-monitor-alerts-high-fffffff: not in the stack file",
+        lambda s: s.add_rule("threat-monitor-alerts-findings-fffffff"),
+        "threat-monitor-alerts-findings-fffffff: not in the stack file",
         ["further rules"],
         "what an interrupted deployment left",
-        ["further rules", "topic policy", "dead-letter queue policy"],  # which do not let it in
+        ["further rules", "dead-letter queue policy"],  # which does not let it in
     ),
-    "a target is gone": Break(S.remove_target, "no target on arn:aws:sns:", [TARGET]),
-    "a mail is worded otherwise": Break(change_transformer, "its message is not the configured one", [TARGET]),
-    "a target drops what it cannot deliver": Break(
+    "the target is gone": Break(
+        S.remove_targets, "no target on arn:aws:states:eu-west-1:111122223333:stateMachine:", [TARGET, "start role"]
+    ),
+    "the target changes the event": Break(
+        lambda s: s.put_target(InputPath="$.detail"), "it changes the event", [TARGET]
+    ),
+    "the target drops what it cannot deliver": Break(
         lambda s: s.put_target(without="DeadLetterConfig"),
         "what cannot be delivered does not go to arn:aws:sqs:",
         [TARGET],
     ),
-    "the topic lets in one rule alone": Break(
-        S.allow_one_rule,
-        "sns:Publish is not allowed to threat-monitor-alerts-high-",
-        ["topic policy"],
-        "lost or dead-lettered",
+    "the target gives up early": Break(
+        lambda s: s.put_target(RetryPolicy={"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}),
+        "its retry policy is not the configured one",
+        [TARGET],
+    ),
+    "the start role does not let the rule in": Break(
+        lambda s: s.change_trust("start", ":rule/threat-monitor", ":rule/other"),
+        "does not let events.amazonaws.com in for threat-monitor-alerts-findings-",
+        ["start role"],
+        LOST,
+    ),
+    "the start role is another account's": Break(
+        lambda s: s.change_trust("start", f'"aws:SourceAccount": "{ACCOUNT}"', '"aws:SourceAccount": "444455556666"'),
+        "does not let events.amazonaws.com in",
+        ["start role"],
+        LOST,
+    ),
+    "the start role lets anybody's rules in": Break(
+        lambda s: s.trust_anybody("start"), "lets events.amazonaws.com in for anybody's", ["start role"]
+    ),
+    "the start role may start something else": Break(
+        lambda s: s.change_permissions("start", "stateMachine:threat-monitor-dev", "stateMachine:other"),
+        "may not start the state machine",
+        ["start role"],
+        LOST,
+    ),
+    "the start role is gone": Break(lambda s: s.delete_role("start"), "is not there (", ["start role"]),
+    "the state machine is gone": Break(
+        lambda s: s.client("stepfunctions").delete_state_machine(stateMachineArn=s.machine),
+        "is not there (",
+        MACHINE,
+        without_outputs=[*dict.fromkeys([*MACHINE, *TOPIC]), "further rules"],
+    ),
+    "errors are not logged": Break(
+        lambda s: s.change_logging(level="OFF"), "logging is OFF, expected ERROR", ["state machine"]
+    ),
+    "findings are logged": Break(
+        lambda s: s.change_logging(includeExecutionData=True),
+        "findings in the log is yes, expected no",
+        ["state machine"],
+    ),
+    "the text is an older one": Break(
+        lambda s: s.change_definition("First steps", "What to do first"), "by the states Mail", [DEFINITION]
+    ),
+    "a version of the definition is set": Break(
+        lambda s: s.change_definition('"TimeoutSeconds":', '"Version": "1.0", "TimeoutSeconds":'),
+        "outside its states",
+        [DEFINITION],
+    ),
+    "the state machine sends to another topic": Break(
+        lambda s: s.change_definition(s.topic, s.topic.replace("threat-monitor-alerts", "other")),
+        "by the states Mail, Mail plain, Mail to queue",
+        [DEFINITION],
+        without_outputs=[DEFINITION, ROLE, *TOPIC, "further rules"],
+    ),
+    "the state machine's role does not let it in": Break(
+        lambda s: s.change_trust("formatter", "stateMachine:threat-monitor-dev", "stateMachine:other"),
+        "does not let states.amazonaws.com in for threat-monitor-dev",
+        [ROLE],
+        LOST,
+    ),
+    "the state machine's role lets anybody's in": Break(
+        lambda s: s.trust_anybody("formatter"), "lets states.amazonaws.com in for anybody's", [ROLE]
+    ),
+    "the state machine may not publish": Break(
+        lambda s: s.change_permissions("formatter", s.topic, "arn:aws:sns:eu-west-1:111122223333:other"),
+        "may not publish to topic",
+        [ROLE],
+        LOST,
+    ),
+    "the state machine may not queue": Break(
+        lambda s: s.change_permissions("formatter", "sqs:SendMessage", "sqs:ReceiveMessage"),
+        "may not write to the dead-letter queue",
+        [ROLE],
+        LOST,
+    ),
+    "the state machine may count elsewhere alone": Break(
+        lambda s: s.change_permissions("formatter", '"ThreatMonitor"', '"Other"'),
+        "may not count plain messages",
+        [ROLE],
+    ),
+    "an execution failed": Break(S.lose_finding, "not sent again: 1", ["failed executions"], "threatmon redrive"),
+    "the topic keeps the state machine out": Break(
+        S.deny_topic, "sns:Publish is denied to arn:aws:iam::", ["topic policy"], LOST
     ),
     "the topic is gone": Break(lambda s: s.client("sns").delete_topic(TopicArn=s.topic), "is not there (", TOPIC),
     "the dead-letter queue lets nothing in": Break(
         lambda s: s.set_queue(Policy=""),
         "sqs:SendMessage is not allowed to threat-monitor-alerts-",
         ["dead-letter queue policy"],
-        "lost or dead-lettered",
+        LOST,
     ),
     "the dead-letter queue is gone": Break(
         lambda s: s.client("sqs").delete_queue(QueueUrl=s.queue),
         "is not there (",
         QUEUE,
-        without_outputs=[*QUEUE, *TARGETS],
+        without_outputs=[*QUEUE, TARGET, DEFINITION, ROLE],
     ),
     "a finding waits in the dead-letter queue": Break(
         lambda s: s.client("sqs").send_message(QueueUrl=s.queue, MessageBody="{}"),
@@ -225,6 +324,11 @@ BREAKS: dict[str, Break] = {
     "a subscription is gone": Break(
         S.unsubscribe, "is not there", [SUBSCRIPTION], "`pulumi up --refresh` sends a new invitation"
     ),
+    "somebody filters what they get": Break(
+        lambda s: s.filter(EMAIL, lower_filter(7)),
+        'its filter policy is {"severity": [{"numeric": [">=", 7]}]}, expected none',
+        [SUBSCRIPTION],
+    ),
 }
 ALARM_BREAKS: dict[str, Break] = {
     "an alarm has gone off": Break(
@@ -235,6 +339,14 @@ ALARM_BREAKS: dict[str, Break] = {
         ["alarm dead-letters"],
         "Findings wait in the dead-letter queue.",
     ),
+    "messages have arrived unformatted": Break(
+        lambda s: s.client("cloudwatch").set_alarm_state(
+            AlarmName=s.alarm("plain-messages"), StateValue="ALARM", StateReason="1 datapoint was greater than 0"
+        ),
+        "ALARM: ",
+        ["alarm plain-messages"],
+        "because formatting failed. Run `threatmon verify`",
+    ),
     "an alarm is silenced": Break(
         lambda s: s.client("cloudwatch").disable_alarm_actions(AlarmNames=[s.alarm("dead-letters")]),
         "notifies nobody: its actions are disabled",
@@ -242,9 +354,9 @@ ALARM_BREAKS: dict[str, Break] = {
         "aws cloudwatch enable-alarm-actions --alarm-names threat-monitor-health-dead-letters-",
     ),
     "an alarm is gone": Break(
-        lambda s: s.client("cloudwatch").delete_alarms(AlarmNames=[s.alarm("undelivered-high")]),
+        lambda s: s.client("cloudwatch").delete_alarms(AlarmNames=[s.alarm("failed-executions")]),
         "is not there",
-        ["alarm undelivered-high"],
+        ["alarm failed-executions"],
     ),
     "no alarm is left": Break(
         lambda s: s.client("cloudwatch").delete_alarms(AlarmNames=s.outputs["alarmNames"]),
@@ -260,15 +372,26 @@ ALARM_BREAKS: dict[str, Break] = {
 }
 CHANNEL_BREAKS: dict[str, Break] = {
     "a raw target rewords the event": Break(
-        lambda s: s.put_target(s.topic_like("-raw"), InputPath="$.detail"),
-        "its message is not the configured one",
-        ["topic-raw target of rule high"],
+        lambda s: s.put_target(s.topic_like("-raw"), Input='"a finding"'),
+        "it changes the event",
+        ["topic-raw target of rule findings"],
+    ),
+    "the raw topic lets no rule in": Break(
+        lambda s: s.client("sns").set_topic_attributes(
+            TopicArn=s.topic_like("-raw"),
+            AttributeName="Policy",
+            AttributeValue=s.client("sns").get_topic_attributes(TopicArn=s.topic)["Attributes"]["Policy"],
+        ),
+        "sns:Publish is not allowed to threat-monitor-alerts-findings-",
+        ["topic-raw policy"],
+        LOST,
     ),
     "nothing is sent to the raw topic": Break(
-        lambda s: empty_topic(s, "-raw"),
+        lambda s: s.remove_targets(s.topic_like("-raw")),
         "no rule sends to a topic-raw",
         [
-            *(subject.replace("topic", "topic-raw", 1) for subject in (*TARGETS, *TOPIC) if subject != SUBSCRIPTION),
+            *(subject.replace("topic", "topic-raw", 1) for subject in TOPIC if subject != SUBSCRIPTION),
+            "topic-raw target of rule findings",
             RAW_SUBSCRIPTION,
             "further rules",
         ],
@@ -276,8 +399,37 @@ CHANNEL_BREAKS: dict[str, Break] = {
     "a chat tool has not confirmed": Break(
         lambda s: s.unconfirm(TOKEN), "is not confirmed", [RAW_SUBSCRIPTION], "confirm-subscription"
     ),
+    "a pager gets everything": Break(
+        lambda s: s.filter(TOKEN, {}),
+        'its filter policy is not set, expected {"detail": {"severity": [{"numeric": [">=", 7]}]}}',
+        [RAW_SUBSCRIPTION],
+    ),
+    "a filter looks at the body of a mail": Break(
+        lambda s: s.filter(BOSS, lower_filter(9), "MessageBody"),
+        "its filter policy is on the MessageBody, expected the MessageAttributes",
+        [f"topic subscription {BOSS}"],
+    ),
+    "a subscriber of grave findings gets others": Break(
+        lambda s: s.filter(BOSS, lower_filter(4)), '">=", 9]', [f"topic subscription {BOSS}"]
+    ),
     "a subscriber of grave findings is gone": Break(
-        lambda s: s.unsubscribe("boss@example.com"), "is not there", ["topic-critical subscription boss@example.com"]
+        lambda s: s.unsubscribe(BOSS), "is not there", [f"topic subscription {BOSS}"]
+    ),
+    "the chat application does not listen": Break(
+        lambda s: s.unsubscribe(CHAT_ENDPOINT),
+        "Amazon Q Developer in chat applications has not subscribed",
+        ["topic-slack subscription chat application"],
+    ),
+    "the chat is filtered": Break(
+        lambda s: s.filter(CHAT_ENDPOINT, lower_filter(9)),
+        "expected none",
+        ["topic-slack subscription chat application"],
+    ),
+    "the state machine may not publish to the chat": Break(
+        lambda s: s.change_permissions("formatter", s.topic_like("-slack"), s.topic),
+        "may not publish to topic-slack",
+        [ROLE],
+        LOST,
     ),
 }
 TABLE = [
@@ -301,15 +453,25 @@ def test_what_breaks_fails_its_own_checks_which_say_what_to_do(changes: Mapping[
 
 def test_a_stack_file_that_has_changed_since_shows_what_is_deployed_and_what_is_not() -> None:
     with stack_in_account(stack_file()) as stack:
-        wider = stack.checks(stack_file(minimumSeverity="medium"))
-        narrower = stack.checks(stack_file(minimumSeverity="critical"))
+        graver = stack.checks(stack_file(minimumSeverity="high"))
+        more = stack.checks(stack_file(**MANY))
         other_key = stack.checks(stack_file(alerts={"kmsKeyArn": KEY_ARN}))
-    assert wider["rule medium"][::2] == ("failed", "the stack has no such rule")
-    assert wider["rule high"].state == "ok"
-    assert not_ok(narrower) == {"further rules": "failed"}
-    assert narrower["further rules"].found.startswith("threat-monitor-alerts-high-")
+        named = stack.checks(stack_file(alerts={"accountAlias": "Prod"}))
+        chat = stack.checks(stack_file(alerts={"slack": CHANNELS["alerts"]["slack"]}))
+    assert not_ok(graver) == {"rule findings": "failed"}
+    assert more["rule findings-2"][::2] == ("failed", "the stack has no such rule")
     assert set(not_ok(other_key)) == {"log group", "topic encryption", "dead-letter queue encryption"}
     assert other_key["topic encryption"].found.endswith(f"expected {KEY_ARN}")
+    assert not_ok(named) == {DEFINITION: "failed"}
+    assert chat[DEFINITION].found == chat["topic-slack policy"].found == "the state machine sends to no topic-slack"
+
+
+def test_a_rule_of_two_that_is_no_longer_wanted_is_a_further_one() -> None:
+    with stack_in_account(stack_file(**MANY)) as stack:
+        assert stack.checks()["rule findings-2"].state == "ok"
+        fewer = stack.checks(stack_file(findingTypes=MANY["findingTypes"][:3]))
+    assert not_ok(fewer) == {"rule findings": "failed", "further rules": "failed"}
+    assert fewer["further rules"].found.startswith("threat-monitor-alerts-findings-2-")
 
 
 def test_a_half_deployed_stack_fails_where_an_output_is_missing() -> None:
@@ -319,7 +481,7 @@ def test_a_half_deployed_stack_fails_where_an_output_is_missing() -> None:
         checks = stack.checks()
     assert checks["detector"].found == "the stack has no detectorId"
     assert checks["dead-letter queue"].found == "the stack has no deadLetterQueueUrl"
-    assert checks["topic policy"].state == checks["rule high"].state == "ok"
+    assert checks["topic policy"].state == checks["rule findings"].state == "ok"
 
 
 def test_a_rule_that_also_calls_a_function_sends_to_no_further_topic() -> None:
@@ -362,18 +524,22 @@ def test_an_alarm_without_data_yet_is_a_warning_and_one_whose_data_stopped_fails
 
 # -- AWS says no ------------------------------------------------------------------------------------------------------
 
-ANY_TARGET = "topic target of rule .*"
-ANY_TOPIC = ["topic .*", "further rules", "key"]
+ANY_TOPIC = ["topic .*", "further rules", "key", DEFINITION, ROLE]
+OF_MACHINE = ["state machine", DEFINITION, ROLE, "topic policy", "key"]
+ROLES = ["start role", ROLE, "key"]
 # permission -> patterns of the checks that need it, if the stack is known by its outputs, and if it is found by names
 READINGS: dict[str, tuple[list[str], list[str]]] = {
     "cloudwatch:DescribeAlarms": (["alarm .*"], ["alarm .*"]),
     "ec2:DescribeFlowLogs": ([FLOW_LOG], [FLOW_LOG]),
     "events:DescribeRule": (["rule .*"], ["rule .*"]),
     "events:ListRuleNamesByTarget": (["further rules"], ["further rules"]),
-    "events:ListRules": ([], ["rule .*", *ANY_TOPIC, "dead-letter queue policy"]),
-    "events:ListTargetsByRule": ([ANY_TARGET], ANY_TOPIC),
+    "events:ListRules": ([], ["rule .*", "further rules", TARGET, "start role", "dead-letter queue policy"]),
+    "events:ListTargetsByRule": ([TARGET, "start role"], [TARGET, "start role"]),
     "guardduty:GetDetector": (["detector", "protection plans"], ["detector", "protection plans"]),
     "guardduty:ListDetectors": ([], ["detector", "protection plans"]),
+    "iam:GetRole": (ROLES, ROLES),
+    "iam:GetRolePolicy": (ROLES, ROLES),
+    "iam:ListRolePolicies": (ROLES, ROLES),
     "kms:DescribeKey": (["key"], ["key"]),
     "kms:GetKeyPolicy": (["key"], ["key"]),
     "logs:DescribeLogGroups": (["log group", "key"], ["log group", "key"]),
@@ -381,7 +547,9 @@ READINGS: dict[str, tuple[list[str], list[str]]] = {
     "sns:GetTopicAttributes": (["topic (policy|encryption)", "key"], ["topic (policy|encryption)", "key"]),
     "sns:ListSubscriptionsByTopic": ([".* subscriptions?( .*)?"], [".* subscriptions?( .*)?"]),
     "sqs:GetQueueAttributes": (["dead-letter queue.*", "key"], ["dead-letter queue.*", "key"]),
-    "sqs:ListQueues": ([], ["dead-letter queue.*", "key", ANY_TARGET]),
+    "sqs:ListQueues": ([], ["dead-letter queue.*", "key", TARGET, DEFINITION, ROLE]),
+    "states:DescribeStateMachine": (OF_MACHINE, [*OF_MACHINE, *ANY_TOPIC]),
+    "states:ListExecutions": (["failed executions"], ["failed executions"]),
 }
 
 
@@ -433,7 +601,10 @@ def test_a_call_that_fails_is_said_by_its_checks_and_the_rest_is_checked(
 
 
 def test_every_reading_is_refused_above() -> None:
-    others = {"cloudwatch:GetMetricData", "ec2:DescribeSubnets"}
+    others = {
+        *("cloudwatch:GetMetricData", "ec2:DescribeSubnets"),
+        *("states:DescribeExecution", "states:GetExecutionHistory"),
+    }
     assert READINGS.keys() | others == set(PERMISSIONS)
     assert list(PERMISSIONS) == sorted(PERMISSIONS)
 
@@ -443,3 +614,12 @@ def test_without_a_flow_log_a_subnet_that_may_not_be_looked_up_still_fails() -> 
         stack.client("ec2").delete_flow_logs(FlowLogIds=[stack.flow_log.id])
         with stack.aws.refuse("ec2:DescribeSubnets"):
             assert stack.checks()[FLOW_LOG].found == "no flow log to /threat-monitor/dev/flow-logs"
+
+
+@pytest.mark.parametrize("permission", ["states:DescribeExecution", "states:GetExecutionHistory"])
+def test_a_failed_execution_that_may_not_be_looked_at_is_unknown(permission: str) -> None:
+    with stack_in_account(stack_file()) as stack:
+        stack.abort_execution()
+        assert not_ok(stack.checks()) == {}  # it had told everyone before it was stopped
+        with stack.aws.refuse(permission):
+            assert not_ok(stack.checks()) == {"failed executions": "unknown"}

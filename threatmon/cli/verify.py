@@ -1,5 +1,6 @@
 """``threatmon verify``: whether a deployed stack can do what it is for."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -14,11 +15,11 @@ from threatmon.reports.model import STATES, Check, Checks, Report, Section, coun
 from threatmon.stacks.connect import connect
 from threatmon.stacks.files import load, settings_of
 from threatmon.stacks.outputs import stack_outputs
-from threatmon.verify import delivery_test, stack_checks
+from threatmon.verify import delivery_test, rendering, stack_checks
 from threatmon.verify.delivery_test import SampleDelivery
 from threatmon.verify.deployed_stack import DeployedStack
 
-PERMISSIONS = tuple(sorted([*stack_checks.PERMISSIONS, "guardduty:CreateSampleFindings"]))
+PERMISSIONS = tuple(sorted([*stack_checks.PERMISSIONS, *rendering.PERMISSIONS, "guardduty:CreateSampleFindings"]))
 
 
 def verify(
@@ -29,10 +30,11 @@ def verify(
     timeout: Annotated[int, typer.Option(min=1, help="Minutes to wait for what was sent.")] = 15,
     output: OutputOption = "text",
 ) -> None:
-    """Check that a deployed stack can detect, record, choose and deliver; with --send, try it.
+    """Check that a deployed stack can detect, record, choose, write and deliver; with --send, try it.
 
-    Changes nothing; --send makes sample findings, and whoever is subscribed gets mails about them. Exit code 1 if
-    something failed or could not be checked; a warning is neither.
+    Also has AWS write alerts about sample findings, sent to nobody, and compares them with what is expected; each takes
+    a second. Changes nothing; --send makes sample findings, and whoever is subscribed gets alerts about them. Exit code
+    1 if something failed or could not be checked; a warning is neither.
 
     Example: threatmon verify --stack prod --send
     """
@@ -45,6 +47,7 @@ def verify(
     deployed = DeployedStack(aws, settings, stack, outputs)
     with status("Checking the stack") as say:
         checks = stack_checks.run(stack_checks.checks_of(deployed))
+        checks += rendering.checks(deployed, say, time.sleep)
         delivery = delivery_test.send(deployed, plan, 60 * timeout, say) if plan else None
     passed = all(check.state in ("ok", "warning") for check in checks)
     show(_report(deployed, checks, delivery, passed=passed), output)

@@ -1,1 +1,1 @@
-"""Sending the messages of the dead-letter queue again."""
+"""Sending again what could not be delivered: messages of the dead-letter queue, and failed executions."""

@@ -4,20 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from threatmon.aws.reader import Aws, batches
-from threatmon.redrive import dead_letters
-from threatmon.redrive.dead_letters import DeadLetter
+from threatmon.redrive.undelivered import CHANNELS, Undelivered, json_object, reason
 
 _LISTING_SECONDS = 30  # hides what is listed from others until the list is complete, and at most for so long
 _BATCH = 10  # the most SQS hands out at once
-
-
-class Message(NamedTuple):
-    """A message as the queue handed it out; ``queued_at`` is in seconds since 1970."""
-
-    id: str
-    receipt: str
-    queued_at: float
-    dead_letter: DeadLetter
 
 
 class Queue(NamedTuple):
@@ -31,14 +21,14 @@ class Queue(NamedTuple):
         name = "ApproximateNumberOfMessagesNotVisible"
         return int(self._call("get_queue_attributes", AttributeNames=[name])["Attributes"][name])
 
-    def peek(self) -> list[Message]:
+    def peek(self) -> list[Undelivered]:
         """Return every message; it stays in the queue, and others can see it again at once."""
-        messages: dict[str, Message] = {}
+        messages: dict[str, Undelivered] = {}
         try:
             while new := [one for one in self.receive(_BATCH, _LISTING_SECONDS) if one.id not in messages]:
                 messages |= {message.id: message for message in new}
         finally:
-            for receipts in batches([message.receipt for message in messages.values()], _BATCH):
+            for receipts in batches([message.receipt for message in messages.values() if message.receipt], _BATCH):
                 entries = [
                     {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
                     for index, receipt in enumerate(receipts)
@@ -46,7 +36,7 @@ class Queue(NamedTuple):
                 self._call("change_message_visibility_batch", Entries=entries)
         return list(messages.values())
 
-    def receive(self, count: int, hide_for: int) -> list[Message]:
+    def receive(self, count: int, hide_for: int) -> list[Undelivered]:
         """Return up to ``count`` messages, hidden from others for ``hide_for`` seconds; none if there is none."""
         answer = self._call(
             "receive_message",
@@ -60,7 +50,7 @@ class Queue(NamedTuple):
         )
         return [_message(received) for received in answer.get("Messages", [])]
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: Undelivered) -> None:
         """Take a message out of the queue for good."""
         self._call("delete_message", ReceiptHandle=message.receipt)
 
@@ -68,10 +58,21 @@ class Queue(NamedTuple):
         return self.aws.call("sqs", operation, QueueUrl=self.url, **parameters)
 
 
-def _message(received: Mapping[str, Any]) -> Message:
+def _message(received: Mapping[str, Any]) -> Undelivered:
+    """Read a message of EventBridge or of the state machine, which alone names a channel.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    """
     attributes = received.get("MessageAttributes", {})
     texts = {name: attribute.get("StringValue", "") for name, attribute in attributes.items()}
-    queued_at = int(received["Attributes"]["SentTimestamp"]) / 1000
-    return Message(
-        received["MessageId"], received["ReceiptHandle"], queued_at, dead_letters.read(received["Body"], texts)
+    channel = texts.get("CHANNEL", "")
+    return Undelivered(
+        id=received["MessageId"],
+        since=int(received["Attributes"]["SentTimestamp"]) / 1000,
+        body=received["Body"],
+        event=json_object(received["Body"]),
+        target_arn=texts.get("TARGET_ARN", ""),
+        channels=[channel] if channel in CHANNELS else [],
+        error=reason(texts.get("ERROR_CODE"), texts.get("ERROR_MESSAGE")),
+        receipt=received["ReceiptHandle"],
     )

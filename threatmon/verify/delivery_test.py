@@ -26,6 +26,8 @@ from threatmon.verify.sample_findings import create, expectation, select
 # SNS reports every five minutes, and CloudWatch files a count under the start of its period.
 _PERIOD = 300
 _POLL = 15  # seconds
+_NOT_DELIVERED = "`threatmon redrive` shows what could not be delivered, and why."
+_FORMATTING = "The finding arrived, but unformatted: see the checks above of what AWS writes."
 
 
 # What a metric of each namespace is of.
@@ -116,7 +118,7 @@ class SampleDelivery:
         for step, seconds in self.seconds.items():
             yield Check("ok", step.what, f"counted {step.wanted} after {_duration(seconds)}")
         for step in self.failures:
-            todo = "`threatmon redrive` shows what could not be delivered, and why."
+            todo = _FORMATTING if step.metric.name == PLAIN_MESSAGES_METRIC else _NOT_DELIVERED
             yield Check("failed", step.what, "counted by CloudWatch", todo)
         for step in self.missing:
             yield Check("failed", step.what, f"not counted within {_duration(self.timeout)}", self.hint)
@@ -238,7 +240,7 @@ def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]
         published = sum(any(_takes(recipient, name) for recipient in wanted) for name in types.values())
         notified = _notified(stack, topic, types.values())
         counts = {
-            "got": ("NumberOfMessagesPublished", published),
+            "received": ("NumberOfMessagesPublished", published),
             "delivered": ("NumberOfNotificationsDelivered", notified),
         }
         steps += _counted(

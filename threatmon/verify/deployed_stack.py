@@ -9,10 +9,11 @@ from threatmon.aws.reader import Answer, Aws, attempt
 from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
 from threatmon.model import names
-from threatmon.model.channels import TOPICS, FormattedChannel, chat_topic
+from threatmon.model.channels import TOPICS
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
 from threatmon.model.state_machine import Definition, destinations
+from threatmon.verify.recipients import topic_of
 from threatmon.verify.roles import Role, read_role
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
@@ -37,11 +38,6 @@ class NotDeployedError(ThreatmonError):
 def logical_name(name: str) -> str:
     """Return a resource's name without Pulumi's random suffix."""
     return name.rpartition("-")[0]
-
-
-def topic_of(channel: FormattedChannel) -> str:
-    """Return what the topic of a channel is called within a stack."""
-    return TOPICS["text"] if channel == "mail" else chat_topic(channel)
 
 
 def names_by_rule(rule_names: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Judge the state machine that writes the alerts, and the roles by which it is started and works."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from threatmon.aws.reader import Answer
 from threatmon.model.alarms import METRIC_NAMESPACE
@@ -78,8 +78,9 @@ def machine_role(role: Role, machine_arn: str, topic_arns: Mapping[str, str], qu
     )
 
 
-def _judged(faults: Sequence[str], found: str) -> CheckResult:
-    return failed("; ".join(dict.fromkeys(faults)), LOST) if faults else ok(found)
+def _judged(faults: Iterable[str], found: str) -> CheckResult:
+    said = "; ".join(dict.fromkeys(faults))
+    return failed(said, LOST) if said else ok(found)
 
 
 def _faults(role: Role, service: str, arn: str, uses: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:

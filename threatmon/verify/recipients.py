@@ -1,10 +1,10 @@
 """The recipients of a stack's alerts, and their subscriptions to its topics."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from threatmon.aws.reader import Answer
-from threatmon.model.channels import TOPICS, ChatApplication, MessageFormat, chat_topic
+from threatmon.model.channels import TOPICS, ChatApplication, FormattedChannel, MessageFormat, chat_topic
 from threatmon.model.settings import SECRET_PLACEHOLDER, Settings, SlackSettings, TeamsSettings
 from threatmon.model.severity import SeverityName
 
@@ -53,6 +53,18 @@ def recipients(settings: Settings) -> dict[str, list[Recipient]]:
         for application, channel in chats.items()
         if channel
     }
+
+
+def formatted_topics(settings: Settings) -> dict[FormattedChannel, str]:
+    """Return the channels that the state machine formats for, each with what its topic is called."""
+    channels: Sequence[FormattedChannel] = get_args(FormattedChannel)
+    topics = recipients(settings)
+    return {channel: topic_of(channel) for channel in channels if topic_of(channel) in topics}
+
+
+def topic_of(channel: FormattedChannel) -> str:
+    """Return what the topic of a channel is called within a stack."""
+    return TOPICS["text"] if channel == "mail" else chat_topic(channel)
 
 
 def by_email(addresses: Sequence[str]) -> list[Recipient]:

@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import get_args
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, attempt, side_by_side
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import names
-from threatmon.model.channels import TOPICS, FormattedChannel
+from threatmon.model.channels import TOPICS
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.state_machine import definition
 from threatmon.redrive import executions
 from threatmon.reports.model import Check
 from threatmon.verify import checks, machine_checks
 from threatmon.verify.checks import CheckResult, KmsKey, failed
-from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError, topic_of
-from threatmon.verify.recipients import Recipient, by_email, recipients, subscriptions_of
+from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError
+from threatmon.verify.recipients import Recipient, by_email, formatted_topics, recipients, subscriptions_of
 from threatmon.verify.roles import Role
 
 # What the checks, the search for a stack's resources and the counts of CloudWatch ask of AWS.
@@ -42,7 +41,10 @@ PERMISSIONS = (
     "sns:ListSubscriptionsByTopic",
     "sqs:GetQueueAttributes",
     "sqs:ListQueues",
+    "states:DescribeExecution",
     "states:DescribeStateMachine",
+    "states:GetExecutionHistory",
+    "states:ListExecutions",
 )
 
 Judge = Callable[[], CheckResult]
@@ -51,19 +53,20 @@ NamedJudge = tuple[str, Judge]
 
 def run(judges: Mapping[str, Judge]) -> list[Check]:
     """Make checks side by side; one that cannot be made is ``unknown``, and stops no other."""
-    results = side_by_side({subject: partial(_judged, judge) for subject, judge in judges.items()})
-    return [Check(result.state, subject, result.found, result.todo) for subject, result in results.items()]
+    return list(side_by_side({subject: partial(judged, subject, judge) for subject, judge in judges.items()}).values())
 
 
-def _judged(judge: Judge) -> CheckResult:
+def judged(subject: str, judge: Judge) -> Check:
+    """Make one check; never raises what AWS refuses."""
     try:
-        return judge()
+        result = judge()
     except NotDeployedError as error:
-        return failed(str(error))
+        result = failed(str(error))
     except NotThereError as error:
-        return failed(f"is not there ({error.message})")
+        result = failed(f"is not there ({error.message})")
     except AwsError as error:
-        return CheckResult("unknown", str(error))
+        result = CheckResult("unknown", str(error))
+    return Check(result.state, subject, result.found, result.todo)
 
 
 def checks_of(stack: DeployedStack) -> dict[str, Judge]:
@@ -74,7 +77,7 @@ def checks_of(stack: DeployedStack) -> dict[str, Judge]:
             *_detection(stack),
             *_evidence(stack),
             *_choice(stack, topics),
-            *_machine(stack, topics),
+            *_machine(stack),
             *(judge for topic, wanted in topics.items() for judge in _delivery(stack, topic, wanted)),
             *_dead_letters(stack),
             ("key", lambda: checks.keys(_keys(stack, topics), _machine_role(stack), stack.location)),
@@ -130,9 +133,9 @@ def _choice(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]
     yield "further rules", further
 
 
-def _machine(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]:
+def _machine(stack: DeployedStack) -> Iterator[NamedJudge]:
     machine = "state machine"
-    sent_to = {channel: topic for channel in _CHANNELS if (topic := topic_of(channel)) in topics}
+    sent_to = formatted_topics(stack.settings)
 
     def state_machine() -> CheckResult:
         log_group = stack.location.arn("logs", f"log-group:{names.state_machine_log_group(stack.stack)}")
@@ -172,9 +175,6 @@ def _machine(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge
     yield f"{machine} definition", text
     yield f"{machine} role", role
     yield "failed executions", lambda: checks.failed_executions(len(executions.unsent(stack.aws, stack.machine_arn())))
-
-
-_CHANNELS: Sequence[FormattedChannel] = get_args(FormattedChannel)
 
 
 def _machine_role(stack: DeployedStack) -> Role | None:

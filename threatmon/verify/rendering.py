@@ -1,0 +1,116 @@
+"""Whether AWS takes the deployed definition, and writes the alerts as this program does offline. Nothing is sent.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/test-state-isolation.html
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import zip_longest
+from typing import Any
+
+from threatmon.evaluation.findings import Event
+from threatmon.evaluation.jsonata_expressions import QueryEvaluationError, resolve
+from threatmon.model.channels import FormattedChannel
+from threatmon.model.state_machine import branch_name, states
+from threatmon.reports.model import Check, counted, first_few, short
+from threatmon.verify.checks import REPAIR, CheckResult, failed, ok
+from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError
+from threatmon.verify.recipients import formatted_topics
+from threatmon.verify.sample_events import sample_events
+from threatmon.verify.stack_checks import judged
+
+PERMISSIONS = ("states:TestState", "states:ValidateStateMachineDefinition")
+
+# AWS throttles more than about one a second; the client tries again what is throttled all the same.
+_SECONDS_BETWEEN = 1.1
+_PUBLISHED = json.dumps({"MessageId": "00000000-0000-0000-0000-000000000000"})
+_TODO = (
+    "Such findings arrive otherwise than `threatmon explain` shows, or as plain messages. "
+    f"See docs/mail.md, or else: {REPAIR}"
+)
+
+
+def checks(stack: DeployedStack, say: Callable[[str], object], sleep: Callable[[float], object]) -> list[Check]:
+    """Check the deployed definition at AWS, and what it makes of a sample finding of each family in each channel.
+
+    ``say`` is given the progress; ``sleep`` waits for some seconds between the calls.
+    """
+    return [
+        judged("state machine at AWS", partial(_definition, stack)),
+        *(
+            judged(f"{channel} as AWS writes it", partial(_channel, stack, channel, say, sleep))
+            for channel in formatted_topics(stack.settings)
+        ),
+    ]
+
+
+def _definition(stack: DeployedStack) -> CheckResult:
+    text = stack.machine()["definition"]
+    answer = stack.aws.call("stepfunctions", "validate_state_machine_definition", definition=text, type="STANDARD")
+    if answer["result"] == "OK":
+        return ok("AWS finds no fault in its definition")
+    said = [f"{fault.get('location', '')} {short(fault['message'])}".strip() for fault in answer["diagnostics"]]
+    return failed(first_few(said) if said else "AWS finds its definition wrong, and does not say why")
+
+
+def _channel(
+    stack: DeployedStack, channel: FormattedChannel, say: Callable[[str], object], sleep: Callable[[float], object]
+) -> CheckResult:
+    state = branch_name(channel)
+    arguments = states(stack.definition()).get(state, {}).get("Arguments")
+    if arguments is None:
+        raise NotDeployedError(f"the state machine has no state {state} that formats")
+    events = sample_events(stack.location)
+    faults: dict[str, str] = {}
+    for number, (family, event) in enumerate(events.items(), start=1):
+        say(f"Having AWS write samples for {channel}: {number} of {len(events)}, {family}")
+        sleep(_SECONDS_BETWEEN)
+        if fault := _fault(stack, state, arguments, event):
+            faults[family] = fault
+    if faults:
+        first, fault = next(iter(faults.items()))
+        return failed(
+            f"{counted(len(faults), 'sample')} of {len(events)} ({', '.join(faults)}); {first}: {fault}", _TODO
+        )
+    return ok(f"the same as offline for a sample of each of {len(events)} families")
+
+
+def _fault(stack: DeployedStack, state: str, arguments: Any, event: Event) -> str | None:
+    """Return what is wrong with AWS's text of an event, or nothing."""
+    answer = stack.aws.call(
+        "stepfunctions",
+        "test_state",
+        definition=stack.machine()["definition"],
+        stateName=state,
+        input=json.dumps(event),
+        inspectionLevel="DEBUG",
+        mock={"result": _PUBLISHED},
+    )
+    if answer["status"] != "SUCCEEDED":
+        return f"AWS fails: {short(answer.get('error', answer['status']))}: {short(answer.get('cause', ''))}"
+    try:
+        offline = resolve(arguments, {"states": {"input": event}})
+    except QueryEvaluationError as error:
+        return f"offline fails, where AWS does not: {short(str(error))}"
+    return difference(json.loads(answer["inspectionData"]["afterArguments"]), offline)
+
+
+def difference(aws: Mapping[str, Any], offline: Mapping[str, Any]) -> str | None:
+    """Return the first line in which arguments of ``sns:publish`` differ; None if they are the same."""
+    for field in dict.fromkeys([*offline, *aws]):
+        pairs = zip_longest(_lines(aws.get(field)), _lines(offline.get(field)))
+        for number, (theirs, ours) in enumerate(pairs, start=1):
+            if theirs != ours:
+                return f"line {number} of {field} is {_quoted(theirs)}, offline {_quoted(ours)}"
+    return None
+
+
+def _lines(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return value.split("\n") if isinstance(value, str) else [json.dumps(value, sort_keys=True)]
+
+
+def _quoted(line: str | None) -> str:
+    return "not there" if line is None else f'"{short(line)}"'
