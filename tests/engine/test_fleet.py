@@ -13,6 +13,8 @@ import yaml
 from engine.checkout import FLOW_LOG, inventory, when_made
 from engine.fleets import Fleet, new_fleet
 
+from threatmon.emulator.account import EmulatedAccount
+
 RULE = "aws:cloudwatch/eventRule:EventRule"
 
 
@@ -54,11 +56,18 @@ def states(events: list[dict[str, Any]]) -> dict[str, str]:
     return {event["stack"]: event["state"] for event in events if event["event"] == "ended"}
 
 
+def flow_log_group(account: EmulatedAccount) -> dict[str, Any]:
+    """The log group of the flow logs."""
+    [group] = account.client("logs").describe_log_groups(logGroupNamePrefix="/threat-monitor/")["logGroups"]
+    return group
+
+
 def complete(fleet: Fleet) -> bool:
     """Whether every account has all it should have, and once."""
     found = {stack: inventory(fleet.accounts[stack]) for stack in fleet.stacks}
     return all(
-        made.get("flow logs") == list(fleet.subnets[stack]) and len(made["detectors"]) == len(made["log groups"]) == 1
+        made.get("flow logs") == list(fleet.subnets[stack])
+        and len(made["detectors"]) == len(made["state machines"]) == 1
         for stack, made in found.items()
     )
 
@@ -116,7 +125,7 @@ def test_what_all_stacks_share_is_written_once(fleet: Fleet) -> None:
     made = {(change["type"], change["name"]): change["new"] for change in first["changes"]}
     subscription = made["aws:sns/topicSubscription:TopicSubscription", "threat-monitor-alerts-soc@example.com"]
     assert subscription["endpoint"] == "soc@example.com"
-    pattern = json.loads(made[RULE, "threat-monitor-alerts-high"]["eventPattern"])
+    pattern = json.loads(made[RULE, "threat-monitor-alerts-findings"]["eventPattern"])
     assert pattern["detail"]["type"] == [{"prefix": "Recon:EC2/"}]
 
 
@@ -153,13 +162,11 @@ def test_a_dangerous_change_stops_the_rollout_before_it_begins_unless_it_is_allo
     run = unchanged.run("up", "--yes", ok=False)
     assert "Nothing was changed: dangerous changes. To let them through: --allow retention-shortened" in run.stderr
     accounts = [unchanged.accounts[stack] for stack in unchanged.stacks]
-    groups = [account.client("logs").describe_log_groups()["logGroups"] for account in accounts]
-    assert {group["retentionInDays"] for [group] in groups} == {365}
+    assert {flow_log_group(account)["retentionInDays"] for account in accounts} == {365}
 
     events = up(unchanged, "--stacks", "s03", "--allow", "retention-shortened", ok=True)
     assert states(events) == {"s03": "updated"}
-    [group] = unchanged.accounts["s03"].client("logs").describe_log_groups()["logGroups"]
-    assert group["retentionInDays"] == 30
+    assert flow_log_group(unchanged.accounts["s03"])["retentionInDays"] == 30
     unchanged.configure("s03")
     up(unchanged, "--stacks", "s03", ok=True)
 
@@ -288,8 +295,8 @@ def test_the_comment_shows_a_change_of_finding_types_once_for_all_stacks(unchang
         unchanged.configure(stack, findingTypes=["Recon:EC2/Portscan", added])
     shown = comment(unchanged)
     assert "## 20 stacks: 19 would change, 1 stays the same\n" in shown
-    assert "### The same 2 changes in 19 stacks" in shown
-    assert shown.count(f'+     eventPattern.detail.type: "{added}"') == 2  # a rule for each severity
+    assert "### The same change in 19 stacks" in shown
+    assert shown.count(f'+     eventPattern.detail.type: "{added}"') == 1
     assert "Dangerous" not in shown
 
 
@@ -308,7 +315,7 @@ def test_the_comment_on_a_new_stack_counts_what_it_creates_and_leaves_no_trace(u
     before = sorted((unchanged.folder / "state").rglob("*"))
     shown = comment(unchanged, "--stacks", "new,s01")
     assert "## 2 stacks: 1 would be created, 1 stays the same\n" in shown
-    assert "### Creates 1 new stack, with 31 resources" in shown
+    assert "### Creates 1 new stack, with 35 resources" in shown
     assert "+ 2 aws:ec2:FlowLog" in shown
     assert sorted((unchanged.folder / "state").rglob("*")) == before
     assert file.read_text() == written
@@ -327,7 +334,7 @@ def test_a_stack_that_cannot_be_previewed_is_in_the_comment_with_its_error(uncha
 
 def test_what_somebody_changed_by_hand_is_drift_until_it_is_put_back(unchanged: Fleet) -> None:
     logs = unchanged.accounts["s02"].client("logs")
-    [group] = inventory(unchanged.accounts["s02"])["log groups"]
+    group = flow_log_group(unchanged.accounts["s02"])["logGroupName"]
     logs.put_retention_policy(logGroupName=group, retentionInDays=1)
     run = unchanged.run("drift", ok=False)
     assert "20 stacks: 1 drifted, 19 stay the same" in run.stdout

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from engine.checkout import inventory
 from engine.stacks import SUBNETS, Stack
-from examples import VPC
+from examples import SLACK, TEAMS, VPC
 
 from threatmon.emulator.emulated import Properties
 
 FLOW_LOGS = [f"FlowLog flow-logs-{subnet}" for subnet in SUBNETS]
-RULES = ["EventRule alerts-high", "EventRule alerts-critical"]
-TARGETS = ["EventTarget alerts-high", "EventTarget alerts-critical"]
+RULE = "EventRule alerts-findings"
+MACHINE = "StateMachine alerts-formatter-state-machine"
 QUERIES = [
     f"QueryDefinition investigation-{query}"
     for query in (
@@ -24,14 +24,17 @@ QUERIES = [
         "gaps-in-the-record",
     )
 ]
-RULE_ARNS_IN = ["TopicPolicy alerts-topic-policy", "QueuePolicy alerts-dead-letters-policy"]
 TAGGED = [
     *FLOW_LOGS,
-    *RULES,
+    RULE,
+    MACHINE,
     "Detector detection-detector",
     "Key encryption-key",
+    "LogGroup alerts-formatter-log-group",
     "LogGroup flow-logs-log-group",
     "Queue alerts-dead-letters",
+    "Role alerts-formatter-role",
+    "Role alerts-start-role",
     "Role flow-logs-role",
     "Topic alerts-topic",
 ]
@@ -69,30 +72,17 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "LogGroup flow-logs-log-group": "update",
         },
     ),
-    "finding types": ({"findingTypes": ["Recon:EC2/*"]}, _all(RULES, "update")),
-    "no samples": ({"alerts": {"includeSamples": False}}, _all(RULES, "update")),
-    "archived findings too": ({"alerts": {"includeArchived": True}}, _all(RULES, "update")),
-    "a lower severity": (
-        {"minimumSeverity": "medium"},
+    "finding types": ({"findingTypes": ["Recon:EC2/*"]}, {RULE: "update"}),
+    "no samples": ({"alerts": {"includeSamples": False}}, {RULE: "update"}),
+    "archived findings too": ({"alerts": {"includeArchived": True}}, {RULE: "update"}),
+    "a lower severity": ({"minimumSeverity": "medium"}, {RULE: "update"}),
+    "a higher severity": ({"minimumSeverity": "critical"}, {RULE: "update"}),
+    "other traffic, a name for the account and runbooks": (
         {
-            "EventRule alerts-medium": "create",
-            "EventTarget alerts-medium": "create",
-            "Dashboard investigation-dashboard": "update",
-            **_all(RULE_ARNS_IN, "update"),
+            "flowLogs": {"trafficType": "REJECT"},
+            "alerts": {"accountAlias": "production", "runbooks": {"Recon:*": "https://wiki.example.com/scans"}},
         },
-    ),
-    "a higher severity": (
-        {"minimumSeverity": "critical"},
-        {
-            "EventRule alerts-high": "delete",
-            "EventTarget alerts-high": "delete",
-            "Dashboard investigation-dashboard": "update",
-            **_all(RULE_ARNS_IN, "update"),
-        },
-    ),
-    "other traffic, and a name for the account": (
-        {"flowLogs": {"trafficType": "REJECT"}, "alerts": {"accountAlias": "production"}},
-        {**_all(FLOW_LOGS, "replace"), **_all(TARGETS, "update")},
+        {**_all(FLOW_LOGS, "replace"), MACHINE: "update"},
     ),
     "wider records": ({"flowLogs": {"aggregationSeconds": 600}}, _all(FLOW_LOGS, "replace")),
     "another record format": (
@@ -113,17 +103,29 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             [
                 "Key health-key",
                 "MetricAlarm health-dead-letters",
+                "MetricAlarm health-failed-executions",
                 "MetricAlarm health-no-flow-logs",
                 "MetricAlarm health-old-dead-letters",
+                "MetricAlarm health-plain-messages",
                 "MetricAlarm health-undeliverable-topic",
-                "MetricAlarm health-undelivered-critical",
-                "MetricAlarm health-undelivered-high",
+                "MetricAlarm health-undelivered-findings",
                 "Topic health-topic",
                 "TopicPolicy health-topic-policy",
                 "TopicSubscription health-security@example.com",
             ],
             "create",
         ),
+    ),
+    "chat": (
+        {"alerts": {"slack": SLACK}},
+        {
+            "Role alerts-chat-role": "create",
+            "SlackChannelConfiguration alerts-chat-slack": "create",
+            "Topic alerts-chat-topic-slack": "create",
+            "TopicPolicy alerts-chat-topic-slack-policy": "create",
+            "RolePolicy alerts-formatter-policy": "update",
+            MACHINE: "update",
+        },
     ),
     "other default tags": ({"aws:defaultTags": {"tags": {"team": "security"}}}, _all(TAGGED, "update")),
 }
@@ -137,7 +139,7 @@ def test_a_changed_setting_touches_these_resources_and_no_others(
     assert deployed.preview() == planned
 
 
-def test_a_raw_subscriber_gets_a_topic_and_targets_of_its_own(deployed: Stack) -> None:
+def test_a_raw_subscriber_gets_a_topic_and_a_target_of_its_own(deployed: Stack) -> None:
     deployed.configure(alerts={"subscribers": [PAGER]})
     planned = deployed.preview()
     [subscription] = [name for name in planned if name.startswith("TopicSubscription alerts-https-")]
@@ -145,9 +147,26 @@ def test_a_raw_subscriber_gets_a_topic_and_targets_of_its_own(deployed: Stack) -
         subscription: "create",
         "Topic alerts-topic-raw": "create",
         "TopicPolicy alerts-topic-raw-policy": "create",
-        "EventTarget alerts-high-raw": "create",
-        "EventTarget alerts-critical-raw": "create",
+        "EventTarget alerts-findings-raw": "create",
     }
+
+
+def test_another_severity_of_a_reader_keeps_the_subscription(stack: Stack) -> None:
+    subscriptions = []
+    for severity in ("high", "critical", None, "high"):
+        reader = {"protocol": "email", "endpoint": "chief@example.com", "minimumSeverity": severity}
+        stack.configure(alerts={"subscribers": [{key: value for key, value in reader.items() if value}]})
+        stack.up().succeeded()
+        subscriptions.append(stack.resources()["TopicSubscription alerts-chief@example.com"])
+    assert len({subscription["id"] for subscription in subscriptions}) == 1
+    assert [subscription["inputs"].get("filterPolicy") for subscription in subscriptions] == [
+        '{"severity": [{"numeric": [">=", 7]}]}',
+        '{"severity": [{"numeric": [">=", 9]}]}',
+        None,
+        '{"severity": [{"numeric": [">=", 7]}]}',
+    ]
+    assert stack.preview() == {}
+    stack.drift().succeeded()
 
 
 def _flow_logs(stack: Stack) -> dict[str, Properties]:
@@ -165,7 +184,7 @@ def test_replaced_flow_logs_record_on_into_the_same_group(stack: Stack) -> None:
     assert all(after[subnet]["FlowLogId"] != before[subnet]["FlowLogId"] for subnet in SUBNETS)
     assert {log["MaxAggregationInterval"] for log in after.values()} == {600}
     assert {log["LogDestination"] for log in after.values()} == {log["LogDestination"] for log in before.values()}
-    assert inventory(stack.account)["log groups"] == ["/threat-monitor/dev/flow-logs"]
+    assert "/threat-monitor/dev/flow-logs" in inventory(stack.account)["log groups"]
 
 
 def test_a_stack_that_changes_to_everything_and_back_is_as_it_was(stack: Stack) -> None:
@@ -175,16 +194,19 @@ def test_a_stack_that_changes_to_everything_and_back_is_as_it_was(stack: Stack) 
         vpcIds=[VPC],
         minimumSeverity="low",
         alertEmails=["security@example.com", "on-call@example.com"],
-        alerts={"subscribers": [PAGER], "accountAlias": "production"},
+        alerts={"subscribers": [PAGER], "accountAlias": "production", "slack": SLACK, "teams": TEAMS},
         protectionPlans={"s3": True, "runtime": True},
         health={"enabled": True},
     )
     stack.up().succeeded()
     grown = inventory(stack.account)
-    assert len(grown["rules"]) == 4
-    assert len(grown["topics"]) == 3
-    assert len(grown["alarms"]) == 9
-    assert len(grown["flow logs"]) == 3
+    assert {kind: len(grown[kind]) for kind in ("rules", "topics", "alarms", "flow logs", "slack channels")} == {
+        "rules": 1,
+        "topics": 5,
+        "alarms": 10,
+        "flow logs": 3,
+        "slack channels": 1,
+    }
 
     stack.configure()
     stack.up().succeeded()

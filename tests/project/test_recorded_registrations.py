@@ -22,8 +22,10 @@ from pulumi.output import Unknown
 from recordings.configs import CONFIGS
 from recordings.reading import BASE, FOLDER, WRITERS, Recording, recorded
 
+from threatmon.emulator.deployment import deployed
 from threatmon.emulator.program import Registration
-from threatmon.model.settings import Settings
+from threatmon.model.settings import NAMESPACE, Settings
+from threatmon.stacks.files import StackFile
 
 _MAPS = ("inputs", "property_dependencies")
 
@@ -31,9 +33,9 @@ _MAPS = ("inputs", "property_dependencies")
 def record(name: str) -> Recording:
     """Run the program with a config of ``CONFIGS``, and return what it registers."""
     config, region, partition, preview = CONFIGS[name]
-    deployed = run(config, mocks=(PreviewMocks if preview else AwsMocks)(region, partition), preview=preview)
-    properties = {urn: _properties(registration) for urn, registration in deployed.resources.items()}
-    return _readable({"outputs": deployed.outputs, **properties})
+    done = run(config, mocks=(PreviewMocks if preview else AwsMocks)(region, partition), preview=preview)
+    properties = {urn: _properties(registration) for urn, registration in done.resources.items()}
+    return _readable({"outputs": done.outputs, **properties})
 
 
 def _properties(registration: Registration) -> dict[str, Any]:
@@ -118,6 +120,15 @@ def test_what_is_registered_is_what_was_recorded(name: str, pytestconfig: pytest
     ]
     if differences:
         pytest.fail("\n\n".join(["- recorded, + registered now", *differences]), pytrace=False)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_was_recorded_is_what_an_account_takes(name: str) -> None:
+    config, region, *_ = CONFIGS[name]
+    keys = {f"{NAMESPACE}:{key}": value for key, value in config.items()}
+    with deployed(StackFile("dev", {"aws:region": region, **keys})) as deployment:
+        made = deployment.run.resources.keys()
+    assert made == {urn for urn, properties in recorded(name).items() if "type" in properties}
 
 
 def _difference(urn: str, key: str, before: Recording, now: Recording) -> str:
