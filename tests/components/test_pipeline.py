@@ -149,7 +149,7 @@ def test_no_input_holds_the_text_of_an_unresolved_output(*, preview: bool) -> No
 WILDCARDS = {
     (KEY, "Action", "kms:*"): "the account administers its own key, as in the default key policy",
     (KEY, "Resource", "*"): "in a key policy, the key itself",
-    (KEY, "Action", "kms:GenerateDataKey*"): "with and without plaintext, as the AWS pages on SNS and CloudWatch Logs",
+    (KEY, "Action", "kms:GenerateDataKey*"): "with and without plaintext, as the AWS page on encrypted log groups",
     (KEY, "Action", "kms:ReEncrypt*"): "from and to, as the AWS page on encrypted log groups",
     (KEY, "Action", "kms:Describe*"): "as the AWS page on encrypted log groups",
     (ROLE, "Condition", "arn:aws:ec2:eu-west-1:111122223333:vpc-flow-log/*"): (

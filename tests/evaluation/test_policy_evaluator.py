@@ -69,15 +69,13 @@ KEY_USES: dict[str, tuple[str, bool]] = {
     "both actions": (_use(), True),
     "no data key": (_use(Action="kms:Decrypt"), False),
     "no decryption": (_use(Action="kms:GenerateDataKey*"), False),
-    "a source account, which eventbridge does not send": (
-        _use(Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}}),
-        False,
-    ),
-    "a source rule, which eventbridge does not send": (_use(Condition={"ArnLike": {"aws:SourceArn": RULE}}), False),
+    "this account": (_use(Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}}), True),
+    "another account": (_use(Condition={"StringEquals": {"aws:SourceAccount": "444455556666"}}), False),
+    "a rule, which nobody asks for": (_use(Condition={"ArnLike": {"aws:SourceArn": RULE}}), False),
     "another service": (_use(Principal={"Service": "sns.amazonaws.com"}), False),
 }
 
 
 @pytest.mark.parametrize(("policy", "allowed"), KEY_USES.values(), ids=KEY_USES)
 def test_a_key_policy_decides_whether_a_service_may_use_the_key(policy: str, allowed: bool) -> None:
-    assert may_use_key(policy, "events.amazonaws.com") is allowed
+    assert may_use_key(policy, "events.amazonaws.com", ACCOUNT) is allowed

@@ -109,14 +109,14 @@ def test_a_logs_insights_link_decodes_to_its_query_group_and_time(query: str, gr
     assert not set(url) & ENDS_A_LINK
 
 
-def test_a_placeholder_survives_so_that_eventbridge_can_fill_it() -> None:
+def test_a_placeholder_survives_so_that_the_mail_can_fill_it() -> None:
     url = console_urls.logs_insights(
-        "aws", "<region>", "/g", queries.by_destination_port("<interfaceId>"), start="<firstSeen>", end="<updatedAt>"
+        "aws", "<region>", "/g", queries.traffic_of("<interfaceId>"), start="<firstSeen>", end="<updatedAt>"
     )
     assert re.findall(r"<\w+>", url) == ["<region>", "<updatedAt>", "<firstSeen>", "<interfaceId>"]
     filled = re.sub("<interfaceId>", "eni-0123456789abcdef0", url)
     query = query_detail(filled.replace("<", "").replace(">", ""))["editorString"]
-    assert query == queries.by_destination_port("eni-0123456789abcdef0")
+    assert query == queries.traffic_of("eni-0123456789abcdef0")
 
 
 def test_no_link_has_a_character_at_which_a_mail_client_ends_it() -> None:
@@ -124,7 +124,7 @@ def test_no_link_has_a_character_at_which_a_mail_client_ends_it() -> None:
         console_urls.finding("aws", "eu-west-1", "1ab92989eaf0e742df4a014d5c0a8841"),
         console_urls.dashboard("aws", "eu-west-1", "threat monitor (dev)"),
         console_urls.finding_type("Backdoor:EC2/C&CActivity.B!DNS"),
-        logs_insights(queries.by_destination_port("eni-0123456789abcdef0")),
+        logs_insights(queries.traffic_of("eni-0123456789abcdef0")),
     ):
         assert not set(link) & ENDS_A_LINK, link
         assert link[-1] not in ".,;:!?"

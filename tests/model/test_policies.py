@@ -113,8 +113,7 @@ def test_each_service_may_act_for_this_account_these_rules_this_machine_or_these
     regional = f"{location.region}.{location.dns_suffix}"
     conditions = {name: [s["Condition"] for s in statements(name, location) if "Condition" in s] for name in MAKERS}
     assert conditions == {
-        # EventBridge supports no condition on a key: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-        "key": [{"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": groups}}],
+        "key": [account, {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": groups}}],
         "alarms' key": [],
         "flow logs' trust": [{**account, "ArnLike": {"aws:SourceArn": location.arn("ec2", "vpc-flow-log/*")}}],
         "flow logs": [],

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, saved_queries, traffic_of
+from threatmon.model.queries import FIELDS, FormatName, log_format, saved_queries, traffic_of
 
 # https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html, the default format and its order
 DEFAULT = (
@@ -23,7 +23,6 @@ WORDS = {"as", "by", "and", "or", "not", "desc", "asc", "in"}
 
 QUERIES: dict[str, tuple[FormatName, str]] = {
     **{f"{title} ({name})": (name, query) for name in FORMATS for title, query in saved_queries(name).items()},
-    **{f"one interface ({name})": (name, by_destination_port(INTERFACE)) for name in FORMATS},
 }
 
 

@@ -160,7 +160,7 @@ BREAKS: dict[str, Break] = {
         S.shut_eventbridge_out,
         "does not let EventBridge use it",
         ["key"],
-        "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey* in it, without source conditions",
+        "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey in it, for this account",
     ),
     "the key is to be deleted": Break(
         lambda s: s.client("kms").schedule_key_deletion(KeyId=s.key.rpartition("/")[2]),

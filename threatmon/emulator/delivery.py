@@ -138,7 +138,7 @@ def _publish(account: EmulatedAccount, rule_arn: str, target: Mapping[str, Any],
 
 def _key_serves(account: EmulatedAccount, key_id: str | None) -> bool:
     """Return whether EventBridge may use the key of a topic or queue; without a key, nothing is encrypted."""
-    return key_refusal(account, key_id, lambda policy, _: may_use_key(policy, _SERVICE)) is None
+    return key_refusal(account, key_id, lambda policy, _: may_use_key(policy, _SERVICE, account.account_id)) is None
 
 
 def _dead_letter(

@@ -76,14 +76,13 @@ def may_publish(policy: str, rule_arn: str, action: str, resource_arn: str) -> b
     return allows(policy, action, resource_arn, Principal("Service", "events.amazonaws.com"), source(rule_arn))
 
 
-def may_use_key(policy: str, service: str) -> bool:
-    """Return whether a key's policy lets a service principal write to a topic or queue encrypted with the key.
+def may_use_key(policy: str, service: str, account_id: str) -> bool:
+    """Return whether a key's policy lets a service write to an account's topic or queue encrypted with the key.
 
-    The request names no source: EventBridge supports no source conditions there
-    (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
-    principal = Principal("Service", service)
-    return all(allows(policy, action, "*", principal) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+    principal, context = Principal("Service", service), {"aws:SourceAccount": account_id}
+    return all(allows(policy, action, "*", principal, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
 
 
 def source(arn: str) -> Mapping[str, str]:

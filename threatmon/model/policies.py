@@ -18,13 +18,15 @@ def key_policy(location: Location, log_group_names: Sequence[str]) -> Document:
 
     The log groups are named exactly in the encryption context:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
-    EventBridge's statement has no source condition, because EventBridge supports none on an encrypted topic:
-    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html says that EventBridge supports no source conditions;
+    measured, it passes the account and the rule on.
     """
     log_group_arns = [location.arn("logs", f"log-group:{name}") for name in log_group_names]
     return policy_document(
         _owner_administers_key(location),
-        _publishes_encrypted("EventBridgePublishes", "events.amazonaws.com"),
+        _publishes_encrypted(
+            "EventBridgePublishes", "events.amazonaws.com", {"StringEquals": {"aws:SourceAccount": location.id}}
+        ),
         _allow(
             # Regional, and in China under another suffix.
             {"Service": f"logs.{location.region}.{location.dns_suffix}"},
@@ -188,8 +190,8 @@ def _owner_administers_key(location: Location) -> Document:
     return _allow({"AWS": location.root}, "kms:*", "*", sid="OwnerAdministers")  # "*" in a key policy is this key
 
 
-def _publishes_encrypted(sid: str, service: str) -> Document:
-    return _allow({"Service": service}, ["kms:Decrypt", "kms:GenerateDataKey*"], "*", sid=sid)
+def _publishes_encrypted(sid: str, service: str, condition: Document | None = None) -> Document:
+    return _allow({"Service": service}, ["kms:Decrypt", "kms:GenerateDataKey"], "*", sid=sid, condition=condition)
 
 
 def _owner_administers_topic(topic_arn: str, owner: str) -> Document:

@@ -37,26 +37,11 @@ def parse_line(name: FormatName) -> str:
     return f'parse @message "{" ".join("*" for _ in FIELDS[name])}" as {aliases}'
 
 
-def by_destination_port(interface_id: str) -> str:
-    """Return the query for what one network interface talked to, by destination port; short, to fit into a link.
-
-    It reads both formats: the default fields come first, and the last ``*`` takes whatever follows.
-    """
-    aliases = ",".join(field.replace("-", "_") for field in _DEFAULT[:-1])
-    return "\n".join(
-        [
-            f'parse @message "{" ".join("*" for _ in _DEFAULT)}" as {aliases},rest',
-            f'| filter interface_id="{interface_id}"',
-            "| stats count(*) as flows,count_distinct(dstaddr) as hosts,sum(bytes) as size by dstport,protocol,action",
-            "| sort flows desc",
-        ]
-    )
-
-
 def traffic_of(interface_id: str) -> str:
-    """Return the query of :func:`by_destination_port` in as few characters as possible, for a link in a mail.
+    """Return the query for what one network interface talked to, by destination port, in few characters, for a link.
 
-    The pattern begins in the middle of a record, at the interface, and fits no other interface's records.
+    It reads both formats: the pattern begins in the middle of a record, at the interface, and its last ``*`` takes
+    whatever follows.
     """
     names = "a,host,b,port,protocol,c,size,d,e,action,f"
     return "\n".join(

@@ -152,10 +152,10 @@ def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> 
     if state != "Enabled":
         undo = f"aws kms cancel-key-deletion --key-id {arn}; " if state == "PendingDeletion" else ""
         return failed(f"{arn} is {state}", f"Nothing can be sent or read: {undo}aws kms enable-key --key-id {arn}")
-    if not may_use_key(key.policy, "events.amazonaws.com"):
+    if not may_use_key(key.policy, "events.amazonaws.com", location.id):
         return failed(
             f"{arn}: its policy does not let EventBridge use it",
-            "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey* in it, without source conditions; "
+            "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey in it, for this account; "
             "if the key is this stack's, `pulumi up --refresh` does.",
         )
     if role and not all(
