@@ -51,7 +51,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             or EncryptionKey(
                 f"{name}-encryption",
                 EncryptionKeyArgs(
-                    log_group_names=[log_group_name, names.state_machine_log_group(args.stack)],
+                    log_group_names=names.log_groups(args.stack),
                     protect=settings.protect,
                     keep_on_destroy=settings.flow_logs.keep_on_destroy,
                     location=location,

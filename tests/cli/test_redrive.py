@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from conftest import RunCommand
 from examples import ACCOUNT, REGION
 from findings import recorded
-from redrive.dead_letter_stack import DeadLetterStack
+from redrive.dead_letter_stack import FAILS, SUCCEEDS, DeadLetterStack
 from scripted_account import ScriptedAccount
 
 from threatmon.cli import redrive
@@ -121,7 +121,7 @@ def test_the_document_has_every_alert_and_what_became_of_it(stack: DeadLetterSta
         "error": "NO_PERMISSIONS",
         "state": "sent again",
         "reason": None,
-        "executionArn": next(iter(stack.machine.executions)),
+        "executionArn": stack.machine.executions[0].execution_arn,
     }
 
 
@@ -191,12 +191,11 @@ def test_what_machines_missed_goes_to_them_untouched_and_to_nobody_else(
 
 @pytest.mark.parametrize("channel", ["", "pager"])
 def test_what_another_target_missed_is_mailed(stack: DeadLetterStack, threatmon: RunCommand, channel: str) -> None:
-    foreign = stack.sns.create_topic(Name="foreign")["TopicArn"]
     event = recorded("iam_user")
-    stack.put(event, foreign, channel)
+    stack.put(event, stack.topic, channel)
     assert threatmon("redrive", "--yes").code == 0
     assert stack.machine.sent == [event | {"channels": ["mail"]}]
-    assert stack.published_to(foreign) == []
+    assert stack.account.notifications == []
 
 
 def test_what_is_no_event_is_mailed_whoever_missed_it(stack: DeadLetterStack, threatmon: RunCommand) -> None:
@@ -240,24 +239,23 @@ def test_an_event_too_long_for_machines_stays_and_people_get_a_shorter_one(
 def test_an_execution_that_fails_again_is_said_and_comes_again(stack: DeadLetterStack, threatmon: RunCommand) -> None:
     event = recorded("iam_user")
     stack.put(event)
-    stack.machine.ends = lambda _: {"status": "FAILED", "error": "Lost", "cause": "mail"}
+    stack.machine.become(FAILS)
     code, out, _ = threatmon("redrive", "--yes")
     assert code == 1
     assert row(out, "message")[-1] == "Lost: mail"
     assert out.endswith("\n1 failed again.\n")
     assert stack.queued == []
-    stack.machine.ends = lambda _: {"status": "SUCCEEDED"}
+    stack.machine.become(SUCCEEDS)
     assert threatmon("redrive", "--yes").out.endswith("\n1 sent again.\n")
     assert stack.machine.sent == [event, event | {"channels": ["mail"]}]
     assert threatmon("redrive").code == 0
 
 
 def test_what_comes_back_to_the_queue_is_not_sent_for_ever(stack: DeadLetterStack, threatmon: RunCommand) -> None:
-    def end(event: dict[str, Any]) -> dict[str, Any]:
-        stack.put(event, stack.topic, "mail", "SNS.AuthorizationErrorException")
-        return {"status": "SUCCEEDED"}
+    def come_back(asked: dict[str, Any]) -> None:
+        stack.put(asked["input"], stack.topic, "mail", "SNS.AuthorizationErrorException")
 
-    stack.machine.ends = end
+    stack.aws.answer("states:StartExecution", come_back)
     stack.put(recorded("iam_user"))
     code, out, _ = threatmon("redrive", "--yes")
     assert code == 1
@@ -316,15 +314,13 @@ def test_what_aws_will_never_take_stays_and_the_others_go(
     stack: DeadLetterStack, threatmon: RunCommand, action: str, code: str
 ) -> None:
     target = stack.raw_topic if action == "sns:Publish" else stack.machine.arn
-    start = stack.machine.start
     for _ in range(2):
         stack.put(recorded("iam_user"), target)
     calls = itertools.count()
 
-    def first_is_odd(asked: dict[str, Any]) -> dict[str, Any] | None:
+    def first_is_odd(_: object) -> None:
         if not next(calls):
             raise ClientError({"Error": {"Code": code, "Message": "too odd"}}, action)
-        return None if action == "sns:Publish" else start(asked)
 
     stack.aws.answer(action, first_is_odd)
     exit_code, out, _ = threatmon("redrive", "--yes")

@@ -72,19 +72,20 @@ def test_each_channel_has_a_topic_with_its_policy_and_a_configuration_and_all_sh
 def test_a_configuration_shows_its_own_topic_in_the_channel_of_the_settings() -> None:
     run = usual()
     common: dict[str, Any] = {
-        "configurationName": "threat-monitor-eu-prod",
         "iamRoleArn": made(the(run, ROLE))["arn"],
         "guardrailPolicyArns": ["arn:aws:iam::aws:policy/AWSDenyAll"],
         "loggingLevel": "ERROR",
     }
     assert the(run, SLACK).inputs == {
         **common,
+        "configurationName": "threat-monitor-eu-prod-slack",
         "slackTeamId": "T0123456789",
         "slackChannelId": "C0123456789",
         "snsTopicArns": [made(named(run, "talk-topic-slack"))["arn"]],
     }
     assert the(run, TEAMS).inputs == {
         **common,
+        "configurationName": "threat-monitor-eu-prod-teams",
         "tenantId": TENANT,
         "teamId": TEAM,
         "channelId": "19%3Aabc%3D%40thread.tacv2",

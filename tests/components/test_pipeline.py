@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from examples import KEY_ARN, OTHER_SUBNET, SUBNET, VPC
+from examples import SLACK as SLACK_CHANNEL
+from examples import TEAMS as TEAMS_CHANNEL
 from harness import (
     ALIAS,
     DASHBOARD,
@@ -32,11 +34,7 @@ from harness import (
 )
 
 RAW = {"protocol": "https", "endpoint": "https://hooks.example.com/token", "format": "raw"}
-UUID = "01234567-89ab-cdef-0123-456789abcdef"
-CHAT = {
-    "slack": {"workspaceId": "T0123456789", "channelId": "C0123456789"},
-    "teams": {"tenantId": UUID, "teamId": UUID, "channelId": "19:abc@thread.tacv2"},
-}
+CHAT = {"slack": SLACK_CHANNEL, "teams": TEAMS_CHANNEL}
 BOUNDARY = "arn:aws:iam::111122223333:policy/Boundary"
 
 

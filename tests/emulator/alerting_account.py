@@ -1,15 +1,26 @@
 """The alert path in an emulated account, made by boto3 call by call, so that a test can take any part away."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.subscriptions import Notification
-from threatmon.model import mail_formatter
-from threatmon.model.mail_formatter import MailOptions
-from threatmon.model.policies import key_policy, policy_document, queue_policy, topic_policy
-from threatmon.model.state_machine import METRIC_NAMESPACE, PLAIN_MESSAGES, chat_channel, definition, mail_channel
+from threatmon.emulator.inside import Notification
+from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
+from threatmon.model.channels import FormattedChannel
+from threatmon.model.policies import (
+    Document,
+    key_policy,
+    policy_document,
+    queue_policy,
+    start_execution,
+    start_trust,
+    state_machine_permissions,
+    state_machine_trust,
+    topic_policy,
+)
+from threatmon.model.settings import AlertSettings
+from threatmon.model.state_machine import Definition, branch_name, definition
 
 PATTERN = {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]}
 EMAIL = "a@example.com"
@@ -28,22 +39,33 @@ def trust(service: str, **condition: str) -> str:
     return json.dumps(policy_document({**statement, "Condition": {"StringEquals": condition}}))
 
 
+def with_expressions(
+    machine: Definition, topics: Mapping[FormattedChannel, str], expressions: Mapping[FormattedChannel, str | None]
+) -> Definition:
+    """Return a definition whose channels publish what other expressions make of the event, where there are any."""
+    for branch in machine["States"]["Channels"]["Branches"]:
+        for channel, expression in expressions.items():
+            state = branch["States"].get(branch_name(channel))
+            if state and expression:
+                state["Arguments"] = f"{{% $merge([{{'TopicArn': '{topics[channel]}'}}, ({expression})]) %}}"
+    return machine
+
+
 class AlertingAccount:
     """A rule that starts a machine and feeds a raw topic, a topic for mail and one for chat, a dead-letter queue.
 
-    Topics and queue are encrypted with one key. `formatter` and `chat` are the expressions of the mail and the chat
-    notification; without `chat` there is no such channel.
+    Topics and queue are encrypted with one key. `formatter` and `chat` are expressions in place of those of the mail
+    and the chat notification; there is a chat channel only with `chat`, and a raw topic is a target only if `raw`.
     """
 
     def __init__(
         self, account: EmulatedAccount, formatter: str | None = None, chat: str | None = None, *, raw: bool = False
     ) -> None:
         self.account = account
-        self.events, self.sns, self.sqs, self.iam, self.kms, self.machines, self.cloudwatch = (
-            account.client(service) for service in ("events", "sns", "sqs", "iam", "kms", "stepfunctions", "cloudwatch")
+        self.events, self.sns, self.sqs, self.iam, self.kms, self.machines = (
+            account.client(service) for service in ("events", "sns", "sqs", "iam", "kms", "stepfunctions")
         )
         location = account.location
-        options = MailOptions(account.account_id, account.region, location.partition, log_group_name="/flow-logs")
         self.rule = self.events.put_rule(Name="findings", EventPattern=json.dumps(PATTERN))["RuleArn"]
         policy = json.dumps(key_policy(location, "/flow-logs"))
         self.key = self.kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
@@ -54,35 +76,35 @@ class AlertingAccount:
         )
         self.queue_url = self.sqs.create_queue(QueueName="queue", Attributes=encrypted)["QueueUrl"]
         self.queue = account.arn("sqs", "queue")
-        self.machine = account.arn("states", "stateMachine:formatter")
         self.allow_topic(self.raw_topic, [self.rule])
         self.allow_queue([self.rule])
-        self.permissions = [
-            allow(["sns:Publish"], self.topic),
-            allow(["sns:Publish"], self.chat_topic),
-            allow(["sqs:SendMessage"], self.queue),
-            allow(["cloudwatch:PutMetricData"], "*", **{"cloudwatch:namespace": METRIC_NAMESPACE}),
-            allow(
-                ["kms:GenerateDataKey", "kms:Decrypt"],
-                self.key,
-                **{"kms:ViaService": [f"{name}.{account.region}.{location.dns_suffix}" for name in ("sns", "sqs")]},
-            ),
-        ]
-        own = {"aws:SourceAccount": account.account_id}
-        self.machine_role = self.put_role("machine", trust("states.amazonaws.com", **own), self.permissions)
-        starts = [allow(["states:StartExecution"], self.machine)]
-        self.rule_role = self.put_role(
-            "rule", trust("events.amazonaws.com", **own, **{"aws:SourceArn": self.rule}), starts
-        )
-        channels = [mail_channel(self.topic, formatter or mail_formatter.formatter(options))]
-        channels += [chat_channel(self.chat_topic, chat, None)] if chat else []
-        self.definition = json.dumps(definition(channels, self.queue_url, location.partition))
+        self.permissions = state_machine_permissions(
+            location, [self.topic, self.chat_topic], self.queue, self.key, METRIC_NAMESPACE
+        )["Statement"]
+        self.machine_role = self.put_role("machine", state_machine_trust(location, "formatter"), self.permissions)
+        self.machine = account.arn("states", "stateMachine:formatter")
+        starts = start_execution(self.machine)["Statement"]
+        self.rule_role = self.put_role("rule", start_trust(location, [self.rule]), starts)
+        self.definition = self._definition({"mail": formatter, **({"slack": chat} if chat else {})})
         self.machines.create_state_machine(name="formatter", definition=self.definition, roleArn=self.machine_role)
         dead_letters = {"DeadLetterConfig": {"Arn": self.queue}}
         targets = [{"Id": "machine", "Arn": self.machine, "RoleArn": self.rule_role, **dead_letters}]
         targets += [{"Id": "raw", "Arn": self.raw_topic, **dead_letters}] if raw else []
         self.events.put_targets(Rule="findings", Targets=targets)
         self.subscribe(self.topic, "email", EMAIL)
+
+    def _definition(self, expressions: Mapping[FormattedChannel, str | None]) -> str:
+        """Return the program's definition for these channels, with other expressions where there are any."""
+        topics: dict[FormattedChannel, str] = {"mail": self.topic, "slack": self.chat_topic}
+        topics = {channel: topics[channel] for channel in expressions}
+        machine = definition(
+            self.account.location,
+            AlertSettings(),
+            topic_arns=topics,
+            queue_url=self.queue_url,
+            log_group_name="/flow-logs",
+        )
+        return json.dumps(with_expressions(machine, topics, expressions))
 
     def subscribe(self, topic: str, protocol: str, endpoint: str, **attributes: str) -> str:
         """Subscribe someone, and confirm it; `attributes` are those of the subscription."""
@@ -92,9 +114,9 @@ class AlertingAccount:
         self.account.confirm_subscription(answer["SubscriptionArn"])
         return answer["SubscriptionArn"]
 
-    def put_role(self, name: str, trusted: str, statements: Sequence[dict[str, Any]]) -> str:
+    def put_role(self, name: str, trusted: Document, statements: Sequence[dict[str, Any]]) -> str:
         """Make a role, and return its ARN."""
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusted)["Role"]["Arn"]
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trusted))["Role"]["Arn"]
         self.allow_role(name, statements)
         return arn
 
@@ -105,7 +127,11 @@ class AlertingAccount:
 
     def forbid_machine(self, action: str) -> None:
         """Take what the machine's role may do by an action away."""
-        self.allow_role("machine", [entry for entry in self.permissions if action not in entry["Action"]])
+        self.allow_role("machine", self.other_permissions(action))
+
+    def other_permissions(self, action: str) -> list[dict[str, Any]]:
+        """Return the statements of the machine's role without those of an action."""
+        return [entry for entry in self.permissions if action not in entry["Action"]]
 
     def allow_topic(self, topic: str, rules: list[str]) -> None:
         """Let these rules publish to a topic."""
@@ -134,7 +160,9 @@ class AlertingAccount:
         """Return how many plain messages were counted."""
         values = self.account.backend("cloudwatch").metric_data
         return sum(
-            entry.value for entry in values if (entry.namespace, entry.name) == (METRIC_NAMESPACE, PLAIN_MESSAGES)
+            entry.value
+            for entry in values
+            if (entry.namespace, entry.name) == (METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC)
         )
 
     def start(self, event: dict[str, Any], **more: str) -> str:

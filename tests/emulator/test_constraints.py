@@ -14,8 +14,10 @@ ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 GROUP = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/threat-monitor/dev/flow-logs"
 RULE = f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/high"
 FLOW_LOG = f"arn:aws:ec2:eu-west-1:{ACCOUNT}:vpc-flow-log/fl-0123456789abcdef0"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/rules"
+STATES = "states.amazonaws.com"
 EVENTS = {"Service": "events.amazonaws.com"}
-PATHS = {"type": "$.detail.type", "eni": "$.detail.resource.instanceDetails.networkInterfaces[0].networkInterfaceId"}
+MACHINE = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:threat-monitor-dev"
 
 
 def _policy(*statements: dict[str, Any]) -> str:
@@ -52,6 +54,17 @@ def _log_key(policy: str | None, suffix: str = "amazonaws.com") -> tuple[Any, ..
     return policy, GROUP, "eu-west-1", suffix
 
 
+def _machine(**state: Any) -> str:
+    return json.dumps({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed", **state}}})
+
+
+def _logging(without: str = "") -> str:
+    actions = ["CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"]
+    actions += ["PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
+    allowed = [f"logs:{action}" for action in actions if f"logs:{action}" != without]
+    return _policy({"Action": allowed, "Resource": "*"})
+
+
 def _cases(table: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]]) -> list[Any]:
     """Return a case for each entry, which holds the arguments of its check, and last the reason if it is refused."""
     return [
@@ -68,12 +81,6 @@ ACCEPTED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
         ),
         "at the quota": (json.dumps({"source": ["a" * (2048 - len('{"source": [""]}'))]}),),
     },
-    constraints.input_transformer: {
-        "one line": ("mail", PATHS, '"<type> at <eni>"'),
-        "lines": ("mail", PATHS, '"<type>"\n"at <eni>"\n\n"end"'),
-        "an object": ("mail", PATHS, '{"type": "<type>", "eni": <eni>}'),
-        "at both quotas": ("mail", {f"p{n}": "$.id" for n in range(100)}, '"' + "a" * 8190 + '"'),
-    },
     constraints.retention: {str(days): (days,) for days in (0, 1, 365, 3653)},
     constraints.log_group_key: {
         "exactly this group": _log_key(_policy(_logs())),
@@ -89,6 +96,25 @@ ACCEPTED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
             FLOW_LOG,
         ),
     },
+    constraints.machine_definition: {
+        "one state": (_machine(),),
+        "an expression": (_machine(Output="{% $states.input.detail %}"),),
+    },
+    constraints.machine_role: {
+        "this account": (_trust(STATES, StringEquals={"aws:SourceAccount": ACCOUNT}), MACHINE),
+        "its machines": (_trust(STATES, ArnLike={"aws:SourceArn": MACHINE.replace("-dev", "-*")}), MACHINE),
+    },
+    constraints.machine_log: {
+        "exactly what is needed": (f"{GROUP}:*", _logging()),
+        "everything": (f"{GROUP}:*", _policy({"Action": "logs:*", "Resource": "*"})),
+    },
+    constraints.target_role: {"a topic": (f"arn:aws:sns:eu-west-1:{ACCOUNT}:t", None), "a role": (MACHINE, ROLE)},
+    constraints.chat_role: {"chatbot": (_trust("chatbot.amazonaws.com"),)},
+    constraints.filter_policy: {
+        "none": ("{}",),
+        "a number": ('{"severity":[{"numeric":[">=",7]}]}',),
+        "below": ('{"detail":{"type":[{"prefix":"Recon:"}]}}',),
+    },
     constraints.policy_document: {
         "trust": (_trust(), "trust"),
         "key": (_key({"AWS": ROOT}, "kms:*"), "key"),
@@ -101,6 +127,9 @@ ACCEPTED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
     constraints.key_policy: {name: (_key({"AWS": name}, "kms:*"), ROOT) for name in (ROOT, ACCOUNT, "*")},
 }
 NO_KEY = "The specified KMS key does not exist or is not allowed to be used"
+NOT_ASSUMED = "states.amazonaws.com, nor the regional one is authorized to assume the provided role"
+NO_LOG = "The state machine IAM Role is not authorized to access the Log Destination"
+NO_CHAT = "cannot be assumed by chatbot.amazonaws.com"
 NO_ROLE = "Unable to assume given IAM role"
 LOCKED_OUT = "will not allow you to update the key policy in the future"
 REFUSED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
@@ -110,19 +139,6 @@ REFUSED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
         "no object": ('["aws.guardduty"]', "the pattern: has no condition"),
         "empty": ("{}", "the pattern: has no condition"),
         "a misspelt operator": (_pattern(type=[{"prefx": "Recon:"}]), 'unknown operator: prefx "Recon:"'),
-    },
-    constraints.input_transformer: {
-        "too long": ("mail", {}, '"' + "a" * 8191 + '"', "8,193 characters, allowed are 1 to 8,192"),
-        "empty": ("mail", {}, "", "0 characters, allowed are 1 to 8,192"),
-        "too many paths": (
-            *("mail", {f"p{n}": "$.id" for n in range(101)}, '"text"'),
-            "101 entries, allowed are 100",
-        ),
-        "a key of AWS": ("mail", {"AWSType": "$.detail.type"}, '"<AWSType>"', "keys may not start with AWS"),
-        "no root": ("mail", {"type": "detail.type"}, '"<type>"', "dot notation: detail.type"),
-        "no path": ("mail", PATHS, '"<typ>"', "target mail contains invalid placeholder typ."),
-        "a line without quotes": ("mail", PATHS, '"<type>"\nat <eni>', "not a JSON string: at 0"),
-        "an unescaped quote": ("mail", PATHS, '"say "<type>""', "not a JSON string"),
     },
     constraints.retention: {
         str(days): (days, f"{days} is not a retention in days, allowed are 0, 1, 3, 5") for days in (-1, 2, 366, 10_000)
@@ -145,6 +161,34 @@ REFUSED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
             *(FLOW_LOG, NO_ROLE),
         ),
         "another action": (_trust().replace("AssumeRole", "TagSession"), FLOW_LOG, NO_ROLE),
+    },
+    constraints.machine_definition: {
+        "no json": ("{", "InvalidDefinition: .*INVALID_JSON_DESCRIPTION"),
+        "no target": (_machine(Type="Pass", Next="B"), "MISSING_TRANSITION_TARGET: Missing 'A' target: B"),
+        "no expression": (_machine(Output="{% ( %}"), "The JSONata expression is not valid"),
+    },
+    constraints.machine_role: {
+        "no role": (None, MACHINE, NOT_ASSUMED),
+        "another service": (_trust("events.amazonaws.com"), MACHINE, NOT_ASSUMED),
+        "another account": (_trust(STATES, StringEquals={"aws:SourceAccount": OTHER_ACCOUNT}), MACHINE, NOT_ASSUMED),
+        "another machine": (_trust(STATES, ArnLike={"aws:SourceArn": f"{MACHINE}-2"}), MACHINE, NOT_ASSUMED),
+    },
+    constraints.machine_log: {
+        "the group, not its streams": (GROUP, _logging(), "Log destination must end with"),
+        "one action less": (f"{GROUP}:*", _logging("logs:PutResourcePolicy"), NO_LOG),
+        "one group only": (f"{GROUP}:*", _logging().replace('"*"', f'"{GROUP}"'), NO_LOG),
+        "no role": (f"{GROUP}:*", "{}", NO_LOG),
+    },
+    constraints.target_role: {"a machine": (MACHINE, None, f"RoleArn is required for target {MACHINE}")},
+    constraints.chat_role: {
+        "no role": (None, NO_CHAT),
+        "another service": (_trust("chat.amazonaws.com"), NO_CHAT),
+    },
+    constraints.filter_policy: {
+        "no json": ("{", "InvalidParameter: Invalid parameter: FilterPolicy: Expecting property name"),
+        "no object": ("[]", "FilterPolicy: not an object"),
+        "no list": ('{"severity":7}', "FilterPolicy: severity: a condition is a list"),
+        "a misspelt operator": ('{"severity":[{"numerc":[">=",7]}]}', "FilterPolicy: unknown operator"),
     },
     constraints.policy_document: {
         "no json": ("{", "trust", "MalformedPolicyDocument: .*Syntax errors in policy"),

@@ -38,24 +38,31 @@ def test_the_account_holds_what_the_program_registered(dev: Deployment) -> None:
     account, result = dev
     logs = account.client("ec2").describe_flow_logs()["FlowLogs"]
     assert {log["ResourceId"] for log in logs} == set(DEV.config["threat-monitor:subnetIds"])
-    [group] = account.client("logs").describe_log_groups()["logGroups"]
-    assert (group["logGroupName"], group["retentionInDays"]) == ("/threat-monitor/dev/flow-logs", 365)
+    groups = account.client("logs").describe_log_groups()["logGroups"]
+    [group] = [group for group in groups if group["logGroupName"] == "/threat-monitor/dev/flow-logs"]
+    assert group["retentionInDays"] == 365
     key = account.client("kms").describe_key(KeyId=group["kmsKeyId"])["KeyMetadata"]
     assert key["KeyManager"] == "CUSTOMER"
     rules = account.client("events").list_rules()["Rules"]
     assert {rule["Name"] for rule in rules} == set(result.outputs["ruleNames"])
     assert account.client("guardduty").list_detectors()["DetectorIds"] == [result.outputs["detectorId"]]
+    [machine] = account.client("stepfunctions").list_state_machines()["stateMachines"]
+    assert (machine["stateMachineArn"], machine["type"]) == (result.outputs["stateMachineArn"], "STANDARD")
     assert result.outputs["topicArn"] == account.arn("sns", result.outputs["topicArn"].split(":")[-1])
 
 
 def test_everything_that_takes_tags_carries_the_default_tags(dev: Deployment) -> None:
     account, result = dev
-    events, iam, kms = (account.client(service) for service in ("events", "iam", "kms"))
+    events, iam, kms, machines = (account.client(service) for service in ("events", "iam", "kms", "stepfunctions"))
     tags = [
         pairs(account.client("sns").list_tags_for_resource(ResourceArn=result.outputs["topicArn"])["Tags"]),
         account.client("sqs").list_queue_tags(QueueUrl=result.outputs["deadLetterQueueUrl"])["Tags"],
         account.client("guardduty").get_detector(DetectorId=result.outputs["detectorId"])["Tags"],
         account.client("logs").list_tags_log_group(logGroupName=result.outputs["logGroupName"])["tags"],
+        *(
+            {tag["key"]: tag["value"] for tag in machines.list_tags_for_resource(resourceArn=arn)["tags"]}
+            for arn in [result.outputs["stateMachineArn"]]
+        ),
         *(pairs(log["Tags"]) for log in account.client("ec2").describe_flow_logs()["FlowLogs"]),
         *(
             pairs(events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"])

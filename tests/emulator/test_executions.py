@@ -96,7 +96,7 @@ def test_a_name_is_used_once(bus: AlertingAccount) -> None:
 def test_an_input_has_262144_bytes_at_most(bus: AlertingAccount) -> None:
     frame = len(json.dumps({"detail": {"title": ""}}))
     bus.start({"detail": {"title": "x" * (262_144 - frame)}})
-    with pytest.raises(ClientError, match="ValidationException.*262144"):
+    with pytest.raises(ClientError, match=r"ValidationException.*262144"):
         bus.start({"detail": {"title": "x" * (262_145 - frame)}})
 
 
@@ -123,7 +123,7 @@ def test_a_changed_definition_is_what_the_next_execution_runs(bus: AlertingAccou
 def test_an_execution_for_one_channel_tells_no_other(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, FORMATTER, CARD)
     bus.subscribe(bus.chat_topic, "https", HOOK)
-    bus.start({**EVENT, "channels": ["chat"]})
+    bus.start({**EVENT, "channels": ["slack"]})
     assert [sent.endpoint for sent in account.notifications] == [HOOK]
 
 

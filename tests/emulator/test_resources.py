@@ -26,8 +26,18 @@ KEY_POLICY = _policy(Principal=ROOT, Action="kms:*", Resource="*")
 TRUST = _policy(Principal={"Service": "vpc-flow-logs.amazonaws.com"}, Action="sts:AssumeRole")
 WRITE = _policy(Action=["logs:CreateLogStream", "logs:PutLogEvents"], Resource="*")
 PATTERN = '{"source":["aws.guardduty"]}'
-TEMPLATE = '"<type> in <account>"'
-PATHS = {"type": "$.detail.type", "account": "$.account"}
+START = _policy(Principal={"Service": "states.amazonaws.com"}, Action="sts:AssumeRole")
+CHAT = _policy(Principal={"Service": "chatbot.amazonaws.com"}, Action="sts:AssumeRole")
+MACHINE = json.dumps({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
+SLACK = "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration"
+TEAMS = "aws:chatbot/teamsChannelConfiguration:TeamsChannelConfiguration"
+STATE_MACHINE = "aws:sfn/stateMachine:StateMachine"
+SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
+
+
+HIGH = '{"severity":[{"numeric":[">=",7]}]}'
+DETAIL = '{"detail":{"severity":[{"numeric":[">=",9]}]}}'
 
 
 def make(account: EmulatedAccount, type_: str, **inputs: Any) -> Properties:
@@ -47,8 +57,30 @@ def a_queue(account: EmulatedAccount) -> Properties:
     return make(account, "aws:sqs/queue:Queue")
 
 
-def a_role(account: EmulatedAccount) -> Properties:
-    return make(account, "aws:iam/role:Role", assumeRolePolicy=TRUST)
+def a_role(account: EmulatedAccount, trust: str = TRUST) -> Properties:
+    return make(account, "aws:iam/role:Role", assumeRolePolicy=trust)
+
+
+def a_machine(account: EmulatedAccount) -> Properties:
+    return {"name": "formatter", "definition": MACHINE, "roleArn": a_role(account, START)["arn"]}
+
+
+def a_channel(account: EmulatedAccount) -> Properties:
+    return {
+        "configurationName": "threats",
+        "iamRoleArn": a_role(account, CHAT)["arn"],
+        "snsTopicArns": [a_topic(account)["arn"]],
+        "guardrailPolicyArns": ["arn:aws:iam::aws:policy/AWSDenyAll"],
+    }
+
+
+def slack(account: EmulatedAccount) -> Properties:
+    return {**a_channel(account), "slackTeamId": "T07EA123LEP", "slackChannelId": "C07EZ1ABC23"}
+
+
+def teams(account: EmulatedAccount) -> Properties:
+    ids = {"teamId": "74361522-da01-538d-aa2e-ac7918c6bb92", "tenantId": "74361522-da01-538d-aa2e-ac7918c6bb93"}
+    return {**a_channel(account), **ids, "channelId": "19%3aabc%40thread.tacv2"}
 
 
 def a_log_group(account: EmulatedAccount) -> Properties:
@@ -81,7 +113,7 @@ def a_target(account: EmulatedAccount) -> Properties:
         "targetId": "mail",
         "arn": a_topic(account)["arn"],
         "deadLetterConfig": {"arn": a_queue(account)["arn"]},
-        "inputTransformer": {"inputPaths": PATHS, "inputTemplate": TEMPLATE},
+        "roleArn": a_role(account)["arn"],
     }
 
 
@@ -147,6 +179,29 @@ def _topic(account: EmulatedAccount, arn: str) -> Properties:
     return account.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
 
 
+def _machine(account: EmulatedAccount, arn: str) -> Properties:
+    return account.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
+
+
+def _slack(account: EmulatedAccount, arn: str) -> Properties:
+    chatbot = account.client("chatbot")
+    return chatbot.describe_slack_channel_configurations(ChatConfigurationArn=arn)["SlackChannelConfigurations"][0]
+
+
+def _teams(account: EmulatedAccount, team_id: str) -> Properties:
+    chatbot = account.client("chatbot")
+    return chatbot.list_microsoft_teams_channel_configurations(TeamId=team_id)["TeamChannelConfigurations"][0]
+
+
+def _subscribed(account: EmulatedAccount) -> list[str]:
+    """Return the topics that the chat service is subscribed to, confirmed."""
+    subscriptions = account.client("sns").list_subscriptions()["Subscriptions"]
+    assert all(entry["SubscriptionArn"] != "PendingConfirmation" for entry in subscriptions)
+    return [
+        entry["TopicArn"] for entry in subscriptions if (entry["Endpoint"], entry["Protocol"]) == (ENDPOINT, "https")
+    ]
+
+
 @dataclass(frozen=True)
 class Case:
     """A type with inputs, what AWS then says, new inputs, and what AWS says after the update."""
@@ -203,7 +258,7 @@ CASES = [
         "aws:cloudwatch/eventTarget:EventTarget",
         a_target,
         _targets,
-        {"Id": "mail", "InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": TEMPLATE}},
+        {"Id": "mail"},
         {"retryPolicy": {"maximumEventAgeInSeconds": 3600.0, "maximumRetryAttempts": 5.0}},
         {"RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}},
     ),
@@ -285,10 +340,41 @@ CASES = [
         survives=True,
     ),
     Case(
-        "aws:sns/topicSubscription:TopicSubscription",
-        lambda account: {"topic": a_topic(account)["arn"], "protocol": "email", "endpoint": "a@example.com"},
+        SUBSCRIPTION,
+        lambda account: {
+            "topic": a_topic(account)["arn"],
+            "protocol": "email",
+            "endpoint": "a@example.com",
+            "filterPolicy": HIGH,
+        },
         lambda account, arn: account.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"],
-        {"Protocol": "email", "Endpoint": "a@example.com"},
+        {"Protocol": "email", "Endpoint": "a@example.com", "FilterPolicy": HIGH},
+        {"filterPolicy": DETAIL, "filterPolicyScope": "MessageBody"},
+        {"FilterPolicy": DETAIL, "FilterPolicyScope": "MessageBody"},
+    ),
+    Case(
+        STATE_MACHINE,
+        a_machine,
+        _machine,
+        {"name": "formatter", "definition": MACHINE, "type": "STANDARD", "status": "ACTIVE"},
+        {"definition": MACHINE.replace('"A"', '"B"')},
+        {"definition": MACHINE.replace('"A"', '"B"')},
+    ),
+    Case(
+        SLACK,
+        slack,
+        _slack,
+        {"SlackChannelId": "C07EZ1ABC23", "LoggingLevel": "NONE", "UserAuthorizationRequired": False},
+        {"slackChannelId": "C07EZ1ABC24", "loggingLevel": "ERROR"},
+        {"SlackChannelId": "C07EZ1ABC24", "LoggingLevel": "ERROR"},
+    ),
+    Case(
+        TEAMS,
+        teams,
+        _teams,
+        {"ChannelId": "19%3aabc%40thread.tacv2", "GuardrailPolicyArns": ["arn:aws:iam::aws:policy/AWSDenyAll"]},
+        {"channelId": "19%3adef%40thread.tacv2", "userAuthorizationRequired": True},
+        {"ChannelId": "19%3adef%40thread.tacv2", "UserAuthorizationRequired": True},
     ),
     Case(
         "aws:sqs/queue:Queue",
@@ -507,3 +593,166 @@ def test_a_boundary_of_a_role_is_set_changed_and_taken_away(account: EmulatedAcc
     assert (role.read(account, name) or {})["permissionsBoundary"] == f"{boundary}-2"
     role.update(account, name, {"assumeRolePolicy": TRUST})
     assert "permissionsBoundary" not in (role.read(account, name) or {})
+
+
+def test_a_filter_that_is_taken_away_filters_nothing(account: EmulatedAccount) -> None:
+    entry, topic = emulated(SUBSCRIPTION), a_topic(account)["arn"]
+    inputs = {"topic": topic, "protocol": "email", "endpoint": "a@example.com"}
+    filtered = {**inputs, "filterPolicy": DETAIL, "filterPolicyScope": "MessageBody"}
+    arn, _ = entry.create(account, "mail", filtered)
+    entry.update(account, arn, inputs)
+    attributes = account.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+    assert (attributes["FilterPolicy"], attributes["FilterPolicyScope"]) == ("{}", "MessageAttributes")
+    assert "filterPolicy" not in (entry.read(account, arn) or {})
+    assert not {"filterPolicy", "filterPolicyScope"} & entry.replaced_by
+
+
+def test_a_filter_that_sns_refuses_is_refused_when_made_and_when_changed(account: EmulatedAccount) -> None:
+    entry = emulated(SUBSCRIPTION)
+    inputs = {"topic": a_topic(account)["arn"], "protocol": "email", "endpoint": "a@example.com"}
+    with pytest.raises(ConstraintError, match="unknown operator"):
+        entry.create(account, "mail", {**inputs, "filterPolicy": '{"severity":[{"least":7}]}'})
+    arn, _ = entry.create(account, "mail", inputs)
+    with pytest.raises(ConstraintError, match="unknown operator"):
+        entry.update(account, arn, {**inputs, "filterPolicy": '{"severity":[{"least":7}]}'})
+
+
+def test_a_target_that_is_a_machine_needs_a_role(account: EmulatedAccount) -> None:
+    machine = make(account, STATE_MACHINE, **a_machine(account))["arn"]
+    target = {**a_target(account), "arn": machine}
+    del target["roleArn"]
+    with pytest.raises(ConstraintError, match="RoleArn is required"):
+        make(account, "aws:cloudwatch/eventTarget:EventTarget", **target)
+
+
+# State machines
+
+
+def _logged(account: EmulatedAccount, *actions: str) -> Properties:
+    inputs, group = a_machine(account), a_log_group(account)["arn"]
+    role = inputs["roleArn"].rpartition("/")[2]
+    make(account, "aws:iam/rolePolicy:RolePolicy", role=role, policy=_policy(Action=list(actions), Resource="*"))
+    logging = {"level": "ERROR", "includeExecutionData": False, "logDestination": f"{group}:*"}
+    return {**inputs, "loggingConfiguration": logging}
+
+
+def test_a_machine_logs_where_its_role_may_have_logs_delivered(account: EmulatedAccount) -> None:
+    inputs = _logged(account, "logs:*")
+    outputs = make(account, STATE_MACHINE, **inputs)
+    assert outputs["loggingConfiguration"] == inputs["loggingConfiguration"]
+    logging = _machine(account, outputs["arn"])["loggingConfiguration"]
+    destination = {"cloudWatchLogsLogGroup": {"logGroupArn": inputs["loggingConfiguration"]["logDestination"]}}
+    assert logging == {"level": "ERROR", "includeExecutionData": False, "destinations": [destination]}
+
+
+def test_a_machine_whose_role_may_not_have_logs_delivered_is_refused(account: EmulatedAccount) -> None:
+    inputs = _logged(account, "logs:PutLogEvents")
+    with pytest.raises(ConstraintError, match="not authorized to access the Log Destination"):
+        make(account, STATE_MACHINE, **inputs)
+    assert account.client("stepfunctions").list_state_machines()["stateMachines"] == []
+
+
+def test_a_machine_needs_a_role_that_step_functions_may_assume(account: EmulatedAccount) -> None:
+    with pytest.raises(ConstraintError, match="is authorized to assume the provided role"):
+        make(account, STATE_MACHINE, definition=MACHINE, roleArn=a_role(account)["arn"])
+
+
+def test_a_machine_whose_definition_is_not_valid_is_neither_made_nor_changed(account: EmulatedAccount) -> None:
+    entry, inputs = emulated(STATE_MACHINE), a_machine(account)
+    wrong = {**inputs, "definition": MACHINE.replace('"StartAt": "A"', '"StartAt": "B"')}
+    with pytest.raises(ConstraintError, match=r"InvalidDefinition: .*MISSING_TRANSITION_TARGET"):
+        entry.create(account, "m", wrong)
+    arn, _ = entry.create(account, "m", inputs)
+    with pytest.raises(ConstraintError, match="InvalidDefinition"):
+        entry.update(account, arn, wrong)
+    assert _machine(account, arn)["definition"] == MACHINE
+
+
+def test_a_second_machine_of_one_name_is_refused_unless_it_is_the_same(account: EmulatedAccount) -> None:
+    inputs = a_machine(account)
+    arn = make(account, STATE_MACHINE, **inputs)["arn"]
+    assert make(account, STATE_MACHINE, **inputs)["arn"] == arn
+    with pytest.raises(ConstraintError, match="StateMachineAlreadyExists"):
+        make(account, STATE_MACHINE, **{**inputs, "definition": MACHINE.replace('"A"', '"B"')})
+
+
+def test_a_change_of_the_definition_is_a_new_revision(account: EmulatedAccount) -> None:
+    entry, inputs = emulated(STATE_MACHINE), a_machine(account)
+    arn, first = entry.create(account, "m", inputs)
+    same_again = entry.update(account, arn, inputs)
+    changed = entry.update(account, arn, {**inputs, "definition": MACHINE.replace('"A"', '"B"')})
+    assert first["revisionId"] == same_again["revisionId"] != changed["revisionId"]
+    assert entry.replaced_by == {"name", "type"}
+
+
+# Chat channels
+
+
+def test_a_chat_channel_subscribes_itself_to_its_topics_and_leaves_them(account: EmulatedAccount) -> None:
+    entry, inputs = emulated(SLACK), slack(account)
+    first, second = inputs["snsTopicArns"][0], a_topic(account)["arn"]
+    arn, outputs = entry.create(account, "chat", inputs)
+    assert _subscribed(account) == [first]
+    entry.update(account, arn, {**inputs, "snsTopicArns": [second]})
+    assert _subscribed(account) == [second]
+    entry.delete(account, arn, outputs)
+    assert _subscribed(account) == []
+
+
+def test_a_topic_of_two_channels_keeps_its_subscription_until_both_are_gone(account: EmulatedAccount) -> None:
+    one = slack(account)
+    other = {**one, "configurationName": "threats-2"}
+    arns = [emulated(SLACK).create(account, "chat", inputs) for inputs in (one, other)]
+    left: list[int] = []
+    for arn, outputs in arns:
+        emulated(SLACK).delete(account, arn, outputs)
+        left.append(len(_subscribed(account)))
+    assert left == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "changes", "reason"),
+    [
+        (SLACK, {"slackTeamId": "t07"}, "Value 't07' at 'SlackTeamId' failed to satisfy constraint"),
+        (SLACK, {"slackChannelId": "#alerts"}, "at 'SlackChannelId'"),
+        (SLACK, {"configurationName": "a.b"}, "at 'ConfigurationName'"),
+        (SLACK, {"loggingLevel": "ALL"}, "at 'LoggingLevel'"),
+        (SLACK, {"guardrailPolicyArns": ["AWSDenyAll"]}, "Value 'AWSDenyAll' at 'GuardrailPolicyArns'"),
+        (TEAMS, {"channelId": "19:abc@thread.tacv2"}, "at 'ChannelId'"),
+        (TEAMS, {"teamId": "team"}, "at 'TeamId'"),
+        (TEAMS, {"tenantId": "74361522"}, "at 'TenantId'"),
+        (SLACK, {"iamRoleArn": f"arn:aws:iam::{ACCOUNT}:role/none"}, "cannot be assumed by chatbot"),
+    ],
+)
+def test_a_chat_channel_that_aws_refuses_is_refused(
+    account: EmulatedAccount, type_: str, changes: Properties, reason: str
+) -> None:
+    inputs = (slack if type_ == SLACK else teams)(account)
+    with pytest.raises(ConstraintError, match=reason):
+        make(account, type_, **{**inputs, **changes})
+    assert _subscribed(account) == []
+
+
+def test_a_chat_channel_of_a_topic_that_does_not_exist_is_refused(account: EmulatedAccount) -> None:
+    inputs = {**slack(account), "snsTopicArns": [f"arn:aws:sns:eu-west-1:{ACCOUNT}:none"]}
+    with pytest.raises(ClientError, match=r"InvalidRequestException.*:none does not exist"):
+        make(account, SLACK, **inputs)
+
+
+def test_the_name_of_a_chat_channel_is_used_once_in_an_account(account: EmulatedAccount) -> None:
+    make(account, SLACK, **slack(account))
+    with pytest.raises(ClientError, match="ConflictException"):
+        make(account, TEAMS, **teams(account))
+
+
+@pytest.mark.parametrize(
+    ("type_", "changes"),
+    [(SLACK, {"configurationName": "other"}), (SLACK, {"slackTeamId": "T1"}), (TEAMS, {"tenantId": "0" * 36})],
+)
+def test_what_a_chat_channel_cannot_change_is_refused(
+    account: EmulatedAccount, type_: str, changes: Properties
+) -> None:
+    entry, inputs = emulated(type_), (slack if type_ == SLACK else teams)(account)
+    physical_id, _ = entry.create(account, "chat", inputs)
+    with pytest.raises(ConstraintError, match="cannot be changed"):
+        entry.update(account, physical_id, {**inputs, **changes})

@@ -5,16 +5,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from emulator.alerting_account import with_expressions
 from findings import recorded
 
 from threatmon.emulator.state_machine import Execution, StateError, UnknownFieldError, run
-from threatmon.model.state_machine import chat_channel, definition, mail_channel
+from threatmon.model.channels import FormattedChannel
+from threatmon.model.location import Location
+from threatmon.model.settings import AlertSettings, SlackSettings
+from threatmon.model.severity import SeverityName
+from threatmon.model.state_machine import Definition, definition
 
 EVENT = recorded("ec2_portscan")
-MAIL, CHAT = "arn:aws:sns:eu-west-1:111122223333:mail", "arn:aws:sns:eu-west-1:111122223333:chat"
+TOPICS: dict[FormattedChannel, str] = {
+    "mail": "arn:aws:sns:eu-west-1:111122223333:mail",
+    "slack": "arn:aws:sns:eu-west-1:111122223333:slack",
+}
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-letters"
 FORMATTED = "{'Subject': $states.input.detail.type, 'Message': $states.input.detail.title}"
 CARD = "{'Message': $string({'title': $states.input.detail.title})}"
+
+
+def machine(formatter: str = FORMATTED, floor: SeverityName | None = None) -> Definition:
+    settings = AlertSettings(slack=SlackSettings(workspace_id="T0", channel_id="C0", minimum_severity=floor))
+    location = Location("111122223333", "eu-west-1", "aws", "amazonaws.com")
+    made = definition(location, settings, topic_arns=TOPICS, queue_url=QUEUE)
+    return with_expressions(made, TOPICS, {"mail": formatter, "slack": CARD})
 
 
 class Services:
@@ -23,7 +38,7 @@ class Services:
     def __init__(self, **refused: int) -> None:
         self.refused = refused
         self.error = "SNS.InvalidParameterException"
-        self.sent: dict[str, list[Mapping[str, Any]]] = {"mail": [], "chat": [], "queue": [], "metric": []}
+        self.sent: dict[str, list[Mapping[str, Any]]] = {"mail": [], "slack": [], "queue": [], "metric": []}
 
     def _take(self, kind: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.refused.get(kind, 0):
@@ -35,11 +50,10 @@ class Services:
         return {"MessageId": "1"}
 
     def run(
-        self, event: Mapping[str, Any] = EVENT, formatter: str = FORMATTED, floor: float | None = None
+        self, event: Mapping[str, Any] = EVENT, formatter: str = FORMATTED, floor: SeverityName | None = None
     ) -> Execution:
-        channels = [mail_channel(MAIL, formatter), chat_channel(CHAT, CARD, floor)]
         return run(
-            definition(channels, QUEUE, "aws"),
+            machine(formatter, floor),
             event,
             {
                 "sns:publish": lambda given: self._take(given["TopicArn"].rpartition(":")[2], given),
@@ -61,7 +75,7 @@ def test_each_channel_gets_one_formatted_message() -> None:
     assert services.run().succeeded
     assert services.counts() == (1, 1, 0, 0)
     assert services.sent["mail"] == [
-        {"TopicArn": MAIL, "Subject": "Recon:EC2/Portscan", "Message": EVENT["detail"]["title"]}
+        {"TopicArn": TOPICS["mail"], "Subject": "Recon:EC2/Portscan", "Message": EVENT["detail"]["title"]}
     ]
 
 
@@ -71,8 +85,8 @@ def test_what_cannot_be_formatted_is_mailed_plain_and_counted(formatter: str) ->
     assert services.run(formatter=formatter).succeeded
     assert services.counts() == (1, 1, 0, 1)
     [plain] = services.sent["mail"]
-    assert plain["Subject"] == "[UNFORMATTED] GuardDuty finding"
-    assert json.loads(plain["Message"]) == EVENT
+    assert plain["Subject"] == "[UNFORMATTED] GuardDuty finding Recon:EC2/Portscan"
+    assert json.loads(plain["Message"].rpartition("\n\n")[2]) == EVENT
     assert plain["MessageAttributes"]["severity"] == {"DataType": "Number", "StringValue": "5"}
 
 
@@ -96,7 +110,7 @@ def test_what_no_topic_takes_waits_in_the_queue_with_its_channel_and_reason() ->
     [queued] = services.sent["queue"]
     assert json.loads(queued["MessageBody"]) == EVENT
     values = {name: attribute["StringValue"] for name, attribute in queued["MessageAttributes"].items()}
-    assert values == {"TARGET_ARN": MAIL, "CHANNEL": "mail", "ERROR_CODE": "SNS.InvalidParameterException"}
+    assert values == {"TARGET_ARN": TOPICS["mail"], "CHANNEL": "mail", "ERROR_CODE": "SNS.InvalidParameterException"}
 
 
 def test_what_nothing_takes_fails_the_execution_by_name_of_its_channel_and_the_other_is_sent() -> None:
@@ -107,21 +121,21 @@ def test_what_nothing_takes_fails_the_execution_by_name_of_its_channel_and_the_o
 
 
 def test_a_count_that_cannot_be_taken_loses_nothing() -> None:
-    services = Services(chat=1, metric=1)
+    services = Services(slack=1, metric=1)
     assert services.run().succeeded
     assert services.counts() == (1, 1, 0, 0)
 
 
 def test_an_execution_for_one_channel_sends_to_no_other() -> None:
     services = Services()
-    assert services.run({**EVENT, "channels": ["chat"]}).succeeded
+    assert services.run({**EVENT, "channels": ["slack"]}).succeeded
     assert services.counts() == (0, 1, 0, 0)
 
 
 @pytest.mark.parametrize(("severity", "sent"), [(6.9, 0), (7, 1), (8.5, 1), ("high", 1), (None, 1)])
 def test_a_channel_with_a_lowest_severity_gets_what_reaches_it_and_what_has_none(severity: Any, sent: int) -> None:
     services = Services()
-    assert services.run(event(severity=severity), floor=7).succeeded
+    assert services.run(event(severity=severity), floor="high").succeeded
     assert services.counts() == (1, sent, 0, 0)
 
 
@@ -138,7 +152,7 @@ def test_a_plain_mail_of_the_largest_event_is_one_that_sns_takes() -> None:
     message = services.sent["mail"][0]["Message"]
     assert 100_000 < len(message.encode()) <= 250_000
     assert message.isascii()
-    assert message.isprintable()
+    assert message.replace("\n", "").isprintable()
 
 
 def test_a_large_event_that_no_topic_takes_waits_shortened() -> None:
@@ -150,21 +164,30 @@ def test_a_large_event_that_no_topic_takes_waits_shortened() -> None:
     assert shortened["shortened"]
 
 
-def test_state_names_are_unique_in_the_whole_machine() -> None:
-    machine = definition([mail_channel(MAIL, FORMATTED), chat_channel(CHAT, CARD, None)], QUEUE, "aws")
-    branches = machine["States"]["Channels"]["Branches"]
-    names = [*machine["States"], *(name for branch in branches for name in branch["States"])]
-    assert len(names) == len(set(names))
-    assert all(len(name) <= 80 for name in names)
-
-
-@pytest.mark.parametrize("partition", ["aws", "aws-us-gov", "aws-cn"])
-def test_services_are_those_of_the_partition(partition: str) -> None:
-    text = json.dumps(definition([mail_channel(MAIL, FORMATTED)], QUEUE, partition))
-    assert text.count(f'"arn:{partition}:states:::') == text.count(":states:::") == 4
-
-
 def test_what_the_interpreter_does_not_know_is_refused() -> None:
-    machine = {"StartAt": "a", "States": {"a": {"Type": "Pass", "ResultPath": "$.x"}}}
+    unknown = {"StartAt": "a", "States": {"a": {"Type": "Pass", "ResultPath": "$.x"}}}
     with pytest.raises(UnknownFieldError, match="a: ResultPath"):
-        run(machine, {}, {})
+        run(unknown, {}, {})
+
+
+def test_a_type_of_state_that_the_interpreter_does_not_know_is_refused() -> None:
+    unknown = {"StartAt": "a", "States": {"a": {"Type": "Wait", "Seconds": 1}}}
+    with pytest.raises(UnknownFieldError, match="a: Seconds, Type"):
+        run(unknown, {}, {})
+
+
+def test_the_context_names_machine_and_state() -> None:
+    shown = {"Type": "Succeed", "Output": "{% $states.context.StateMachine.Name & '/' & $states.context.State.Name %}"}
+    ended = run({"StartAt": "a", "States": {"a": shown}}, {}, {}, {"StateMachine": {"Name": "m"}})
+    assert ended.output == "m/a"
+
+
+def test_an_output_over_the_quota_ends_the_execution_as_nothing_can_catch_it() -> None:
+    large = {"Type": "Succeed", "Output": "{% $pad('', 262143, 'x') %}"}
+    ended = run({"StartAt": "a", "States": {"a": large}}, {}, {})
+    assert (ended.error, ended.cause) == ("States.DataLimitExceeded", "262,145 bytes are more than 262,144")
+    assert ended.entered == ["a"]
+
+
+def test_a_message_of_an_error_names_it_and_its_cause() -> None:
+    assert str(StateError("SNS.NotFoundException", "no topic")) == "SNS.NotFoundException: no topic"

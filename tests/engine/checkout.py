@@ -116,6 +116,10 @@ def inventory(account: EmulatedAccount) -> dict[str, list[str]]:
         "queues": account.client("sqs").list_queues().get("QueueUrls", []),
         "roles": listed("iam", "list_roles", "Roles", "RoleName"),
         "rules": listed("events", "list_rules", "Rules", "Name"),
+        "slack channels": listed(
+            "chatbot", "describe_slack_channel_configurations", "SlackChannelConfigurations", "ConfigurationName"
+        ),
+        "state machines": listed("stepfunctions", "list_state_machines", "stateMachines", "name"),
         "subscriptions": listed("sns", "list_subscriptions", "Subscriptions", "Endpoint"),
         "topics": listed("sns", "list_topics", "Topics", "TopicArn"),
     }

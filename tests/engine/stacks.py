@@ -94,10 +94,10 @@ def _is_ours(state: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def new_stack(folder: Path) -> Generator[Stack]:
+def new_stack(folder: Path, own_account: EmulatedAccount | None = None) -> Generator[Stack]:
     """Make a stack that is configured but not deployed, in an account of its own that has its subnets and VPC."""
     environment = copy_project(folder)
-    with new_account() as account, serving(EmulatedProvider(account)) as (provider, port):
+    with own_account or new_account() as account, serving(EmulatedProvider(account)) as (provider, port):
         for subnet in SUBNETS:
             account.seed_subnet(subnet)
         account.seed_vpc(VPC)

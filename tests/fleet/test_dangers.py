@@ -168,9 +168,9 @@ DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
     "fewer finding types": (
         {"findingTypes": ["Recon:EC2/Portscan", "Impact:EC2/PortSweep"]},
         {},
-        {("finding-type-dropped", "alerts-critical")},
+        {("finding-type-dropped", "alerts-findings")},
     ),
-    "a higher minimum severity": ({}, {"minimumSeverity": "high"}, {("finding-type-dropped", "alerts-low")}),
+    "a higher minimum severity": ({}, {"minimumSeverity": "high"}, {("finding-type-dropped", "alerts-findings")}),
     "another address": ({}, {"alertEmails": ["on-call@example.com"]}, {("last-subscriber-dropped", "alerts-topic")}),
     "no subscriber of the events any more": (
         {"alerts": {"subscribers": [SUBSCRIBER]}},
@@ -206,7 +206,16 @@ DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
         {"flowLogs": {"logGroupClass": "INFREQUENT_ACCESS"}},
         {("log-group-replaced", "flow-logs-log-group"), *EACH_REPLACED},
     ),
-    "a key of one's own": ({}, {"alerts": {"kmsKeyArn": KEY_ARN}}, {("key-deleted", "encryption-key")}),
+    "a key of one's own": (
+        {},
+        {"alerts": {"kmsKeyArn": KEY_ARN}},
+        {("key-deleted", "encryption-key"), ("policy-widened", "alerts-formatter-policy")},
+    ),
+    "a key of one's own if the old one stays": (
+        {"flowLogs": {"keepOnDestroy": True}},
+        {"flowLogs": {"keepOnDestroy": True}, "alerts": {"kmsKeyArn": KEY_ARN}},
+        {("policy-widened", "alerts-formatter-policy")},
+    ),
     "a detector left to somebody else": (
         {},
         {"detector": {"mode": "lookup"}},
@@ -218,7 +227,7 @@ DANGEROUS: dict[str, tuple[Config, Config, set[tuple[str, str]]]] = {
         {
             ("retention-shortened", "flow-logs-log-group"),
             ("last-subscriber-dropped", "alerts-topic"),
-            ("finding-type-dropped", "alerts-high"),
+            ("finding-type-dropped", "alerts-findings"),
             ("plan-switched-off", "detection-s3"),
         },
     ),
@@ -260,10 +269,6 @@ HARMLESS_CHANGES: dict[str, tuple[Config | None, Config]] = {
         {"detector": {"mode": "import", "id": DETECTOR_ID}},
         {"detector": {"mode": "lookup", "id": DETECTOR_ID}},
     ),
-    "a key of one's own if the old one stays": (
-        {"flowLogs": {"keepOnDestroy": True}},
-        {"flowLogs": {"keepOnDestroy": True}, "alerts": {"kmsKeyArn": KEY_ARN}},
-    ),
 }
 
 
@@ -272,11 +277,14 @@ def test_a_harmless_setting_is_no_danger(old: Config | None, new: Config) -> Non
     assert dangers(changes_between(old, new)) == []
 
 
-EVERYTHING: list[ResourceChange] = [
-    *changes_between(*DANGEROUS["much at once"][:2]),
-    *changes_between(*DANGEROUS["another class of log group"][:2]),
-    *changes_between(*DANGEROUS["no alarms any more"][:2]),
-]
+EVERYTHING = changes_between(
+    {"protectionPlans": {"s3": True}, "health": {"enabled": True}},
+    {
+        "flowLogs": {"retentionDays": 90, "logGroupClass": "INFREQUENT_ACCESS"},
+        "minimumSeverity": "critical",
+        "alertEmails": ["on-call@example.com"],
+    },
+)
 
 
 @given(st.permutations(EVERYTHING))

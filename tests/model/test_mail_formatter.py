@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from examples import ACCOUNT, REGION
 from findings import RECORDED, Event, recorded
-from mail_examples import ALIAS, EXAMPLES, INSTANCE, event
+from mail_examples import ALIAS, EXAMPLES, INSTANCE, api_call, event
 from mail_findings import hostile_findings, whole_findings
 
-from threatmon.evaluation.mail import FormattedMail, render
+from threatmon.evaluation.mail import FormattedMail, FormattingError, render
 from threatmon.model import console_urls
 from threatmon.model.mail_formatter import MailOptions, chat, formatter
 
@@ -33,34 +33,9 @@ MAILS = Path(__file__).parent / "mails"
 FOUR_FAMILIES = re.compile(r"^[A-Za-z]+:(EC2|IAMUser|S3|Kubernetes)/")
 # Each line of a mail that no finding may add: a label of ours, a heading, a step, a fact of an unknown type.
 LABELS = {
-    *(
-        "AMI; API call; API calls; Account; Actor; Affected; Also; Bucket; Called from; Changed by; Connected from; "
-        "Connection; Container; Context; DNS request; Database; Database user; Description; ECS cluster; "
-        "EKS cluster; Endpoint; Function; Guardrail; Image; Indicator; Instance; Kubernetes call; Kubernetes user; "
-        "Login from; Logins; Malware; Models; Network; Object; Parents; Parents of that; Part of; Permission; "
-        "Ports scanned; Principal; Probe; Process; Recovery point; Resource; Role; Role binding; Rule; Scan; Seen; "
-        "Shard group; Signals; Snapshot; Tags; Target process; Task; Threat list; Unusual; User agent; Usual; "
-        "Volume; Volume not scanned; Workload; Worst threat"
-    ).split("; "),
-    *(
-        f"More {name}"
-        for name in (
-            "actors",
-            "buckets",
-            "containers",
-            "endpoints",
-            "indicators",
-            "logins",
-            "network interfaces",
-            "objects",
-            "probes",
-            "resources",
-            "signals",
-            "threats",
-            "values",
-            "volumes",
-        )
-    ),
+    *re.findall(r'\$(?:line|process_line|parents|volume)\("([^"]+)"', MAIL),
+    *("Connected from", "Login from"),
+    *(f"More {entries}" for entries in re.findall(r'},"([a-z ]+)"\)', MAIL)),
 }
 LINKS = ["Finding", "About the type", "Runbook", "Its traffic", "Dashboard"]
 
@@ -105,6 +80,20 @@ def test_recorded_findings_become_complete_mails(name: str) -> None:
 )
 def test_a_common_family_needs_at_most_25_lines_before_the_links(name: str) -> None:
     assert len(render(MAIL, EXAMPLES[name]).message.split("== Links ==")[0].strip().split("\n")) <= 25
+
+
+def test_many_interfaces_and_probes_fit_as_well() -> None:
+    interfaces = INSTANCE["networkInterfaces"] * 4
+    resource = {"resourceType": "Instance", "instanceDetails": {**INSTANCE, "networkInterfaces": interfaces}}
+    probes = [
+        {"localPortDetails": {"port": port}, "remoteIpDetails": {"ipAddressV4": "198.51.100.7"}} for port in range(1, 9)
+    ]
+    evidence = {"threatIntelligenceDetails": [{"threatListName": "Amazon"}]}
+    service = {"action": {"portProbeAction": {"portProbeDetails": probes}}, "evidence": evidence, "archived": True}
+    item = event("Recon:EC2/PortProbeUnprotectedPort", 2, "Probed.", resource, service, description="Ports are probed.")
+    message = render(MAIL, item).message
+    assert "\nProbe: port 5 from 198.51.100.7\nMore probes: 3\n" in message
+    assert len(message.split("== Links ==")[0].strip().split("\n")) <= 25
 
 
 # -- what the mail says ------------------------------------------------------------------------------------------------
@@ -222,6 +211,31 @@ def test_the_ids_of_the_finding_are_filled_in(name: str, command: str) -> None:
     assert command in "\n".join(steps(render(MAIL, EXAMPLES[name])))
 
 
+@pytest.mark.parametrize(
+    ("finding_type", "step"),
+    [
+        ("Stealth:IAMUser/CloudTrailLoggingDisabled", "(aws cloudtrail start-logging --name audit) or create it again"),
+        ("DefenseEvasion:IAMUser/BedrockLoggingDisabled", "Switch the model invocation logging on again"),
+        ("Stealth:S3/ServerAccessLoggingDisabled", "Switch the server access logging of customer-data on again"),
+        ("Stealth:IAMUser/PasswordPolicyChange", "aws iam update-account-password-policy"),
+    ],
+)
+def test_what_was_switched_off_is_switched_on_again(finding_type: str, step: str) -> None:
+    trail = {"AWS::CloudTrail::Trail": f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/audit"}
+    call = api_call("cloudtrail", "StopLogging", {}, affectedResources=trail)
+    resource = EXAMPLES["s3_public"]["detail"]["resource"]
+    assert step in steps(render(MAIL, event(finding_type, 2, "t", resource, {"action": call})))[2]
+
+
+def test_the_instance_whose_credentials_were_stolen_is_named_by_their_session() -> None:
+    key = {"userType": "AssumedRole", "userName": "app", "principalId": "AROAEXAMPLE:i-0abcd1234ef567890"}
+    finding_type = "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS"
+    item = event(finding_type, 8, "t", {"resourceType": "AccessKey", "accessKeyDetails": key}, {})
+    assert steps(render(MAIL, item))[1].startswith(
+        "2. Isolate the instance it belongs to: i-0abcd1234ef567890. Revoke the sessions of role app"
+    )
+
+
 @pytest.mark.parametrize("name", ["$(reboot)", "a;b", "--all", "a b", "a\nb", "`id`", "a'b", "x" * 400])
 def test_what_a_shell_could_take_for_more_never_gets_into_a_command(name: str) -> None:
     detail = EXAMPLES["iam_anomalous"]["detail"]
@@ -264,6 +278,11 @@ def test_the_severity_is_never_rounded_into_another_band(severity: float, word: 
     assert (attributes["severityName"], attributes["severity"]) == (word, number)
 
 
+def test_punctuation_is_plain() -> None:
+    item = event("Recon:EC2/Portscan", 5, "It\u2019s \u201codd\u201d \u2013 in Z\u00fcrich\u2026", {}, {})
+    assert render(MAIL, item).message.startswith('It\'s "odd" - in Z\u00fcrich...\n')
+
+
 @pytest.mark.parametrize("severity", [None, "high", [], {}])
 def test_a_finding_without_a_severity_passes_every_minimum(severity: Any) -> None:
     mail = render(MAIL, event("Recon:EC2/Portscan", severity, "t", {}, {}))
@@ -296,6 +315,10 @@ def test_the_traffic_is_shown_from_ten_minutes_before_to_ten_minutes_after() -> 
     assert "eni-0123456789abcdef0" in address
 
 
+def test_the_link_to_the_traffic_is_short() -> None:
+    assert len(links(render(MAIL, EXAMPLES["ec2_portscan"]))["Its traffic"]) < 800
+
+
 def test_the_traffic_of_a_long_finding_is_that_of_its_last_day() -> None:
     item = changed("ec2_portscan", eventFirstSeen="2026-09-01T09:31:02Z")
     assert (
@@ -322,6 +345,101 @@ def test_a_stack_without_flow_logs_dashboard_and_runbooks_links_to_the_finding_a
         "Finding": console_urls.finding("aws-us-gov", REGION, finding_id),
         "About the type": console_urls.finding_type("Recon:EC2/Portscan"),
     }
+
+
+# -- findings of other makes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detail", [None, "text", 5, [], [{"type": "Recon:EC2/Portscan"}]])
+def test_an_event_without_a_finding_is_left_to_the_plain_mail(detail: Any) -> None:
+    for item in [{}, {"detail": detail}]:
+        with pytest.raises(FormattingError, match="the event has no finding"):
+            render(MAIL, item)
+
+
+def test_a_sequence_that_comes_without_its_signals_lists_what_its_description_lists() -> None:
+    description = (
+        "4 signals of IAMUser/john_doe\nbetween eventFirstSeen and eventLastSeen with:\n  - 2 tactics\n  - Tor\n"
+    )
+    title = "Potential credential compromise of IAMUser/john_doe"
+    item = event(
+        "AttackSequence:IAM/CompromisedCredentials",
+        9,
+        title,
+        {"resourceType": "AttackSequence"},
+        {},
+        description=description,
+    )
+    mail = render(MAIL, item)
+    assert "\nDescription: 4 signals of IAMUser/john_doe with:\n- 2 tactics\n- Tor\n== First" in mail.message
+    assert mail.subject == "[CRITICAL] AttackSequence:IAM/CompromisedCredentials john_doe in prod eu-west-1"
+    assert (
+        "aws iam attach-user-policy --user-name john_doe --policy-arn arn:aws:iam::aws:policy/AWSDenyAll"
+        in steps(mail)[1]
+    )
+
+
+def test_members_of_a_finding_that_nobody_knows_are_said_as_they_are() -> None:
+    item = {"detail": {"type": "Recon:EC2/Portscan", "finding": {"action": {"domain": "pool.example.net"}}}}
+    assert "\n- finding.action.domain: pool.example.net\n" in render(MAIL, item).message
+
+
+def test_an_unknown_network_is_not_said() -> None:
+    behavior = {"unusualASNsAccountProfiling": "asnNumber: -1 asnOrg: Example", "isUnusualUserIdentity": False}
+    remote = {"ipAddressV4": "198.51.100.7", "organization": {"asn": "-1", "asnOrg": "Example"}}
+    item = changed(
+        "iam_anomalous", additionalInfo={"unusualBehavior": behavior}, action=api_call("ec2", "Call", remote)
+    )
+    message = render(MAIL, item).message
+    assert "Called from: 198.51.100.7 (Example)\n" in message
+    assert "\nUnusual: ASNs (account) Example\n" in message
+
+
+@pytest.mark.parametrize(
+    ("direction", "step"), [("INBOUND", "1. Must web-1 be reachable"), ("OUTBOUND", "1. Is this expected of web-1")]
+)
+def test_only_what_comes_in_is_kept_out(direction: str, step: str) -> None:
+    """Samples of AWS name every instance the target."""
+    action = {"networkConnectionAction": {"connectionDirection": direction, "localPortDetails": {"port": 22}}}
+    assert steps(render(MAIL, changed("ec2_portscan", resourceRole="TARGET", action=action)))[0].startswith(step)
+
+
+def test_nobody_asks_the_anonymous_principal() -> None:
+    anonymous = {"userType": "AWSAccount", "userName": "ANONYMOUS_PRINCIPAL", "accessKeyId": "", "principalId": ""}
+    resource = {**EXAMPLES["s3_public"]["detail"]["resource"], "accessKeyDetails": anonymous}
+    first_steps = steps(render(MAIL, event("Discovery:S3/AnomalousBehavior", 5, "t", resource, {})))
+    assert first_steps[0].startswith("1. Is customer-data meant to be public?")
+    assert "put-public-access-block --bucket customer-data" in first_steps[1]
+
+
+@pytest.mark.parametrize(
+    ("user_type", "key", "step"),
+    [
+        ("Root", "AKIA1", "Change the root user's password"),
+        ("IAMUser", "AKIA1", "update-access-key --user-name alice --access-key-id AKIA1 --status Inactive"),
+        ("IAMUser", "ASIA1", "attach-user-policy --user-name alice --policy-arn arn:aws:iam::aws:policy/AWSDenyAll"),
+        ("AssumedRole", "ASIA1", "Revoke the sessions of role alice"),
+        ("AWSAccount", "ASIA1", "deny alice in the policies that let it in"),
+    ],
+)
+def test_each_kind_of_principal_is_stopped_in_its_own_way(user_type: str, key: str, step: str) -> None:
+    details = {"userType": user_type, "userName": "alice", "accessKeyId": key}
+    item = event("Discovery:IAMUser/AnomalousBehavior", 5, "t", {"accessKeyDetails": details}, {})
+    assert step in steps(render(MAIL, item))[1]
+
+
+@pytest.mark.parametrize(
+    ("finding_type", "step"),
+    [
+        ("Discovery:RDS/TorIPCaller", "1. Must orders be reachable from the internet?"),
+        ("CredentialAccess:RDS/TorIPCaller.FailedLogin", "1. Is it an application of yours with an old password?"),
+        ("CredentialAccess:RDS/TorIPCaller.SuccessfulLogin", "1. Was it report who logged in to orders from"),
+    ],
+)
+def test_a_probe_a_failed_login_and_a_login_are_different_matters(finding_type: str, step: str) -> None:
+    item = changed("rds_login")
+    mail = render(MAIL, {**item, "detail": {**item["detail"], "type": finding_type}})
+    assert steps(mail)[0].startswith(step)
 
 
 # -- hostile findings --------------------------------------------------------------------------------------------------
@@ -356,7 +474,7 @@ def test_each_type_gets_a_well_formed_mail_with_three_first_steps() -> None:
 
 
 def test_no_hostile_finding_fails_or_adds_a_line() -> None:
-    for item in hostile_findings(seed=1, count=100):
+    for item in hostile_findings(seed=1, count=40):
         assert_well_formed(render(MAIL, item))
 
 
@@ -401,7 +519,7 @@ def test_the_chat_notification_says_what_the_mail_says() -> None:
 
 
 def test_no_hostile_finding_breaks_the_limits_of_chat_or_its_code_block() -> None:
-    for item in hostile_findings(seed=2, count=30):
+    for item in hostile_findings(seed=2, count=10):
         content = json.loads(render(CHAT, item).message)["content"]
         assert 0 < len(content["title"]) <= 250
         assert len(content["description"]) <= 8000

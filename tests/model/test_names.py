@@ -30,9 +30,11 @@ def test_the_log_group_of_errors_has_the_prefix_that_spares_the_resource_policy(
 
 
 @pytest.mark.parametrize("stack", ["eu.prod", "x" * 100])
-def test_a_chat_configuration_has_a_name_that_aws_takes(stack: str) -> None:
+def test_the_chat_configurations_of_a_stack_have_names_of_their_own_that_aws_takes(stack: str) -> None:
+    configurations = {names.chat_configuration(stack, application) for application in ("slack", "teams")}
+    assert len(configurations) == 2
     # https://docs.aws.amazon.com/chatbot/latest/APIReference/API_CreateSlackChannelConfiguration.html
-    assert re.fullmatch("[A-Za-z0-9-_]{1,128}", names.chat_configuration(stack))
+    assert all(re.fullmatch("[A-Za-z0-9-_]{1,128}", name) for name in configurations)
 
 
 def test_a_log_group_names_its_stack() -> None:

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, saved_queries
+from threatmon.model.queries import FIELDS, FormatName, by_destination_port, log_format, saved_queries, traffic_of
 
 # https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html, the default format and its order
 DEFAULT = (
@@ -86,6 +86,25 @@ def test_every_name_a_query_uses_is_a_field_of_its_format_or_made_before(title: 
         known = made | (used & set(re.findall(r"\w+", text.partition(" by ")[2]))) if verb == "stats" else known
         assert text.count("(") == text.count(")")
     assert query.count('"') % 2 == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_query_of_a_link_reads_the_records_of_its_interface_alone(name: FormatName) -> None:
+    match = re.match(r'parse @message "([^"]*) \*" as (\S+)\n', traffic_of(INTERFACE))
+    assert match
+    pattern = "(.*?)".join(map(re.escape, match[1].split("*"))) + " (.*)"  # the last star takes the rest
+    record = " ".join(INTERFACE if field == "interface-id" else f"value-of-{field}" for field in FIELDS[name])
+    found = re.search(pattern, record)
+    assert found
+    values = dict(zip(match[2].split(","), found.groups(), strict=True))
+    assert {alias: value for alias, value in values.items() if len(alias) > 1} == {
+        "host": "value-of-dstaddr",
+        "port": "value-of-dstport",
+        "protocol": "value-of-protocol",
+        "size": "value-of-bytes",
+        "action": "value-of-action",
+    }
+    assert not re.search(pattern, record.replace(INTERFACE, "eni-0fedcba9876543210"))
 
 
 @pytest.mark.parametrize("title", QUERIES)

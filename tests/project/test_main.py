@@ -7,12 +7,13 @@ from typing import Any
 
 import pulumi
 import pytest
-from examples import DETECTOR_ID, KEY_ARN, SLACK, VPC
+from examples import DETECTOR_ID, KEY_ARN, SLACK, TEAMS, VPC
 from harness import (
     CONFIG,
     OUTPUTS,
     QUEUE,
     RULE,
+    STATE_MACHINE,
     TOPIC,
     AwsMocks,
     documents,
@@ -41,6 +42,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "import": {"detector": {"mode": "import", "id": DETECTOR_ID}, "protectionPlans": {"ai": True}},
     "lookup": {"detector": {"mode": "lookup"}},
     "own key and subscribers": {"alerts": {"kmsKeyArn": KEY_ARN, "subscribers": [RAW]}},
+    "chat and runbooks": {"alerts": {"slack": SLACK, "teams": TEAMS, "runbooks": {"Recon:*": "https://a.example.com"}}},
+    "alarms": {"health": {"enabled": True}},
     "kept and protected": {"protect": True, "flowLogs": {"keepOnDestroy": True}},
     "a hundred subnets": {"subnetIds": [f"subnet-{number:017x}" for number in range(100)]},
 }
@@ -62,6 +65,7 @@ def test_the_outputs_are_what_was_made() -> None:
     deployed = run(stack="prod")
     outputs = deployed.outputs
     assert outputs["topicArn"] == made(the(deployed, TOPIC))["arn"]
+    assert outputs["stateMachineArn"] == made(the(deployed, STATE_MACHINE))["arn"]
     assert outputs["deadLetterQueueUrl"] == made(the(deployed, QUEUE))["url"]
     assert sorted(outputs["ruleNames"]) == sorted(made(rule)["name"] for rule in deployed.of_type(RULE))
     assert outputs["logGroupName"] == "/threat-monitor/prod/flow-logs"
@@ -104,12 +108,16 @@ def test_every_arn_is_of_the_stacks_partition_region_and_account(partition: str)
     region = PARTITIONS[partition][0]
     deployed = run(mocks=AwsMocks(region, partition, "444455556666"))
     everything = [*input_texts(deployed), *texts(deployed.outputs)]
+    # Those of Step Functions' integrations are of no Region and no account.
+    everything = [text.replace(f"arn:{partition}:states:::", "") for text in everything]
     arns = {found for text in everything for found in re.findall(r"arn:([\w-]*):([\w-]+):([\w-]*):(\w*):", text)}
     assert {arn[0] for arn in arns} == {partition}
     assert {arn[2] for arn in arns if arn[1] != "iam"} == {region}
     assert {arn[3] for arn in arns} == {"444455556666"}
-    assert {arn[1] for arn in arns} == {"ec2", "events", "iam", "kms", "logs", "sns", "sqs"}
-    assert sum(text.count("arn:") for text in everything) == sum(text.count(f"arn:{partition}:") for text in everything)
+    assert {arn[1] for arn in arns} == {"ec2", "events", "iam", "kms", "logs", "sns", "sqs", "states"}
+    assert sum(text.count("arn:aws") for text in everything) == sum(
+        text.count(f"arn:{partition}:") for text in everything
+    )
 
 
 @every_partition
@@ -121,7 +129,8 @@ def test_service_principals_are_those_of_the_partition(partition: str) -> None:
         for statement in document["Statement"]
         if "Service" in statement.get("Principal", {})
     }
-    assert principals == {"events.amazonaws.com", "vpc-flow-logs.amazonaws.com", f"logs.{region}.{suffix}"}
+    global_ones = {f"{service}.amazonaws.com" for service in ("events", "states", "vpc-flow-logs")}
+    assert principals == {*global_ones, f"logs.{region}.{suffix}"}
 
 
 @every_partition
@@ -232,7 +241,9 @@ _PLAUSIBLE = st.fixed_dictionaries(
         "findingTypes": st.lists(st.sampled_from([*sorted(catalogue()), "Recon:*", "*"]), max_size=60),
         "minimumSeverity": st.sampled_from(["low", "medium", "high", "critical"]),
         "detector": st.sampled_from([{"mode": "lookup"}, {"mode": "import", "id": DETECTOR_ID}, {"mode": "import"}]),
-        "alerts": st.fixed_dictionaries({}, optional={"subscribers": _SUBSCRIBERS, "accountAlias": _TEXTS}),
+        "alerts": st.fixed_dictionaries(
+            {}, optional={"subscribers": _SUBSCRIBERS, "accountAlias": _TEXTS, "slack": st.just(SLACK)}
+        ),
         "protect": st.booleans(),
     },
 )

@@ -6,13 +6,13 @@ What is deployed changes on purpose: record again, and review the diff:
 
 ``committed-stack.json`` is a whole recording: URN -> property -> value, and the stack's outputs. Each other file has
 what differs from it; null is a property that is absent. Properties that are empty or false are left out. For readable
-diffs, a text of several lines is ``{"$lines": [...]}``, and a JSON text is its document below the key of ``_WRITERS``
+diffs, a text of several lines is ``{"$lines": [...]}``, and a JSON text is its document below the key of ``WRITERS``
 that writes exactly this text. Of a formatter there is what comes before its texts (``$before``) and what these know of
 the stack (``$options``): the texts have tests of their own.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import unified_diff
 from typing import Any
 
@@ -20,16 +20,12 @@ import pytest
 from harness import AwsMocks, PreviewMocks, run
 from pulumi.output import Unknown
 from recordings.configs import CONFIGS
-from recordings.reading import BASE, FOLDER, Recording, recorded
+from recordings.reading import BASE, FOLDER, WRITERS, Recording, recorded
 
 from threatmon.emulator.program import Registration
 from threatmon.model.settings import Settings
 
 _MAPS = ("inputs", "property_dependencies")
-_WRITERS: Mapping[str, Callable[[Any], str]] = {
-    "$json": json.dumps,
-    "$compact": lambda document: json.dumps(document, separators=(",", ":")),
-}
 
 
 def record(name: str) -> Recording:
@@ -68,7 +64,12 @@ def _readable_text(text: str) -> Any:
     if text.startswith(("{", "[")):
         document = json.loads(text)
         return next(
-            ({key: _without_texts(document)} for key, write in _WRITERS.items() if write(document) == text), text
+            (
+                {key: _without_texts(document)}
+                for key, write in WRITERS.items()
+                if key != "$lines" and write(document) == text
+            ),
+            text,
         )
     return {"$lines": text.split("\n")} if "\n" in text else text
 

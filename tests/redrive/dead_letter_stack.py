@@ -1,79 +1,64 @@
 """A dead-letter queue, a state machine and a topic of untouched events, in a scripted account."""
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
 from scripted_account import ScriptedAccount
 
-Execution = dict[str, Any]
-START = datetime(2026, 9, 14, tzinfo=UTC)
-SUCCEEDED = {"status": "SUCCEEDED"}
+from threatmon.emulator.executions import MachineExecution
+from threatmon.emulator.state_machine import Execution, HistoryEvent
+from threatmon.model.policies import policy_document
+
+SUCCEEDS: dict[str, Any] = {"Type": "Succeed"}
+FAILS: dict[str, Any] = {"Type": "Fail", "Error": "Lost", "Cause": "mail"}
 
 
 class StateMachine:
-    """Step Functions with one state machine, whose executions end as a test likes."""
+    """A state machine of one state, which sends nothing and ends as a test likes."""
 
     def __init__(self, aws: ScriptedAccount, name: str) -> None:
-        self.arn = aws.account.arn("states", f"stateMachine:{name}")
-        self.executions: dict[str, Execution] = {}
-        """by ARN, as DescribeExecution shows them"""
-        self.history: dict[str, list[dict[str, Any]]] = {}
-        """by ARN, names of states that were left with their outputs"""
-        self.ends: Callable[[dict[str, Any]], Execution] = lambda _: SUCCEEDED
-        """given the input, how an execution ends"""
-        aws.answer("states:StartExecution", self.start)
-        aws.answer("states:ListExecutions", self._list)
-        aws.answer("states:DescribeExecution", lambda asked: self._found(asked["executionArn"]))
-        aws.answer("states:GetExecutionHistory", self._events)
+        self._account = aws.account
+        self._client = aws.account.client("stepfunctions")
+        service = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = aws.account.client("iam").create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(policy_document(service))
+        )["Role"]["Arn"]
+        created = self._client.create_state_machine(name=name, definition=_of_one_state(SUCCEEDS), roleArn=role)
+        self.arn: str = created["stateMachineArn"]
+
+    def become(self, state: dict[str, Any]) -> None:
+        """Change the definition to this one state."""
+        self._client.update_state_machine(stateMachineArn=self.arn, definition=_of_one_state(state))
+
+    @property
+    def executions(self) -> list[Any]:
+        """Moto's records of all executions."""
+        [machine] = [one for one in self._account.backend("stepfunctions").state_machines if one.arn == self.arn]
+        return machine.executions
 
     @property
     def sent(self) -> list[dict[str, Any]]:
-        """Inputs of the executions that have been started by a name of redrive's."""
-        started = (one for one in self.executions.values() if one["name"].startswith("redrive-"))
-        return [json.loads(one["input"]) for one in started]
+        """Inputs of the executions that have a name of redrive's."""
+        return [json.loads(one.execution_input) for one in self.executions if one.name.startswith("redrive-")]
 
-    def run(self, name: str, text: str, *done: str, lost: str = "", **end: Any) -> str:
+    def run(self, name: str, text: str, *done: str, lost: str = "", **end: str) -> str:
         """Add an execution that ended so, FAILED unless ``end`` says otherwise, and return its ARN.
 
-        The branches ``done`` came to their end, and of those ``lost``, none by delivering.
+        The branches ``done`` came to their end, but the one that is ``lost`` without having delivered.
         """
-        arn = self.arn.replace(":stateMachine:", ":execution:") + f":{name}"
-        known = {"executionArn": arn, "stateMachineArn": self.arn, "name": name, "input": text, "startDate": START}
-        self.executions[arn] = {**known, "stopDate": START, "status": "FAILED", **end}
-        outputs = {f"{branch} done": json.dumps({"channel": branch.lower(), "lost": branch == lost}) for branch in done}
-        self.history[arn] = [{"name": name, "output": output} for name, output in outputs.items()]
+        arn = self._client.start_execution(stateMachineArn=self.arn, name=name, input=text)["executionArn"]
+        outputs = {f"{branch} done": {"channel": branch.lower(), "lost": branch == lost} for branch in done}
+        steps = [
+            HistoryEvent("SucceedStateExited", "stateExitedEventDetails", {"name": state, "output": output})
+            for state, output in outputs.items()
+        ]
+        self.executions[-1].done = MachineExecution(arn, Execution(steps), [])
+        vars(self.executions[-1]).update({"status": "FAILED", **end})
         return arn
 
-    def start(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Answer StartExecution."""
-        arn = self.arn.replace(":stateMachine:", ":execution:") + f":{asked['name']}"
-        if before := self.executions.get(arn):
-            if before["status"] != "RUNNING" or before["input"] != asked["input"]:
-                raise ClientError({"Error": {"Code": "ExecutionAlreadyExists", "Message": arn}}, "StartExecution")
-        else:
-            self.run(asked["name"], asked["input"], **self.ends(json.loads(asked["input"])))
-        return {"executionArn": arn, "startDate": START}
 
-    def _list(self, asked: dict[str, Any]) -> dict[str, Any]:
-        shown = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate")
-        found = [one for one in self.executions.values() if one["status"] == asked["statusFilter"]]
-        return {"executions": [{key: one[key] for key in shown} for one in reversed(found)]}
-
-    def _found(self, arn: str) -> Execution:
-        if arn not in self.executions:
-            raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": arn}}, "DescribeExecution")
-        return self.executions[arn]
-
-    def _events(self, asked: dict[str, Any]) -> dict[str, Any]:
-        start = {"timestamp": START, "type": "ExecutionStarted", "id": 1}
-        exits = [
-            {"timestamp": START, "type": "SucceedStateExited", "id": number, "stateExitedEventDetails": details}
-            for number, details in enumerate(self.history[asked["executionArn"]], start=2)
-        ]
-        return {"events": [start, *exits]}
+def _of_one_state(state: dict[str, Any]) -> str:
+    return json.dumps({"QueryLanguage": "JSONata", "StartAt": "End", "States": {"End": state}})
 
 
 class DeadLetterStack:
@@ -84,6 +69,9 @@ class DeadLetterStack:
         self.sns, self.sqs = (self.account.client(service) for service in ("sns", "sqs"))
         self.topic = self.sns.create_topic(Name=f"topic{name}")["TopicArn"]
         self.raw_topic = self.sns.create_topic(Name=f"topic-raw{name}")["TopicArn"]
+        for topic in (self.topic, self.raw_topic):
+            answer = self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"reader of {topic}")
+            self.account.confirm_subscription(answer["SubscriptionArn"])
         self.queue_name = f"dead-letters{name}"
         self.url = self.sqs.create_queue(QueueName=self.queue_name)["QueueUrl"]
         self.machine = StateMachine(aws, f"machine{name}")
@@ -130,11 +118,7 @@ class DeadLetterStack:
     @property
     def published(self) -> list[str]:
         """What the topic of untouched events was given."""
-        return self.published_to(self.raw_topic)
-
-    def published_to(self, topic: str) -> list[str]:
-        """Bodies of what a topic was given."""
-        return [body for _, body, *_ in self.account.backend("sns").topics[topic].sent_notifications]
+        return [sent.body for sent in self.account.notifications if sent.endpoint == f"reader of {self.raw_topic}"]
 
 
 def answer_at_once(aws: ScriptedAccount) -> None:

@@ -1,8 +1,9 @@
 import json
+import time
 
 import pytest
 from findings import recorded
-from redrive.dead_letter_stack import START, DeadLetterStack, StateMachine
+from redrive.dead_letter_stack import FAILS, SUCCEEDS, DeadLetterStack, StateMachine
 from scripted_account import ScriptedAccount
 
 from threatmon.redrive import executions
@@ -26,12 +27,12 @@ def test_a_failed_execution_has_its_event_its_error_and_when_it_ended(
 ) -> None:
     arn = machine.run("a", EVENT, error="Lost", cause="mail,slack")
     machine.run("fine", EVENT, status="SUCCEEDED")
-    machine.run("at work", EVENT, status="RUNNING")
-    assert unsent(machine, scripted) == [
-        Undelivered(
-            arn, START.timestamp(), EVENT, json.loads(EVENT), machine.arn, ["mail", "slack"], "Lost: mail,slack"
-        )
-    ]
+    machine.run("at-work", EVENT, status="RUNNING")
+    [alert] = unsent(machine, scripted)
+    assert 0 <= time.time() - alert.since < 60
+    assert alert._replace(since=0) == Undelivered(
+        arn, 0, EVENT, json.loads(EVENT), machine.arn, ["mail", "slack"], "Lost: mail,slack"
+    )
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
@@ -50,7 +51,7 @@ def test_every_way_to_end_badly_is_found(machine: StateMachine, scripted: Script
         (EVENT, ["Mail", "Slack"], "Mail", ["mail", "teams"]),
         (MAIL_ONLY, [], "", ["mail"]),
         (MAIL_ONLY, ["Slack"], "", ["mail"]),
-        ("no JSON", [], "", ["mail", "slack", "teams"]),
+        ("[]", [], "", ["mail", "slack", "teams"]),
     ],
 )
 def test_the_channels_whose_branches_came_to_no_end_are_to_be_sent_to(
@@ -84,13 +85,13 @@ def test_what_was_sent_again_is_not_listed_and_what_failed_again_is_listed_itsel
     machine: StateMachine, scripted: ScriptedAccount
 ) -> None:
     first = machine.run("a", EVENT)
-    machine.ends = lambda _: {"status": "FAILED", "error": "Lost", "cause": "mail"}
+    machine.become(FAILS)
     [alert] = unsent(machine, scripted)
     second = executions.start(scripted.aws, machine.arn, alert, EVENT)
     assert second
     [alert] = unsent(machine, scripted)
     assert alert.id == second != first
-    machine.ends = lambda _: {"status": "SUCCEEDED"}
+    machine.become(SUCCEEDS)
     assert executions.start(scripted.aws, machine.arn, alert, EVENT)
     assert unsent(machine, scripted) == []
     assert len(machine.sent) == 2
@@ -100,30 +101,29 @@ def test_an_alert_is_sent_by_one_execution_however_often_it_is_started(
     machine: StateMachine, scripted: ScriptedAccount
 ) -> None:
     alert = Undelivered("message", 0, EVENT, json_object(EVENT), "", [], "", "receipt")
-    machine.ends = lambda _: {"status": "RUNNING"}
     first = executions.start(scripted.aws, machine.arn, alert, EVENT)
+    machine.executions[0].status = "RUNNING"
     assert first == executions.start(scripted.aws, machine.arn, alert, EVENT)
-    machine.executions[first or ""]["status"] = "SUCCEEDED"
     assert executions.start(scripted.aws, machine.arn, alert, EVENT) is None
     assert len(machine.executions) == 1
     other = executions.start(scripted.aws, machine.arn, alert._replace(id="other"), EVENT)
     assert other != first
-    assert all(len(one["name"]) <= 80 for one in machine.executions.values())
+    assert all(len(one.name) <= 80 for one in machine.executions)
 
 
 def test_the_end_of_an_execution_is_waited_for(machine: StateMachine, scripted: ScriptedAccount) -> None:
     arn = machine.run("a", EVENT, status="RUNNING")
-    known = machine.executions.pop(arn)
+    known = machine.executions.pop()
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        machine.executions[arn] = known  # not known at once
+        machine.executions[:] = [known]  # not known at once
         if len(waits) == 3:
-            known.update(status="FAILED", error="Lost", cause="mail")
+            vars(known).update(status="FAILED", error="Lost", cause="mail")
 
     assert executions.failure(scripted.aws, arn, sleep) == "Lost: mail"
     assert waits == [2, 2, 2]
-    known.update(status="SUCCEEDED")
+    known.status = "SUCCEEDED"
     assert executions.failure(scripted.aws, arn, sleep) is None
     assert len(waits) == 3

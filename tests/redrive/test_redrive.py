@@ -65,7 +65,7 @@ def titles(*events: Any) -> list[str]:
 def test_interrupted_anywhere_nothing_is_lost_and_at_most_one_event_is_sent_twice(scripted: ScriptedAccount) -> None:
     names, aws = itertools.count(), InterruptedAws(scripted.session)
 
-    @settings(max_examples=150)
+    @settings(max_examples=100)
     @given(
         ways=st.lists(st.sampled_from(["machine", "raw", "failed"]), min_size=1, max_size=5),
         call=st.integers(1, 30),
@@ -183,18 +183,20 @@ def test_a_listing_that_fails_hides_nothing_it_has_seen(stack: DeadLetterStack) 
 def test_executions_are_followed_to_their_ends(stack: DeadLetterStack) -> None:
     for title in ("fine", "bad"):
         stack.put({"detail": {"title": title}})
-    stack.machine.ends = lambda _: {"status": "RUNNING"}
     queue, sender = Queue(stack.aws.aws, stack.url), sender_of(stack.aws.aws, stack.outputs)
     statuses: Statuses = waiting(queue, sender)
     assert {status.state for status in send_again(queue, sender, statuses)} == {"on its way"}
     assert stack.queued == []
+    for execution in stack.machine.executions:
+        execution.status = "RUNNING"
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        for execution in stack.machine.executions.values():
-            bad = "bad" in execution["input"]
-            execution.update({"status": "FAILED", "error": "Lost", "cause": "mail"} if bad else {"status": "SUCCEEDED"})
+        for execution in stack.machine.executions:
+            is_bad = "bad" in execution.execution_input
+            end = {"status": "FAILED", "error": "Lost", "cause": "mail"} if is_bad else {"status": "SUCCEEDED"}
+            vars(execution).update(end)
 
     follow(queue, sender, statuses, sleep)
     ends = {titles(status.alert.event)[0]: (status.state, status.reason) for status in statuses.values()}

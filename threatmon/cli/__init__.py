@@ -12,7 +12,7 @@ from threatmon.reports.escape import one_line
 COMMANDS = {
     "demo": "Deploy a stack to an emulated AWS account, and show how a finding becomes a mail.",
     "explain": "Say whether a finding would alert, by which rule or why not, and show the mail.",
-    "verify": "Check that a deployed stack can detect, record, choose and deliver; with --send, try it.",
+    "verify": "Check that a deployed stack can detect, record, choose, write and deliver; with --send, try it.",
     "simulate": "Create sample findings of the configured types, and say which rules should mail them.",
     "investigate": "Show what a finding is about, how exposed its instance is, and whom it talked to.",
     "redrive": "List what could not be delivered, and send it again.",

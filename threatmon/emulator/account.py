@@ -18,9 +18,8 @@ from botocore.loaders import Loader
 from botocore.session import Session
 
 from threatmon.aws.regions import location_in_region
-from threatmon.emulator.executions import MachineExecution
+from threatmon.emulator.inside import MachineExecution, Notification
 from threatmon.emulator.moto_gaps import close_gaps
-from threatmon.emulator.subscriptions import Notification
 
 _LOADER = Loader()  # keeps the service models it has read, for all accounts
 _SEEDED_VPC = "vpc-0000000000000feed"

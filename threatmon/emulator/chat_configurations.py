@@ -4,12 +4,10 @@ https://docs.aws.amazon.com/chatbot/latest/APIReference/
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from threatmon.emulator.answers import Params, Refusal
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.inside import Account
 
 ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
 _DEFAULTS: Params = {
@@ -25,7 +23,7 @@ _DEFAULTS: Params = {
 class ChatConfigurations:
     """The channels of an account by ARN, each subscribed to its topics. Methods take the parameters of a call."""
 
-    def __init__(self, account: "EmulatedAccount") -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
         self._by_arn: dict[str, Params] = {}
 

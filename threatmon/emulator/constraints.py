@@ -14,9 +14,6 @@ from threatmon.model.settings.sections import RetentionDays
 
 PolicyKind = Literal["trust", "key", "topic", "queue"]
 
-# Bytes of a message with its attributes: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-MESSAGE_QUOTA = 262_144
-
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
 _LOG_DELIVERY = (
     *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),

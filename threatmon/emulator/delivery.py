@@ -12,13 +12,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from threatmon.emulator.account import EmulatedAccount
-from threatmon.emulator.constraints import MESSAGE_QUOTA
-from threatmon.emulator.executions import MachineExecution
+from threatmon.emulator.inside import MachineExecution, Notification
 from threatmon.emulator.permissions import find_role, key_refusal
-from threatmon.emulator.step_functions import INPUT_QUOTA, may_be_assumed
-from threatmon.emulator.subscriptions import Notification
+from threatmon.emulator.step_functions import may_be_assumed
 from threatmon.evaluation.event_matcher import mismatch
 from threatmon.evaluation.policy_evaluator import may_publish, may_use_key
+from threatmon.model.state_machine import QUOTA
 
 _SERVICE = "events.amazonaws.com"
 
@@ -107,7 +106,7 @@ def _start(account: EmulatedAccount, rule_arn: str, target: Mapping[str, Any], t
         return "FAILED_TO_ASSUME_ROLE"
     if not role.allows("states:StartExecution", target["Arn"]):
         return "NO_PERMISSIONS"
-    if len(text.encode()) > INPUT_QUOTA:
+    if len(text.encode()) > QUOTA:
         return "INVALID_PARAMETER"
     machines: Any = account.client("stepfunctions")
     try:
@@ -128,7 +127,7 @@ def _publish(account: EmulatedAccount, rule_arn: str, target: Mapping[str, Any],
         return "NO_PERMISSIONS"
     if not _key_serves(account, topic.get("KmsMasterKeyId")):
         return "NO_PERMISSIONS"
-    if len(text.encode()) > MESSAGE_QUOTA:
+    if len(text.encode()) > QUOTA:
         return "INVALID_PARAMETER"
     try:
         sns.publish(TopicArn=target["Arn"], Message=text)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.delivery import EventDelivery, deliver_all
 from threatmon.emulator.deployment import deployed
+from threatmon.emulator.inside import Notification
 from threatmon.emulator.program import ProgramRun, Registration
-from threatmon.emulator.subscriptions import Notification
-from threatmon.evaluation.explain import RuleVerdict, summary
+from threatmon.evaluation.explain import RuleVerdict, mail_text, summary
 from threatmon.evaluation.findings import Event
 from threatmon.reports.model import Facts, Report, Section, counted, verbatim
 from threatmon.stacks.files import StackFile
@@ -100,7 +100,9 @@ def _section(title: str, found: EventDelivery) -> Section:
 
 
 def _message(message: Notification) -> Section:
-    return Section(f"{message.protocol} to {message.endpoint}: {message.subject}", [verbatim(message.body)])
+    is_mail = message.protocol.startswith("email")
+    text = mail_text(message.subject, message.body) if is_mail else message.body
+    return Section(f"{message.protocol} to {message.endpoint}", [verbatim(text)])
 
 
 def _tree(run: ProgramRun) -> Iterator[str]:

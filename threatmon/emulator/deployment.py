@@ -52,7 +52,6 @@ def deployed(stack: StackFile) -> Generator[Deployment]:
         if settings.detector.mode != "create":
             account.seed_detector(settings.detector.id or _ANY_DETECTOR)
         if settings.alerts.kms_key_arn:
-            log_groups = [names.log_group(stack.name), names.state_machine_log_group(stack.name)]
-            policy = key_policy(account.location, log_groups)
+            policy = key_policy(account.location, names.log_groups(stack.name))
             account.seed_key(settings.alerts.kms_key_arn, json.dumps(policy))
         yield Deployment(account, run_project(stack.config, EmulatedMocks(account), stack=stack.name))

@@ -5,41 +5,28 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.htm
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from threatmon.emulator.answers import Refusal
+from threatmon.emulator.inside import Account, MachineExecution
 from threatmon.emulator.permissions import Role, key_refusal
-from threatmon.emulator.state_machine import Execution, Service, StateError, run
-from threatmon.evaluation.jsonata_expressions import read_json
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
+from threatmon.emulator.state_machine import Service, StateError, run
 
 _Arguments = Mapping[str, Any]
 _KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
-@dataclass(frozen=True)
-class MachineExecution:
-    """An execution of a state machine, and the error codes of what it put into queues."""
-
-    arn: str
-    run: Execution
-    dead_letters: Sequence[str]
-
-
-def execute(account: "EmulatedAccount", definition: str, role: Role, execution: Mapping[str, str]) -> MachineExecution:
+def execute(account: Account, definition: str, role: Role, execution: Mapping[str, str]) -> MachineExecution:
     """Run a definition with the services that its role may use.
 
     `execution` holds the texts `arn`, `name`, `input`, `machine` (ARN) and `started`.
     """
     machine = {"Id": execution["machine"], "Name": execution["machine"].rpartition(":")[2]}
-    event = read_json(execution["input"])
+    event = json.loads(execution["input"])
     context = {
         "StateMachine": machine,
         "Execution": {
@@ -65,7 +52,7 @@ def _parsed(definition: str) -> Mapping[str, Any]:
 class Tasks:
     """The services of an account, called by a role."""
 
-    def __init__(self, account: "EmulatedAccount", role: Role) -> None:
+    def __init__(self, account: Account, role: Role) -> None:
         self._account, self._role = account, role
         self.dead_letters: list[str] = []
         """error codes of the messages that went to a queue"""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from threatmon.emulator.answers import Refusal
-from threatmon.emulator.constraints import MESSAGE_QUOTA
+from threatmon.model.state_machine import QUOTA
 
 _Attributes = Mapping[str, Mapping[str, Any]]
 
@@ -45,7 +45,7 @@ def _notification_faults(asked: Mapping[str, Any], attributes: _Attributes) -> I
     except UnicodeEncodeError:
         yield "InvalidParameter", "Invalid parameter: the text is not valid UTF-8"
     else:
-        if size > MESSAGE_QUOTA:
+        if size > QUOTA:
             yield "InvalidParameter", "Invalid parameter: Message too long"
 
 

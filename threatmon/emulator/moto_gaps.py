@@ -3,20 +3,18 @@
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.hooks import BaseEventHooks
 
 from threatmon.emulator.answers import Params, Refusal, in_place_of_moto, remember
 from threatmon.emulator.chat_configurations import ChatConfigurations
+from threatmon.emulator.inside import Account
 from threatmon.emulator.messages import check_notification, check_queue_message
 from threatmon.emulator.permissions import key_refusal
 from threatmon.emulator.step_functions import StepFunctions
 from threatmon.emulator.subscriptions import notifications
 from threatmon.evaluation.policy_evaluator import allows
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
 
 # Protocols whose subscriber has to confirm: https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 _CONFIRMED_BY_HAND = frozenset({"email", "email-json", "http", "https"})
@@ -36,7 +34,7 @@ _NEW_DETECTOR_FEATURES = {
 }
 
 
-def close_gaps(events: BaseEventHooks, account: "EmulatedAccount") -> None:
+def close_gaps(events: BaseEventHooks, account: Account) -> None:
     """Register on a session's events what moto lacks or does differently."""
     gaps, machines = _Gaps(account), StepFunctions(account)
     for operation, answer in {
@@ -77,7 +75,7 @@ def close_gaps(events: BaseEventHooks, account: "EmulatedAccount") -> None:
 
 @dataclass
 class _Gaps:
-    account: "EmulatedAccount"
+    account: Account
     queries: dict[str, Params] = field(default_factory=dict[str, Params])
 
     def name_the_account(self, request: Any, **_: Any) -> None:

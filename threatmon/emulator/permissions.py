@@ -3,12 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from threatmon.emulator.inside import Account
 from threatmon.evaluation.policy_evaluator import Principal, allows, statements
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
 
 _ALLOW_ALL = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 _NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
@@ -45,7 +43,7 @@ class Role(NamedTuple):
         return allows(policy, action, "*", account, context) and self.allows(action, key_arn, policy, context)
 
 
-def find_role(account: "EmulatedAccount", arn: str | None) -> Role | None:
+def find_role(account: Account, arn: str | None) -> Role | None:
     """Return a role of the account with its inline policies; None if it does not exist, or none is named."""
     if not arn:
         return None
@@ -60,7 +58,7 @@ def find_role(account: "EmulatedAccount", arn: str | None) -> Role | None:
     return Role(role["Arn"], json.dumps(role["AssumeRolePolicyDocument"]), json.dumps(merged))
 
 
-def key_refusal(account: "EmulatedAccount", key_id: str | None, may_use: Callable[[str, str], bool]) -> str | None:
+def key_refusal(account: Account, key_id: str | None, may_use: Callable[[str, str], bool]) -> str | None:
     """Return the code by which SNS says that the key of a topic does not serve; None if it does, or there is no key.
 
     `may_use` judges the key's policy and ARN. https://docs.aws.amazon.com/sns/latest/api/API_Publish.html

@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from threatmon.evaluation.jsonata_expressions import QueryEvaluationError, resolve
+from threatmon.model.state_machine import QUOTA
 
 State = Mapping[str, Any]
 Service = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 _UNCATCHABLE = frozenset({"States.DataLimitExceeded", "States.Runtime"})
-_DATA_LIMIT = 262_144  # bytes of a state's input, arguments and output
 _FIELDS: Mapping[str, frozenset[str]] = {
     "Choice": frozenset({"Type", "Choices", "Default"}),
     "Fail": frozenset({"Type", "Error", "Cause"}),
@@ -239,5 +239,5 @@ def _catches(entry: State, error: StateError) -> bool:
 
 def _within_limit(value: Any) -> None:
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-    if size > _DATA_LIMIT:
-        raise StateError("States.DataLimitExceeded", f"{size:,} bytes are more than {_DATA_LIMIT:,}")
+    if size > QUOTA:
+        raise StateError("States.DataLimitExceeded", f"{size:,} bytes are more than {QUOTA:,}")

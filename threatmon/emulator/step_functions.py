@@ -2,38 +2,33 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from threatmon.emulator.answers import Params, Refusal
 from threatmon.emulator.definitions import Machine, diagnostics, states
-from threatmon.emulator.executions import MachineExecution, Tasks, execute
+from threatmon.emulator.executions import Tasks, execute
+from threatmon.emulator.inside import Account, MachineExecution
 from threatmon.emulator.permissions import Role, find_role
 from threatmon.emulator.state_machine import Execution, Service, StateError, run_state
-from threatmon.evaluation.jsonata_expressions import read_json
 from threatmon.evaluation.policy_evaluator import Principal, allows, source
-from threatmon.model.state_machine import Definition
+from threatmon.model.state_machine import QUOTA, Definition
 
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
-
-# Bytes of an execution's input: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-INPUT_QUOTA = 262_144
 _DATA = ("input", "output", "parameters")
 
 
 class StepFunctions:
     """Operations of the API by the parameters of a call."""
 
-    def __init__(self, account: "EmulatedAccount") -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
 
     def starting(self, asked: Params) -> None:
         """Refuse what StartExecution refuses and moto does not."""
-        if len(asked.get("input", "").encode(errors="surrogatepass")) > INPUT_QUOTA:
+        if len(asked.get("input", "").encode(errors="surrogatepass")) > QUOTA:
             raise Refusal(
                 "ValidationException",
                 "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length "
-                f"less than or equal to {INPUT_QUOTA}",
+                f"less than or equal to {QUOTA}",
             )
 
     def started(self, parsed: Params, **_: Any) -> None:
@@ -95,7 +90,7 @@ class StepFunctions:
         services = self._services(state, asked)
         context = json.loads(asked.get("context", "{}"))
         variables = json.loads(asked.get("variables", "{}"))
-        done = run_state(name, state, read_json(asked.get("input", "{}")), services, context, variables)
+        done = run_state(name, state, json.loads(asked.get("input", "{}")), services, context, variables)
         answer: Params = {}
         if asked.get("inspectionLevel", "INFO") != "INFO":
             arguments = {} if done.arguments is None else {"afterArguments": _json(done.arguments)}
@@ -160,7 +155,7 @@ def _mocked(mock: Params) -> Service:
 
 
 def _steps(record: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    started = {"input": read_json(record.execution_input), "roleArn": record.role_arn}
+    started = {"input": json.loads(record.execution_input), "roleArn": record.role_arn}
     yield "ExecutionStarted", "executionStartedEventDetails", started
     run: Execution = record.done.run
     yield from run.history

@@ -2,29 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from threatmon.emulator.inside import Account, Notification
 from threatmon.emulator.messages import filterable
 from threatmon.evaluation.event_matcher import matches
-
-if TYPE_CHECKING:
-    from threatmon.emulator.account import EmulatedAccount
 
 DEFAULT_SUBJECT = "AWS Notification Message"
 
 
-@dataclass(frozen=True)
-class Notification:
-    """A message as a subscriber gets it."""
-
-    protocol: str
-    endpoint: str
-    subject: str
-    body: str
-
-
-def notifications(account: "EmulatedAccount", published: Mapping[str, Any]) -> Iterator[Notification]:
+def notifications(account: Account, published: Mapping[str, Any]) -> Iterator[Notification]:
     """Yield what each subscriber gets, given the parameters of `Publish`; moto would post to https endpoints."""
     for subscription in account.backend("sns").subscriptions.values():
         attributes = subscription.attributes

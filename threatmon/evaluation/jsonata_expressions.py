@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,6 @@ from jsonata import Jsonata, Utils
 from jsonata.jexception import JException
 
 _START, _END = "{%", "%}"
-_EXACT = 2**53
 
 
 class QueryEvaluationError(ValueError):
@@ -29,16 +27,6 @@ def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: resolve(entry, bindings) for key, entry in value.items()}
     return [resolve(entry, bindings) for entry in value] if isinstance(value, list) else value
-
-
-def read_json(text: str) -> Any:
-    """Return a JSON text as JavaScript and Java read it: each number is a double, so that 5.0 is written as 5."""
-    return json.loads(text, parse_int=_number, parse_float=_number)
-
-
-def _number(text: str) -> int | float:
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def expressions(value: Any) -> Iterator[str]:
@@ -70,9 +58,22 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     return _as_json(result)
 
 
+class _Frame(Jsonata.Frame):
+    """A scope that says at once that no hooks are set; without it the port asks every outer scope at every step."""
+
+    def __init__(self, parent: Jsonata.Frame | None) -> None:
+        super().__init__(parent)
+        self.bindings.update(__evaluate_entry=None, __evaluate_exit=None)
+
+
+class _Evaluator(Jsonata):
+    def create_frame(self, enclosing_environment: Jsonata.Frame | None = None) -> Jsonata.Frame:
+        return _Frame(enclosing_environment)
+
+
 @lru_cache(maxsize=256)  # all of several machines; each takes long to parse
 def _parsed(expression: str) -> Jsonata:
-    parsed = Jsonata(expression)
+    parsed = _Evaluator(expression)
     parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart
     parsed.assign("eval", None)  # Step Functions has none
     return parsed

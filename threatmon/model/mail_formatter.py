@@ -38,12 +38,20 @@ _FACTS = (
     "subject",
     "attributes",
 )
-# A string, a regular expression (always after a comma and a space), a comment, white space, or anything else.
-_TOKEN = re.compile(r'("(?:\\.|[^"\\])*"|(?<=, )/(?:\\.|[^/\\\n])+/)|/\*.*?\*/|(\s+)|(.)', re.DOTALL)
+# A string, a regular expression (which a division cannot be taken for: it follows no such character), a comment, white
+# space, or anything else.
+_TOKEN = re.compile(r'("(?:\\.|[^"\\])*")|([,(?:])\s*(/(?!\*)(?:\\.|[^/\\\n])+/)|/\*.*?\*/|(\s+)|(.)', re.DOTALL)
 _WORD = re.compile(r'[\w$"]')
 
-# Members of a finding's resource, action and service that the texts write down; all others are shown as they are.
+# Members of a finding and of its resource, action and service that the texts write down, or that say nothing to a
+# reader; all others are shown as they are.
 _KNOWN = {
+    "finding": (
+        *("accountId", "archived", "arn", "associatedAttackSequenceArn", "confidence", "createdAt"),
+        *("customDetectionRuleName", "description", "detectorId", "eventFirstSeen", "eventLastSeen", "findingType"),
+        *("findingTypeVersion", "id", "partition", "region", "resource", "schemaVersion", "service", "severity"),
+        *("title", "type", "updatedAt"),
+    ),
     "resource": (
         "resourceType",
         "accessKeyDetails",
@@ -173,7 +181,8 @@ def _compact(text: str) -> str:
     compact: list[str] = []
     space = False
     for token in _TOKEN.finditer(text):
-        kept = token[1] or token[3]
+        text, before, expression, _, other = token.groups(default="")
+        kept = text + before + expression + other
         if not kept:
             space = True
             continue

@@ -46,6 +46,11 @@ def state_machine_log_group(stack: str) -> str:
     return f"/aws/vendedlogs/states/{state_machine(stack)}"
 
 
+def log_groups(stack: str) -> list[str]:
+    """Return the names of all log groups of a stack, which its key encrypts."""
+    return [log_group(stack), state_machine_log_group(stack)]
+
+
 def chat_configuration(stack: str, application: str) -> str:
     """Return the name of a stack's configuration of a chat channel, unique in the account."""
     return f"{dashboard(stack)}-{application}"

@@ -69,7 +69,7 @@ def _unsent(aws: Aws, state_machine_arn: str, execution_arn: str) -> Undelivered
     channels = _missing_channels(aws, execution, event)
     if not channels:
         return None
-    since = execution["stopDate"].timestamp()
+    since = execution["startDate"].timestamp()
     error = _error(execution)
     return Undelivered(execution_arn, since, execution["input"], event, state_machine_arn, channels, error)
 
