@@ -94,7 +94,7 @@ class TestFleet:
         assert (code, len(fleet)) == (1, 2)
         assert {"Problems: 1 failed.", "Stacks 2 ok", "Subnets 1 uncovered, 2 covered"} <= set(lines)
         for stack, account, subnet in (("dev", ACCOUNT, SUBNET), ("prod", OTHER_ACCOUNT, OTHER_SUBNET)):
-            assert f"ok {account} eu-west-1 {stack} 20 ok 1 of 1 confirmed none in 90 days" in lines
+            assert f"ok {account} eu-west-1 {stack} 23 ok 1 of 1 confirmed none in 90 days" in lines
             assert any(line.startswith(f"covered {account} eu-west-1 {stack} {subnet} ") for line in lines)
         assert sorted(err.splitlines()) in (
             ["Asked 1 of 2: dev", "Asked 2 of 2: prod"],
