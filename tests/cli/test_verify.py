@@ -21,6 +21,7 @@ from threatmon.model.finding_types import catalogue
 from threatmon.stacks.files import settings_of
 from threatmon.verify import delivery_test, rendering, stack_checks
 from threatmon.verify.delivery_test import MetricSum
+from threatmon.verify.sample_events import sample_events
 
 Deploy = Callable[..., StackInAccount]
 
@@ -29,6 +30,8 @@ Deploy = Callable[..., StackInAccount]
 def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
     with ExitStack() as deployments:
         monkeypatch.setattr("threatmon.cli.verify.time.sleep", lambda _: None)
+        # For the other families see tests/verify/test_rendering.py.
+        monkeypatch.setattr(rendering, "sample_events", lambda place: {"ec2": sample_events(place)["ec2"]})
 
         def build(**changes: Any) -> StackInAccount:
             stack = deployments.enter_context(stack_in_account(stack_file(**changes)))

@@ -20,7 +20,7 @@ TARGET, ROLE, DEFINITION = "state machine target of rule findings", "state machi
 RAW_SUBSCRIPTION = "topic-raw subscription alerts.subscribers[0] (https)"
 BOSS = "boss@example.com"
 # Types enough for two patterns.
-MANY = {"findingTypes": [row.name for row in catalogue().values() if not row.retired][:80]}
+MANY: Mapping[str, Any] = {"findingTypes": [row.name for row in catalogue().values() if not row.retired][:80]}
 
 
 def not_ok(checks: Mapping[str, Check]) -> dict[str, str]:

@@ -128,8 +128,9 @@ class DeployedStack:
         return read_role(self.aws, arn)
 
     def topic_arns(self) -> dict[str, str]:
-        """Return the topics that the state machine and the rules send to, by what they are called within the stack."""
-        return self._formatted_topics() | self._raw_topics()
+        """Return the topics that are sent to, as far as there are any, by what they are called within the stack."""
+        formatted = attempt(self._formatted_topics, NotThereError)
+        return ({} if isinstance(formatted, AwsError) else formatted) | self._raw_topics()
 
     def topic_arn(self, topic: str) -> str:
         """Return the topic of a name within the stack (``topic-raw``) that is sent to, whatever others are called."""

@@ -94,7 +94,7 @@ class TestFleet:
         assert (code, len(fleet)) == (1, 2)
         assert {"Problems: 1 failed.", "Stacks 2 ok", "Subnets 1 uncovered, 2 covered"} <= set(lines)
         for stack, account, subnet in (("dev", ACCOUNT, SUBNET), ("prod", OTHER_ACCOUNT, OTHER_SUBNET)):
-            assert f"ok {account} eu-west-1 {stack} 20 ok 1 of 1 confirmed none in 90 days" in lines
+            assert f"ok {account} eu-west-1 {stack} 23 ok 1 of 1 confirmed none in 90 days" in lines
             assert any(line.startswith(f"covered {account} eu-west-1 {stack} {subnet} ") for line in lines)
         assert sorted(err.splitlines()) in (
             ["Asked 1 of 2: dev", "Asked 2 of 2: prod"],
@@ -170,8 +170,9 @@ class TestFleet:
     def test_its_permissions_are_those_of_verify_without_sending(self, fleet: Fleet, covered: Covered) -> None:
         fleet["dev"].aws.calls.clear()
         covered("--stacks", "dev")
-        alarms = {"cloudwatch:DescribeAlarms"}  # this stack has none
-        assert set(fleet["dev"].aws.calls) - {"sts:GetCallerIdentity"} == set(PERMISSIONS) - alarms
+        # This stack has no alarms, and no executions that failed.
+        unused = {"cloudwatch:DescribeAlarms", "states:DescribeExecution", "states:GetExecutionHistory"}
+        assert set(fleet["dev"].aws.calls) - {"sts:GetCallerIdentity"} == set(PERMISSIONS) - unused
         assert PERMISSIONS == stack_checks.PERMISSIONS
 
 
