@@ -72,7 +72,6 @@ SCOPES = (
         "a key has no name; put its ARN here. Only SNS and SQS can use it on the caller's behalf",
         ["sns", "sqs"],
     ),
-    Scope("AlertTopics", ["sns:Publish"], ["arn:{partition}:sns:{region}:{account}:threat-monitor-alerts-topic*"]),
     Scope(
         "DeadLetters",
         ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
@@ -120,6 +119,7 @@ SCOPES = (
         ["iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies"],
         ["arn:{partition}:iam::{account}:role/threat-monitor-alerts-*"],
     ),
+    Scope("RawTopic", ["sns:Publish"], ["arn:{partition}:sns:{region}:{account}:threat-monitor-alerts-topic-raw-*"]),
     Scope(
         "Rules",
         ["events:DescribeRule", "events:ListTargetsByRule"],

@@ -17,7 +17,7 @@ from threatmon.model.finding_types import catalogue
 ACTIVE = [row.name for row in catalogue().values() if not row.retired and not row.custom_detection_rule]
 RETIRED = next(row.name for row in catalogue().values() if row.retired)
 PORT_SCAN = "Recon:EC2/Portscan"
-SETTINGS: dict[str, Any] = {"minimumSeverity": None, "findingTypes": [PORT_SCAN]}
+SETTINGS: dict[str, Any] = {"findingTypes": [PORT_SCAN]}
 
 
 class Simulate:
@@ -59,7 +59,7 @@ def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threatmon: RunComm
 def test_the_configured_type_is_sampled_by_the_stacks_detector_and_its_rule_named(simulate: Simulate) -> None:
     code, out, err = simulate()
     assert (code, err, simulate.asked) == (0, "", [[PORT_SCAN]])
-    detector, medium = simulate.stack.outputs["detectorId"], simulate.stack.rule("medium")
+    detector, rule = simulate.stack.outputs["detectorId"], simulate.stack.rule()
     assert out.splitlines() == [
         "Sample findings for stack dev",
         "",
@@ -67,7 +67,7 @@ def test_the_configured_type_is_sampled_by_the_stacks_detector_and_its_rule_name
         "",
         "Within about 5 minutes these rules should mail",
         "----------------------------------------------",
-        f"{medium}  1 sample ({PORT_SCAN})",
+        f"{rule}  1 sample ({PORT_SCAN})",
         "A sample that exists already may count as a repeat, and be mailed hours later: archive old ones first.",
     ]
 
@@ -77,14 +77,14 @@ def test_everything_is_sampled_in_calls_of_fifty(simulate: Simulate) -> None:
     document = simulate.json()
     assert [len(types) for types in simulate.asked] == [50, 50, 50, 50, len(ACTIVE) - 200]
     assert document["created"] == [name for types in simulate.asked for name in types] == ACTIVE
-    assert document["refused"] == document["leftOut"] == document["expected"]["silent"] == {}
+    assert document["refused"] == document["leftOut"] == {}
 
 
 def test_types_given_replace_the_configured_and_what_no_rule_takes_is_shown(simulate: Simulate) -> None:
     other = "Policy:S3/AccountBlockPublicAccessDisabled"
     document = simulate.json("--type", other, "--type", "Recon:EC2/*")
     assert simulate.asked == [[other, *(name for name in ACTIVE if name.startswith("Recon:EC2/"))]]
-    assert document["expected"]["byRule"] == {simulate.stack.rule("medium"): [PORT_SCAN]}
+    assert document["expected"]["byRule"] == {simulate.stack.rule(): [PORT_SCAN]}
     assert document["expected"]["silent"][other].startswith("detail.type: ")
     out = simulate("--type", other).out
     assert f"\nNo rule lets these through\n--------------------------\n{other}  detail.type: " in out
@@ -130,10 +130,10 @@ def test_dropped_samples_are_warned_of(simulate: Simulate) -> None:
 
 
 def test_a_stack_file_that_is_ahead_of_the_deployment_is_warned_of(simulate: Simulate) -> None:
-    simulate.stack.outputs["ruleNames"] = simulate.stack.outputs["ruleNames"][2:]
+    simulate.stack.outputs["ruleNames"] = []
     document = simulate.json()
-    assert document["warnings"] == ["The stack file makes 4 rules, 2 are deployed: run `make preview`."]
-    assert document["expected"]["byRule"] == {"medium": [PORT_SCAN]}
+    assert document["warnings"] == ["The stack file makes 1 rule, deployed: 0. Run `make preview`."]
+    assert document["expected"]["byRule"] == {"findings": [PORT_SCAN]}
 
 
 # -- what GuardDuty refuses -------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_the_plan_is_of_the_stack_and_calls_nothing(simulate: Simulate, monkeypa
     assert (code, err, simulate.stack.aws.calls) == (0, "", [])
     title, _, script = out.partition("\n")
     assert title == "Port scan to test stack dev"
-    assert f"the mail, by the rule medium, to {EMAIL}" in script
+    assert f"the mail, by the rule findings, to {EMAIL}" in script
     assert "export AWS_PROFILE=dev\n" in script
 
 

@@ -16,9 +16,11 @@ from stack_in_account import CHANNELS, HEALTH, StackInAccount, show_commands, st
 
 from threatmon.cli.verify import PERMISSIONS
 from threatmon.errors import UsageError
-from threatmon.evaluation.explain import rules_of
+from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
+from threatmon.model.finding_types import catalogue
 from threatmon.stacks.files import settings_of
-from threatmon.verify import delivery_test, stack_checks
+from threatmon.verify import delivery_test, rendering, stack_checks
+from threatmon.verify.delivery_test import MetricSum
 
 Deploy = Callable[..., StackInAccount]
 
@@ -26,6 +28,7 @@ Deploy = Callable[..., StackInAccount]
 @pytest.fixture
 def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
     with ExitStack() as deployments:
+        monkeypatch.setattr("threatmon.cli.verify.time.sleep", lambda _: None)
 
         def build(**changes: Any) -> StackInAccount:
             stack = deployments.enter_context(stack_in_account(stack_file(**changes)))
@@ -50,7 +53,7 @@ def test_a_person_sees_a_line_for_each_check_what_to_do_below_it_and_a_sum(
     assert lines[failed].startswith(f"failed  topic subscription {EMAIL}")
     assert lines[failed].endswith("  is not confirmed, so nothing arrives")
     assert lines[failed + 1].startswith("        -> Confirm it within 48 hours: aws sns confirm-")
-    assert lines[-1] == "18 checks: 1 failed, 17 ok."
+    assert lines[-1] == "23 checks: 1 failed, 22 ok."
     assert (code, err) == (1, "")
     assert "\x1b[" not in out
 
@@ -75,10 +78,10 @@ def test_a_warning_is_no_failure_and_what_is_unknown_is_one(deploy: Deploy, thre
     stack = deploy()
     stack.confirm(authenticated=False)
     code, out, _ = threatmon("verify")
-    assert (code, out.splitlines()[-1]) == (0, "18 checks: 1 warning, 17 ok.")
+    assert (code, out.splitlines()[-1]) == (0, "23 checks: 1 warning, 22 ok.")
     with stack.aws.refuse("guardduty:GetDetector"):
         code, out, _ = threatmon("verify")
-    assert (code, out.splitlines()[-1]) == (1, "18 checks: 2 unknown, 1 warning, 15 ok.")
+    assert (code, out.splitlines()[-1]) == (1, "23 checks: 2 unknown, 1 warning, 20 ok.")
 
 
 def test_another_place_than_the_stacks_is_refused_before_anything_is_checked(
@@ -118,7 +121,7 @@ class Sending:
         self.stack, self.run = stack, run
         self.start = self.now = 1_790_000_000.0
         self.slept: list[float] = []
-        self.due: list[tuple[float, str, str, str, float]] = []
+        self.due: list[tuple[float, MetricSum, float]] = []
         self.types: list[str] = []
         self.refused = ""
         monkeypatch.setattr(delivery_test, "time", SimpleNamespace(time=lambda: self.now, sleep=self.sleep))
@@ -140,19 +143,26 @@ class Sending:
             self.due.remove(entry)
             self.count(*entry)
 
-    def count(self, after: float, namespace: str, metric: str, of: str, value: float) -> None:
-        dimension = {"Name": "RuleName" if namespace == "AWS/Events" else "TopicName", "Value": of}
+    def count(self, after: float, metric: MetricSum, value: float) -> None:
+        [dimension] = metric.query(0)["MetricStat"]["Metric"]["Dimensions"]
         at = datetime.fromtimestamp(self.start + after, UTC)
         self.stack.client("cloudwatch").put_metric_data(
-            Namespace=namespace,
-            MetricData=[{"MetricName": metric, "Dimensions": [dimension], "Timestamp": at, "Value": value}],
+            Namespace=metric.namespace,
+            MetricData=[{"MetricName": metric.name, "Dimensions": [dimension], "Timestamp": at, "Value": value}],
         )
 
-    def rule(self, key: str, after: float, *metrics: str, value: float = 1) -> None:
-        self.due += [(after, "AWS/Events", metric, self.stack.rule(key), value) for metric in metrics]
+    def rule(self, metric: str, key: str = "findings") -> MetricSum:
+        return MetricSum("AWS/Events", metric, self.stack.rule(key))
 
-    def topic(self, suffix: str, after: float, value: float, metric: str = "NumberOfNotificationsDelivered") -> None:
-        self.due.append((after, "AWS/SNS", metric, self.stack.topic_like(suffix).split(":")[-1], value))
+    def machine(self, metric: str) -> MetricSum:
+        return MetricSum("AWS/States", metric, self.stack.machine)
+
+    def topic(self, metric: str, suffix: str = "") -> MetricSum:
+        return MetricSum("AWS/SNS", metric, self.stack.topic_like(suffix).split(":")[-1])
+
+    def plan(self, after: float, value: float, *metrics: MetricSum) -> None:
+        """Have CloudWatch count something after some seconds."""
+        self.due += [(after, metric, value) for metric in metrics]
 
     def __call__(self, *arguments: str) -> CommandResult:
         return self.run("verify", "--send", *arguments)
@@ -162,8 +172,8 @@ class Sending:
 
 
 Send = Callable[..., Sending]
-PORT_SCAN = {"findingTypes": ["Recon:EC2/Portscan"], "minimumSeverity": None}
-MATCHED = ("TriggeredRules", "Invocations")
+PORT_SCAN = {"findingTypes": ["Recon:EC2/Portscan"]}
+PUBLISHED, DELIVERED = "NumberOfMessagesPublished", "NumberOfNotificationsDelivered"
 
 
 @pytest.fixture
@@ -177,20 +187,19 @@ def lines(out: str) -> list[str]:
 
 def test_a_sample_is_followed_until_it_is_delivered_and_each_step_says_how_long_it_took(sending: Send) -> None:
     send = sending(**PORT_SCAN)
-    send.rule("medium", 60, "TriggeredRules")
-    send.rule("medium", 75, "Invocations")
-    send.topic("", 300, 1)
+    send.plan(60, 1, send.rule("TriggeredRules"))
+    send.plan(75, 1, send.rule("Invocations"))
+    send.plan(120, 1, send.machine("ExecutionsSucceeded"))
+    send.plan(300, 1, send.topic(PUBLISHED), send.topic(DELIVERED))
     code, out, _ = send()
     assert send.types == ["Recon:EC2/Portscan"]
     shown = lines(out)
     assert shown[shown.index("Sample findings") + 2 :] == [
-        "ok sample for rule medium Recon:EC2/Portscan was sent",
-        *(
-            f"warning sample for rule {key} not sent: no type of the selection is usually of that severity"
-            for key in ("low", "high", "critical")
-        ),
-        "ok rule medium matched counted 1 after 1:00",
-        "ok rule medium handed over counted 1 after 1:15",
+        "ok sample for rule findings Recon:EC2/Portscan was sent",
+        "ok rule findings matched counted 1 after 1:00",
+        "ok rule findings handed over counted 1 after 1:15",
+        "ok state machine finished counted 1 after 2:00",
+        "ok topic received counted 1 after 5:00",
         "ok topic delivered counted 1 after 5:00",
         "",
         "Every sample was delivered, and counted by CloudWatch 5:00 after it was sent.",
@@ -200,50 +209,73 @@ def test_a_sample_is_followed_until_it_is_delivered_and_each_step_says_how_long_
 
 def test_the_document_holds_types_steps_and_what_could_not_be_tried(sending: Send) -> None:
     send = sending(**PORT_SCAN)
-    send.rule("medium", 30, *MATCHED)
-    send.topic("", 45, 1)
-    sent = send.sent()
-    assert set(sent.pop("notTried")) == {"low", "high", "critical"}
-    assert sent == {
+    send.plan(30, 1, send.rule("TriggeredRules"), send.rule("Invocations"), send.machine("ExecutionsSucceeded"))
+    send.plan(45, 1, send.topic(PUBLISHED), send.topic(DELIVERED))
+    assert send.sent() == {
         "arrived": True,
         "error": "",
-        "types": {"medium": "Recon:EC2/Portscan"},
-        "seconds": {"rule medium matched": 30, "rule medium handed over": 30, "topic delivered": 45},
+        "types": {"findings": "Recon:EC2/Portscan"},
+        "notTried": {},
+        "seconds": {
+            "rule findings matched": 30,
+            "rule findings handed over": 30,
+            "state machine finished": 30,
+            "topic received": 45,
+            "topic delivered": 45,
+        },
         "missing": [],
         "failures": [],
     }
 
 
-def test_each_band_has_a_sample_of_its_usual_severity_and_every_subscriber_is_counted(sending: Send) -> None:
+def test_the_gravest_type_is_sent_so_that_every_subscriber_and_channel_is_counted(sending: Send) -> None:
     send = sending(**CHANNELS)
-    for key, targets in (("high", 2), ("critical", 3)):
-        send.rule(key, 15, "TriggeredRules")
-        send.rule(key, 15, "Invocations", value=targets)
-    send.topic("", 15, 2)
-    send.topic("-raw", 15, 2)
-    send.topic("-critical", 15, 1)
+    send.plan(15, 1, send.rule("TriggeredRules"), send.machine("ExecutionsSucceeded"))
+    send.plan(15, 2, send.rule("Invocations"), send.topic(DELIVERED))
+    for suffix in ("-raw", "-slack"):
+        send.plan(15, 1, send.topic(DELIVERED, suffix))
+    send.plan(15, 1, *(send.topic(PUBLISHED, suffix) for suffix in ("", "-raw", "-slack")))
     sent = send.sent()
-    assert (sent["arrived"], len(sent["seconds"])) == (True, 7)
-    assert list(sent["types"]) == [rule.key for rule in rules_of(settings_of(send.stack.file))]
-    assert [name.split(":")[0] for name in send.types] == ["Backdoor", "AttackSequence"]
+    assert sent["types"]["findings"].startswith("AttackSequence:")
+    assert (sent["arrived"], len(sent["seconds"])) == (True, 9)
 
 
-def test_after_the_time_given_what_is_missing_is_named(sending: Send) -> None:
+def test_who_does_not_get_so_harmless_a_sample_is_not_waited_for(sending: Send) -> None:
+    send = sending(**PORT_SCAN, **CHANNELS)
+    send.plan(15, 1, send.rule("TriggeredRules"), send.machine("ExecutionsSucceeded"))
+    send.plan(15, 2, send.rule("Invocations"))
+    send.plan(15, 1, *(send.topic(metric, suffix) for suffix in ("", "-slack") for metric in (PUBLISHED, DELIVERED)))
+    sent = send.sent()
+    assert sent["arrived"]
+    assert not [step for step in sent["seconds"] if step.startswith("topic-raw")]
+
+
+def test_each_of_two_rules_gets_a_sample_of_its_own(sending: Send) -> None:
+    types = [row.name for row in catalogue().values() if not row.retired][:80]
+    send = sending(findingTypes=types)
+    for key in ("findings", "findings-2"):
+        send.plan(15, 1, send.rule("TriggeredRules", key), send.rule("Invocations", key))
+    send.plan(15, 2, send.machine("ExecutionsSucceeded"), send.topic(PUBLISHED), send.topic(DELIVERED))
+    sent = send.sent()
+    assert sent["arrived"]
+    assert list(sent["types"]) == ["findings", "findings-2"]
+    assert len(set(sent["types"].values())) == 2
+
+
+def test_what_is_not_counted_in_time_is_missing_and_a_repeat_is_the_likely_reason(sending: Send) -> None:
     send = sending(**PORT_SCAN)
     code, out, _ = send("--timeout", "2")
-    for step in ("rule medium matched", "rule medium handed over", "topic delivered"):
-        assert f"failed {step} not counted within 2:00" in lines(out)
-    assert "which GuardDuty sends only every SIX_HOURS: archive the old samples and try again" in out
-    assert out.endswith("\nNot every sample arrived.\n")
+    assert "failed rule findings matched not counted within 2:00" in lines(out)
+    assert "archive the old samples and try again" in out
     assert (code, sum(send.slept)) == (1, 120)
 
 
-def test_what_was_matched_and_not_delivered_is_looked_for_elsewhere(sending: Send) -> None:
+def test_what_is_lost_after_the_rule_is_not_called_a_repeat(sending: Send) -> None:
     send = sending(**PORT_SCAN)
-    send.rule("medium", 60, *MATCHED)
-    code, out, _ = send("--timeout", "2")
-    assert "failed topic delivered not counted within 2:00" in lines(out)
-    assert "-> The rules matched: fix the checks above that fail" in out
+    send.plan(30, 1, send.rule("TriggeredRules"), send.rule("Invocations"))
+    code, out, _ = send("--timeout", "1")
+    assert "failed state machine finished not counted within 1:00" in lines(out)
+    assert "The rules matched: fix the checks above that fail" in out
     assert "archive" not in out
     assert code == 1
 
@@ -251,40 +283,52 @@ def test_what_was_matched_and_not_delivered_is_looked_for_elsewhere(sending: Sen
 @pytest.mark.parametrize(
     ("metric", "failure"),
     [
-        ("FailedInvocations", "rule medium failed to hand over"),
-        ("InvocationsSentToDlq", "rule medium wrote to the dead-letter queue"),
-        ("NumberOfNotificationsFailed", "topic failed to deliver"),
+        ("rule FailedInvocations", "rule findings failed to hand over"),
+        ("rule InvocationsSentToDlq", "rule findings wrote to the dead-letter queue"),
+        ("machine ExecutionsFailed", "state machine failed"),
+        ("machine ExecutionsTimedOut", "state machine timed out"),
+        ("machine ExecutionsAborted", "state machine was stopped"),
+        ("topic NumberOfNotificationsFailed", "topic failed to deliver"),
     ],
 )
 def test_a_failed_delivery_ends_the_waiting(sending: Send, metric: str, failure: str) -> None:
     send = sending(**PORT_SCAN)
-    if failure.startswith("topic"):
-        send.topic("", 60, 1, metric)
-    else:
-        send.rule("medium", 60, metric)
+    of, _, name = metric.partition(" ")
+    send.plan(60, 1, getattr(send, of)(name))
     code, out, _ = send()
     assert f"failed {failure} counted by CloudWatch" in lines(out)
     assert "-> `threatmon redrive` shows what could not be delivered, and why." in out
     assert (code, sum(send.slept)) == (1, 60)
 
 
+def test_a_sample_that_arrives_unformatted_is_a_failure_of_the_text(sending: Send) -> None:
+    send = sending(**PORT_SCAN)
+    send.plan(30, 1, MetricSum(METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC, "threat-monitor-dev"))
+    code, out, _ = send()
+    assert "failed state machine could not format counted by CloudWatch" in lines(out)
+    assert "-> The finding arrived, but unformatted: see the checks above of what AWS writes." in out
+    assert code == 1
+
+
 def test_what_was_counted_before_the_samples_does_not_count(sending: Send) -> None:
     send = sending(**PORT_SCAN)
-    for metric in (*MATCHED, "FailedInvocations"):
-        send.count(-1, "AWS/Events", metric, send.stack.rule("medium"), 3)
-    send.count(-1, "AWS/SNS", "NumberOfNotificationsDelivered", send.stack.topic.split(":")[-1], 3)
+    for metric in ("TriggeredRules", "Invocations", "FailedInvocations"):
+        send.count(-1, send.rule(metric), 3)
+    send.count(-1, send.machine("ExecutionsSucceeded"), 3)
+    send.count(-1, send.topic(DELIVERED), 3)
     sent = send.sent("--timeout", "1")
-    assert (sent["seconds"], sent["failures"], len(sent["missing"])) == ({}, [], 3)
+    assert (sent["seconds"], sent["failures"], len(sent["missing"])) == ({}, [], 5)
 
 
 def test_a_type_guardduty_makes_no_sample_of_is_said_and_the_others_are_followed(sending: Send) -> None:
-    send = sending()
-    send.refused = delivery_test.plan(settings_of(send.stack.file)).types["critical"]
-    send.rule("high", 15, *MATCHED)
-    send.topic("", 15, 1)
+    types = [row.name for row in catalogue().values() if not row.retired][:80]
+    send = sending(findingTypes=types)
+    send.refused = delivery_test.plan(settings_of(send.stack.file)).types["findings"]
+    send.plan(15, 1, send.rule("TriggeredRules", "findings-2"), send.rule("Invocations", "findings-2"))
+    send.plan(15, 1, send.machine("ExecutionsSucceeded"), send.topic(PUBLISHED), send.topic(DELIVERED))
     sent = send.sent()
-    assert sent["notTried"]["critical"].startswith(f"GuardDuty makes no sample of {send.refused}: The request is")
-    assert (list(sent["types"]), sent["arrived"]) == (["high"], True)
+    assert sent["notTried"]["findings"].startswith(f"GuardDuty makes no sample of {send.refused}: The request is")
+    assert (list(sent["types"]), sent["arrived"]) == (["findings-2"], True)
 
 
 def test_nothing_is_sent_if_nobody_would_get_it(sending: Send) -> None:
@@ -298,9 +342,8 @@ def test_nothing_is_sent_if_nobody_would_get_it(sending: Send) -> None:
 def test_a_rule_that_is_gone_is_not_tried(sending: Send) -> None:
     send = sending()
     send.stack.delete_rule()
-    sent = send.sent("--timeout", "1")
-    assert sent["notTried"] == {"high": "it is not deployed"}
-    assert list(sent["types"]) == ["critical"]
+    assert send.sent("--timeout", "1")["notTried"] == {"findings": "it is not deployed"}
+    assert send.types == []
 
 
 @pytest.mark.parametrize("action", ["guardduty:CreateSampleFindings", "cloudwatch:GetMetricData"])
@@ -308,7 +351,7 @@ def test_the_checks_are_shown_even_if_sending_is_refused(sending: Send, action: 
     send = sending()
     send.stack.aws.refuse(action)
     code, out, _ = send()
-    assert "18 checks: 18 ok." in out
+    assert "23 checks: 23 ok." in out
     assert out.endswith(f"\nPermission {action} is missing: no\n")
     assert code == 1
 
@@ -334,7 +377,12 @@ def test_the_permissions_are_those_of_the_calls_and_of_the_search_that_fleet_cov
     send = sending(**HEALTH)
     send("--timeout", "1")
     searched = {"ec2:DescribeSubnets", "events:ListRules", "guardduty:ListDetectors", "sqs:ListQueues"}
+    failed = {"states:DescribeExecution", "states:GetExecutionHistory"}
     # To ask who one is needs no permission.
-    assert set(send.stack.aws.calls) - {"sts:GetCallerIdentity"} == set(PERMISSIONS) - searched
-    assert set(PERMISSIONS) == {*stack_checks.PERMISSIONS, "guardduty:CreateSampleFindings"}
+    assert set(send.stack.aws.calls) - {"sts:GetCallerIdentity"} == set(PERMISSIONS) - searched - failed
+    assert set(PERMISSIONS) == {
+        *stack_checks.PERMISSIONS,
+        *rendering.PERMISSIONS,
+        "guardduty:CreateSampleFindings",
+    }
     assert list(PERMISSIONS) == sorted(PERMISSIONS)

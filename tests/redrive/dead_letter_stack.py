@@ -1,6 +1,7 @@
 """A dead-letter queue, a state machine and a topic of untouched events, in a scripted account."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from scripted_account import ScriptedAccount
@@ -41,17 +42,17 @@ class StateMachine:
         """Inputs of the executions that have a name of redrive's."""
         return [json.loads(one.execution_input) for one in self.executions if one.name.startswith("redrive-")]
 
-    def run(self, name: str, text: str, *done: str, lost: str = "", **end: str) -> str:
+    def run(self, name: str, text: str, *done: str, begun: Sequence[str] = (), lost: str = "", **end: str) -> str:
         """Add an execution that ended so, FAILED unless ``end`` says otherwise, and return its ARN.
 
-        The branches ``done`` came to their end, but the one that is ``lost`` without having delivered.
+        The branches ``begun`` came to their first state, those ``done`` to their last, but ``lost`` without delivering.
         """
         arn = self._client.start_execution(stateMachineArn=self.arn, name=name, input=text)["executionArn"]
         outputs = {f"{branch} done": {"channel": branch.lower(), "lost": branch == lost} for branch in done}
-        steps = [
-            HistoryEvent("SucceedStateExited", "stateExitedEventDetails", {"name": state, "output": output})
-            for state, output in outputs.items()
-        ]
+        entered = [{"name": f"{branch} wanted?", "input": json.loads(text)} for branch in begun]
+        exited = [{"name": state, "output": output} for state, output in outputs.items()]
+        steps = [HistoryEvent("ChoiceStateEntered", "stateEnteredEventDetails", details) for details in entered]
+        steps += [HistoryEvent("SucceedStateExited", "stateExitedEventDetails", details) for details in exited]
         self.executions[-1].done = MachineExecution(arn, Execution(steps), [])
         vars(self.executions[-1]).update({"status": "FAILED", **end})
         return arn

@@ -62,6 +62,15 @@ def test_the_channels_whose_branches_came_to_no_end_are_to_be_sent_to(
     assert (alert.channels, alert.error) == (channels, "States.DataLimitExceeded: too much")
 
 
+def test_only_channels_that_the_definition_had_can_have_missed_something(
+    machine: StateMachine, scripted: ScriptedAccount
+) -> None:
+    machine.run("a", EVENT, "Mail", begun=["Mail"], status="ABORTED")
+    machine.run("b", EVENT, "Mail", begun=["Mail", "Slack"], status="ABORTED")
+    machine.run("c", EVENT, begun=["Mail"], status="ABORTED")
+    assert [alert.channels for alert in unsent(machine, scripted)] == [["slack"], ["mail"]]
+
+
 @pytest.mark.parametrize(("text", "channels"), [(EVENT, ["mail", "teams"]), (MAIL_ONLY, ["mail"])])
 def test_of_lost_messages_the_cause_names_the_channels(
     machine: StateMachine, scripted: ScriptedAccount, text: str, channels: list[str]

@@ -101,10 +101,17 @@ def test_a_policy_reaches_every_resource_of_the_deployed_stack(
     assert [arn for arn in stack[kind] if not allows(policy(action), action, arn)] == []
 
 
-def test_only_the_topics_that_alert_may_be_published_to(stack: dict[str, list[str]]) -> None:
+def test_only_the_topic_of_untouched_events_may_be_published_to(stack: dict[str, list[str]]) -> None:
     allowed = [arn for arn in stack["topics"] if allows(policy("sns:Publish"), "sns:Publish", arn)]
-    assert len(allowed) == len(stack["topics"]) - 1 == 2
-    assert not [arn for arn in allowed if "health" in arn]
+    assert allowed == [arn for arn in stack["topics"] if "alerts-topic-raw-" in arn]
+    assert len(allowed) == 1
+
+
+@pytest.mark.parametrize("action", ["states:StartExecution", "states:ListExecutions"])
+def test_only_the_stacks_own_state_machine_may_be_started_and_looked_at(action: str) -> None:
+    machine = "arn:aws:states:eu-west-1:111122223333:stateMachine:threat-monitor-prod"
+    assert allows(policy(action), action, machine)
+    assert not allows(policy(action), action, machine + "-2")
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,21 @@ import pytest
 from examples import ACCOUNT, KEY_ARN, REGION, SUBNET
 
 from threatmon.evaluation.explain import rules_of
-from threatmon.model.email import mail
+from threatmon.model.alarms import METRIC_NAMESPACE
 from threatmon.model.location import Location
-from threatmon.model.policies import key_policy, queue_policy
+from threatmon.model.policies import key_policy, queue_policy, state_machine_permissions, state_machine_trust
 from threatmon.model.queries import FIELDS, log_format
 from threatmon.model.settings import Settings, parse
-from threatmon.model.severity import BANDS
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey
+from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
+from threatmon.verify.roles import Role
 
 PLACE = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 GROUP = "/threat-monitor/dev/flow-logs"
 GROUP_ARN = PLACE.arn("logs", f"log-group:{GROUP}")
 TOPIC, QUEUE = PLACE.arn("sns", "topic"), PLACE.arn("sqs", "queue")
+MACHINE = PLACE.arn("states", "stateMachine:machine")
 RULES = [PLACE.arn("events", f"rule/{name}") for name in ("a", "b")]
 
 
@@ -110,7 +112,7 @@ def test_a_log_group_of_another_class_has_to_be_replaced() -> None:
 
 
 def key(arn: str = KEY_ARN, state: str = "Enabled", **condition: Any) -> KmsKey:
-    document = key_policy(PLACE, GROUP)
+    document = key_policy(PLACE, [GROUP])
     for statement in document["Statement"]:
         if statement["Sid"] == "EventBridgePublishes" and condition:
             statement["Condition"] = condition
@@ -131,10 +133,45 @@ def key(arn: str = KEY_ARN, state: str = "Enabled", **condition: Any) -> KmsKey:
     ],
 )
 def test_one_key_in_force_serves_all_and_lets_eventbridge_in(users: dict[str, KmsKey], found: str, todo: str) -> None:
-    result = checks.keys(users)
+    result = checks.keys(users, ROLE, PLACE)
     assert result.state == "failed"
     assert result.found.startswith(found)
     assert todo in result.todo
+
+
+def key_with(*statements: Any) -> KmsKey:
+    return KmsKey({"Arn": KEY_ARN, "KeyState": "Enabled"}, json.dumps({"Statement": [*EVENTBRIDGE, *statements]}))
+
+
+ROLE = Role(
+    f"arn:aws:iam::{ACCOUNT}:role/machine",
+    json.dumps(state_machine_trust(PLACE, "machine")),
+    json.dumps(state_machine_permissions(PLACE, [TOPIC], QUEUE, KEY_ARN, METRIC_NAMESPACE)),
+)
+EVENTBRIDGE = [entry for entry in key_policy(PLACE, [GROUP])["Statement"] if entry["Sid"] == "EventBridgePublishes"]
+USE: dict[str, Any] = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": "*"}
+TO_ACCOUNT, TO_ROLE = {**USE, "Principal": {"AWS": ACCOUNT}}, {**USE, "Principal": {"AWS": ROLE.arn}}
+
+
+@pytest.mark.parametrize(
+    ("statements", "role", "serves"),
+    [
+        ([TO_ACCOUNT], ROLE, True),
+        ([TO_ACCOUNT], ROLE._replace(policy='{"Statement": []}'), False),
+        ([TO_ROLE], ROLE._replace(policy='{"Statement": []}'), True),
+        ([], ROLE, False),
+        ([TO_ACCOUNT, {**TO_ROLE, "Effect": "Deny"}], ROLE, False),
+        ([{**TO_ACCOUNT, "Action": "kms:Decrypt"}], ROLE, False),
+        ([{**TO_ROLE, "Condition": {"StringEquals": {"kms:ViaService": "sns.eu-west-1.amazonaws.com"}}}], ROLE, False),
+        ([], None, True),
+    ],
+)
+def test_a_key_serves_the_state_machine_by_its_own_policy_or_leaves_it_to_the_role(
+    statements: list[Any], role: Role | None, *, serves: bool
+) -> None:
+    result = checks.keys({"topic": key_with(*statements)}, role, PLACE)
+    assert result.state == ("ok" if serves else "failed")
+    assert serves or f"let {ROLE.arn} use it" in result.todo
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------
@@ -162,11 +199,8 @@ def test_a_number_is_the_same_with_and_without_a_fraction() -> None:
 
 # -- delivery ---------------------------------------------------------------------------------------------------------
 
-MAIL = mail(BANDS[0], "aws")
-MESSAGE = {"InputPathsMap": MAIL.input_paths, "InputTemplate": MAIL.input_template}
-TARGET: dict[str, Any] = {"Id": "t", "Arn": TOPIC, "InputTransformer": MESSAGE, "DeadLetterConfig": {"Arn": QUEUE}}
+TARGET: dict[str, Any] = {"Id": "t", "Arn": MACHINE, "RoleArn": ROLE.arn, "DeadLetterConfig": {"Arn": QUEUE}}
 RETRIES = {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}
-OTHER_MESSAGE = "its message is not the configured one"
 
 
 @pytest.mark.parametrize(
@@ -174,32 +208,32 @@ OTHER_MESSAGE = "its message is not the configured one"
     [
         ({}, None),
         ({"RetryPolicy": RETRIES}, None),
-        ({"InputTransformer": None}, OTHER_MESSAGE),
-        ({"InputTransformer": MESSAGE | {"InputTemplate": '"x"'}}, OTHER_MESSAGE),
-        ({"InputPath": "$.detail"}, OTHER_MESSAGE),
+        ({"Input": "{}"}, "it changes the event"),
+        ({"InputPath": "$.detail"}, "it changes the event"),
+        ({"InputTransformer": {"InputTemplate": '"x"'}}, "it changes the event"),
+        ({"RoleArn": None}, "it has no role"),
         ({"DeadLetterConfig": {"Arn": f"{QUEUE}2"}}, f"what cannot be delivered does not go to {QUEUE}"),
         ({"RetryPolicy": RETRIES | {"MaximumRetryAttempts": 1}}, "its retry policy is not the configured one"),
         (
-            {"InputTransformer": None, "DeadLetterConfig": {}},
-            f"{OTHER_MESSAGE}; what cannot be delivered does not go to {QUEUE}",
+            {"Input": "{}", "DeadLetterConfig": {}},
+            f"it changes the event; what cannot be delivered does not go to {QUEUE}",
         ),
     ],
 )
-def test_a_target_words_the_mail_retries_and_keeps_what_it_cannot_deliver(
+def test_a_target_gets_the_event_as_it_is_retries_and_keeps_what_it_cannot_deliver(
     change: dict[str, Any], found: str | None
 ) -> None:
     target = {name: value for name, value in (TARGET | change).items() if value is not None}
-    assert failure(checks.target([target, TARGET | {"Arn": "another"}], TOPIC, QUEUE, MAIL)) == found
+    assert failure(checks.target([target, TARGET | {"Arn": "another"}], MACHINE, QUEUE)) == found
 
 
-def test_a_topic_that_is_a_target_twice_gets_every_message_twice() -> None:
-    assert checks.target([TARGET, TARGET], TOPIC, QUEUE, MAIL).found == f"2 targets on {TOPIC}"
+def test_what_is_a_target_twice_gets_every_finding_twice() -> None:
+    assert checks.target([TARGET, TARGET], MACHINE, QUEUE).found == f"2 targets on {MACHINE}"
 
 
-def test_a_raw_target_passes_the_event_unchanged() -> None:
-    raw = {name: value for name, value in TARGET.items() if name != "InputTransformer"}
-    assert checks.target([raw], TOPIC, QUEUE, None).state == "ok"
-    assert checks.target([TARGET], TOPIC, QUEUE, None).found == OTHER_MESSAGE
+def test_a_topic_needs_no_role() -> None:
+    topic = {name: value for name, value in TARGET.items() if name != "RoleArn"} | {"Arn": TOPIC}
+    assert checks.target([topic], TOPIC, QUEUE).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -232,9 +266,41 @@ def test_a_policy_that_shuts_rules_out_names_them(text: str | None, shut_out: st
 def test_a_subscription_is_confirmed_and_ended_by_nobody_else(
     protocol: str, arn: str, attributes: dict[str, str], state: str
 ) -> None:
-    result = checks.subscription({"Protocol": protocol, "SubscriptionArn": arn}, attributes, TOPIC)
+    recipient = Recipient("r", protocol, "endpoint")
+    result = checks.subscription({"Protocol": protocol, "SubscriptionArn": arn}, attributes, TOPIC, recipient)
     assert result.state == state
     assert (f"--topic-arn {TOPIC} --authenticate-on-unsubscribe true" in result.todo) is (state != "ok")
+
+
+CONFIRMED = {"Protocol": "sqs", "SubscriptionArn": "arn:aws:sns:eu-west-1:111122223333:topic:1"}
+GRAVE = {"severity": [{"numeric": [">=", 9]}]}
+
+
+@pytest.mark.parametrize(
+    ("recipient", "policy", "scope", "found"),
+    [
+        (Recipient("r", "sqs", "q"), None, None, None),
+        (Recipient("r", "sqs", "q"), {}, None, None),
+        (Recipient("r", "sqs", "q", "text", "low"), None, None, None),
+        (Recipient("r", "sqs", "q", "text", "critical"), GRAVE, None, None),
+        (Recipient("r", "sqs", "q", "text", "critical"), GRAVE, "MessageAttributes", None),
+        (Recipient("r", "sqs", "q", "raw", "critical"), {"detail": GRAVE}, "MessageBody", None),
+        (Recipient("r", "https", CHAT_ENDPOINT, "text", "critical"), None, None, None),
+        (Recipient("r", "sqs", "q"), GRAVE, None, "expected none"),
+        (Recipient("r", "sqs", "q", "text", "critical"), None, None, "is not set, expected {"),
+        (Recipient("r", "sqs", "q", "text", "critical"), {"detail": GRAVE}, None, "expected {"),
+        (Recipient("r", "sqs", "q", "text", "critical"), GRAVE, "MessageBody", "expected the MessageAttributes"),
+        (Recipient("r", "sqs", "q", "raw", "critical"), {"detail": GRAVE}, None, "expected the MessageBody"),
+        (Recipient("r", "https", CHAT_ENDPOINT, "text", "critical"), GRAVE, None, "expected none"),
+    ],
+)
+def test_a_subscription_is_filtered_as_configured_and_a_chat_not_at_all(
+    recipient: Recipient, policy: Any, scope: str | None, found: str | None
+) -> None:
+    attributes = {"FilterPolicy": json.dumps(policy) if policy is not None else None, "FilterPolicyScope": scope}
+    given = {name: value for name, value in attributes.items() if value is not None}
+    said = failure(checks.subscription(CONFIRMED, given, TOPIC, recipient))
+    assert said is None if found is None else said and found in said
 
 
 def test_further_subscriptions_are_counted_by_protocol() -> None:

@@ -186,7 +186,7 @@ def test_it_says_what_to_expect_when() -> None:
     found = expected(plan())
     assert found["within about 10 minutes"] == "flow-log records in /threat-monitor/dev/flow-logs"
     assert found["after 5 to 30 minutes, at times later"] == "the finding Recon:EC2/Portscan, of medium severity"
-    assert found["within minutes of the finding"] == f"the mail, by the rule medium, to {EMAIL}"
+    assert found["within minutes of the finding"] == f"the mail, by the rule findings, to {EMAIL}"
     assert found["on a second scan"].endswith("at most every six hours")
 
 
@@ -205,4 +205,4 @@ def test_settings_that_hold_a_mail_or_a_record_back_are_named() -> None:
 
 def test_dropping_samples_does_not_hold_back_the_mail_of_a_real_scan() -> None:
     found = expected(plan(alerts={"includeSamples": False}))
-    assert found["within minutes of the finding"].startswith("the mail, by the rule medium")
+    assert found["within minutes of the finding"].startswith("the mail, by the rule findings")

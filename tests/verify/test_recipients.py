@@ -3,11 +3,13 @@ from typing import Any
 import pytest
 from examples import EMAIL, SUBNET
 
-from threatmon.model.channels import Channel
 from threatmon.model.settings import parse
-from threatmon.verify.recipients import Recipient, recipients, subscriptions_of
+from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient, formatted_topics, recipients, subscriptions_of
 
 TOKEN = "https://hooks.example.com/T0KEN"
+
+
+SLACK = {"workspaceId": "T0123ABCD", "channelId": "C0123ABCD", "minimumSeverity": "high"}
 
 
 def test_recipients_are_grouped_as_topics_are_and_named_without_their_endpoints() -> None:
@@ -16,16 +18,22 @@ def test_recipients_are_grouped_as_topics_are_and_named_without_their_endpoints(
         {"protocol": "https", "endpoint": "secret"},
         {"protocol": "email", "endpoint": "boss@example.com", "minimumSeverity": "high"},
     ]
-    settings, _ = parse({"subnetIds": [SUBNET], "alertEmails": [EMAIL], "alerts": {"subscribers": subscribers}})
+    alerts = {"subscribers": subscribers, "slack": SLACK}
+    settings, _ = parse({"subnetIds": [SUBNET], "alertEmails": [EMAIL], "alerts": alerts})
     grouped = {
-        channel: [(recipient.name, recipient.endpoint) for recipient in wanted]
-        for channel, wanted in recipients(settings).items()
+        topic: [(recipient.name, recipient.endpoint, recipient.minimum_severity) for recipient in wanted]
+        for topic, wanted in recipients(settings).items()
     }
     assert grouped == {
-        Channel("text", "medium"): [(EMAIL, EMAIL), ("alerts.subscribers[1] (https)", None)],
-        Channel("raw", "medium"): [("alerts.subscribers[0] (https)", TOKEN)],
-        Channel("text", "high"): [("boss@example.com", "boss@example.com")],
+        "topic": [
+            (EMAIL, EMAIL, None),
+            ("alerts.subscribers[1] (https)", None, None),
+            ("boss@example.com", "boss@example.com", "high"),
+        ],
+        "topic-raw": [("alerts.subscribers[0] (https)", TOKEN, None)],
+        "topic-slack": [("chat application", CHAT_ENDPOINT, "high")],
     }
+    assert formatted_topics(settings) == {"mail": "topic", "slack": "topic-slack"}
 
 
 def listed(endpoint: str, protocol: str = "email", arn: str = "arn") -> dict[str, Any]:

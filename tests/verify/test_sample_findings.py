@@ -2,6 +2,7 @@ import pytest
 
 from threatmon.model.event_patterns import alert_rules
 from threatmon.model.finding_types import catalogue, covers
+from threatmon.model.severity import SeverityName
 from threatmon.verify.sample_findings import expectation, select
 
 RETIRED = next(row.name for row in catalogue().values() if row.retired)
@@ -40,40 +41,54 @@ def test_a_type_newer_than_the_catalogue_is_tried() -> None:
     assert select(["Recon:EC2/Brandnew"]) == (["Recon:EC2/Brandnew"], {})
 
 
-def test_each_type_is_expected_by_the_rule_of_its_usual_severity() -> None:
+def test_each_type_is_expected_by_the_rule_that_lets_its_usual_severity_through() -> None:
     types = ["Recon:EC2/Portscan", "Recon:EC2/PortProbeUnprotectedPort", "AttackSequence:EC2/CompromisedInstanceGroup"]
-    expected = expectation(types, alert_rules(["*"], "low"))
-    assert expected.by_rule == {"medium": [types[0]], "low": [types[1]], "critical": [types[2]]}
-    assert expected.varying == []
-    assert expected.silent == {}
+    everything = expectation(types, alert_rules(["*"], "low"))
+    assert everything == ({"findings": types}, [], {})
+    grave = expectation(types, alert_rules(["*"], "high"))
+    assert grave.by_rule == {"findings": types[2:]}
+    assert grave.silent == dict(
+        zip(types, ["detail.severity: 4 is not >= 7", "detail.severity: 1 is not >= 7"], strict=False)
+    )
 
 
-def test_a_type_of_varying_or_unknown_severity_is_promised_to_no_rule() -> None:
-    expected = expectation([VARIABLE, "Recon:EC2/Brandnew"], alert_rules(["*"], "medium"))
-    assert expected == ({}, [VARIABLE, "Recon:EC2/Brandnew"], {})
+@pytest.mark.parametrize(("floor", "is_certain"), [("low", True), ("medium", False), ("critical", False)])
+def test_a_type_of_varying_or_unknown_severity_is_promised_if_every_severity_passes(
+    floor: SeverityName, *, is_certain: bool
+) -> None:
+    types = [VARIABLE, "Recon:EC2/Brandnew"]
+    expected = expectation(types, alert_rules(["*"], floor))
+    assert expected == (({"findings": types}, [], {}) if is_certain else ({}, types, {}))
 
 
 def test_what_no_rule_lets_through_says_which_condition_stops_it() -> None:
     types = ["Recon:EC2/Portscan", "Recon:EC2/PortProbeUnprotectedPort", "Policy:S3/BucketPublicAccessGranted"]
     expected = expectation(types, alert_rules(["Recon:*"], "medium"))
-    assert expected.by_rule == {"medium": ["Recon:EC2/Portscan"]}
+    assert expected.by_rule == {"findings": ["Recon:EC2/Portscan"]}
     assert expected.silent == {
-        "Recon:EC2/PortProbeUnprotectedPort": "no rule takes its usual severity, low",
+        "Recon:EC2/PortProbeUnprotectedPort": "detail.severity: 1 is not >= 4",
         "Policy:S3/BucketPublicAccessGranted": (
             'detail.type: "Policy:S3/BucketPublicAccessGranted" is not prefix "Recon:"'
         ),
     }
 
 
+def test_of_several_rules_the_one_that_has_the_type_says_why() -> None:
+    low = [row.name for row in catalogue().values() if row.severity == "Low" and row.name in ACTIVE]
+    rules = alert_rules(ACTIVE, "high")
+    assert len(rules) > 1
+    assert set(expectation(low, rules).silent.values()) == {"detail.severity: 1 is not >= 7"}
+
+
 def test_rules_that_drop_samples_let_the_real_finding_through() -> None:
     rules = alert_rules(["*"], "medium", include_samples=False)
     assert "sample" in expectation(["Recon:EC2/Portscan"], rules).silent["Recon:EC2/Portscan"]
-    assert expectation(["Recon:EC2/Portscan"], rules, samples=False).by_rule == {"medium": ["Recon:EC2/Portscan"]}
+    assert expectation(["Recon:EC2/Portscan"], rules, samples=False).by_rule == {"findings": ["Recon:EC2/Portscan"]}
 
 
 def test_a_selection_over_several_patterns_is_found_in_the_second_too() -> None:
     rules = alert_rules(ACTIVE, "low")
-    assert "high-2" in [rule.key for rule in rules]
+    assert "findings-2" in [rule.key for rule in rules]
     expected = expectation(ACTIVE, rules)
     assert expected.silent == {}
-    assert expected.by_rule["high-2"]
+    assert expected.by_rule["findings-2"]

@@ -91,7 +91,8 @@ def _report(
     if not settings.alerts.include_samples:
         warnings.append("threat-monitor:alerts.includeSamples is false: the rules let no sample through.")
     if len(rules) != len(deployed):
-        warnings.append(f"The stack file makes {len(rules)} rules, {len(deployed)} are deployed: run `make preview`.")
+        made = counted(len(rules), "rule")
+        warnings.append(f"The stack file makes {made}, deployed: {len(deployed)}. Run `make preview`.")
     created = f"Created in {place['region']}, detector {place['detectorId']}: {_samples(samples.created)}."
     rows = [(rule, _samples(types)) for rule, types in by_rule.items()]
     if expected.varying:

@@ -138,12 +138,17 @@ def branch_name(channel: FormattedChannel) -> str:
     return channel.capitalize()
 
 
+def begun_channels(entered: Sequence[str]) -> set[str]:
+    """Return the channels that an execution's definition has, by the names of the states it has entered."""
+    return {name.removesuffix(_WANTED).lower() for name in entered if name.endswith(_WANTED)}
+
+
 def sent_channels(exited: Sequence[str]) -> set[str]:
     """Return the channels that need nothing more, by the names of the states that an execution has left."""
     return {name.removesuffix(_DONE).lower() for name in exited if name.endswith(_DONE)}
 
 
-_DONE = " done"
+_WANTED, _DONE = " wanted?", " done"
 
 
 class Destinations(NamedTuple):
@@ -223,9 +228,9 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
     publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
     severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
     return {
-        "StartAt": f"{name} wanted?",
+        "StartAt": f"{name}{_WANTED}",
         "States": {
-            f"{name} wanted?": {
+            f"{name}{_WANTED}": {
                 "Type": "Choice",
                 "Choices": [{"Condition": f"{{% {branch.wanted} %}}", "Next": name}],
                 "Default": f"{name} skipped",

@@ -11,7 +11,7 @@ from typing import Any
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, Aws, attempt, side_by_side
-from threatmon.model.state_machine import CHANNELS_KEY, LOST, sent_channels
+from threatmon.model.state_machine import CHANNELS_KEY, LOST, begun_channels, sent_channels
 from threatmon.redrive.undelivered import CHANNELS, Undelivered, json_object, reason
 
 _UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
@@ -82,7 +82,8 @@ def _missing_channels(aws: Aws, execution: Answer, event: Mapping[str, Any]) -> 
         history = aws.call_all("stepfunctions", "get_execution_history", executionArn=execution["executionArn"])
         exited = [step["stateExitedEventDetails"] for step in history if "stateExitedEventDetails" in step]
         done = [str(state["name"]) for state in exited if not json_object(state.get("output", "")).get("lost")]
-        missing = set(CHANNELS) - sent_channels(done)
+        entered = [step["stateEnteredEventDetails"]["name"] for step in history if "stateEnteredEventDetails" in step]
+        missing = (begun_channels(entered) or set(CHANNELS)) - sent_channels(done)
     wanted = event.get(CHANNELS_KEY, CHANNELS)
     if not isinstance(wanted, list | tuple):
         return []

@@ -12,6 +12,7 @@ from typing import Any
 from threatmon.evaluation.findings import Event
 from threatmon.evaluation.jsonata_expressions import QueryEvaluationError, resolve
 from threatmon.model.channels import FormattedChannel
+from threatmon.model.one_line import one_line
 from threatmon.model.state_machine import branch_name, states
 from threatmon.reports.model import Check, counted, first_few, short
 from threatmon.verify.checks import REPAIR, CheckResult, failed, ok
@@ -50,7 +51,7 @@ def _definition(stack: DeployedStack) -> CheckResult:
     answer = stack.aws.call("stepfunctions", "validate_state_machine_definition", definition=text, type="STANDARD")
     if answer["result"] == "OK":
         return ok("AWS finds no fault in its definition")
-    said = [f"{fault.get('location', '')} {short(fault['message'])}".strip() for fault in answer["diagnostics"]]
+    said = [f"{fault.get('location', '')} {_said(fault['message'])}".strip() for fault in answer["diagnostics"]]
     return failed(first_few(said) if said else "AWS finds its definition wrong, and does not say why")
 
 
@@ -88,11 +89,11 @@ def _fault(stack: DeployedStack, state: str, arguments: Any, event: Event) -> st
         mock={"result": _PUBLISHED},
     )
     if answer["status"] != "SUCCEEDED":
-        return f"AWS fails: {short(answer.get('error', answer['status']))}: {short(answer.get('cause', ''))}"
+        return f"AWS fails: {_said(answer.get('error', answer['status']))}: {_said(answer.get('cause', ''))}"
     try:
         offline = resolve(arguments, {"states": {"input": event}})
     except QueryEvaluationError as error:
-        return f"offline fails, where AWS does not: {short(str(error))}"
+        return f"offline fails, where AWS does not: {_said(error)}"
     return difference(json.loads(answer["inspectionData"]["afterArguments"]), offline)
 
 
@@ -113,4 +114,9 @@ def _lines(value: Any) -> list[str]:
 
 
 def _quoted(line: str | None) -> str:
-    return "not there" if line is None else f'"{short(line)}"'
+    return "not there" if line is None else f'"{_said(line)}"'
+
+
+def _said(text: object) -> str:
+    """Return a text of AWS as one short line."""
+    return short(one_line(text))
