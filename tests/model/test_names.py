@@ -29,6 +29,11 @@ def test_the_log_group_of_errors_has_the_prefix_that_spares_the_resource_policy(
     assert names.state_machine_log_group(stack) == f"/aws/vendedlogs/states/{names.state_machine(stack)}"
 
 
+def test_the_key_of_a_stack_serves_the_log_groups_of_its_evidence_and_of_its_errors() -> None:
+    groups = {"/threat-monitor/eu.prod/flow-logs", "/aws/vendedlogs/states/threat-monitor-eu-prod"}
+    assert set(names.log_groups("eu.prod")) == groups
+
+
 @pytest.mark.parametrize("stack", ["eu.prod", "x" * 100])
 def test_the_chat_configurations_of_a_stack_have_names_of_their_own_that_aws_takes(stack: str) -> None:
     configurations = {names.chat_configuration(stack, application) for application in ("slack", "teams")}
