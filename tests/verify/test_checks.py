@@ -7,6 +7,7 @@ import pytest
 from examples import ACCOUNT, KEY_ARN, REGION, SUBNET
 
 from threatmon.evaluation.explain import rules_of
+from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy, queue_policy, state_machine_permissions, state_machine_trust
@@ -15,7 +16,6 @@ from threatmon.model.settings import Settings, parse
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey
 from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
-from threatmon.verify.roles import Role
 
 PLACE = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 GROUP = "/threat-monitor/dev/flow-logs"

@@ -6,18 +6,18 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.htm
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from threatmon.emulator.answers import Refusal
 from threatmon.emulator.inside import Account, MachineExecution
-from threatmon.emulator.permissions import Role, key_refusal
+from threatmon.emulator.permissions import key_refusal
 from threatmon.emulator.state_machine import Service, StateError, run
+from threatmon.evaluation.roles import Role
 
 _Arguments = Mapping[str, Any]
-_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
 def execute(account: Account, definition: str, role: Role, execution: Mapping[str, str]) -> MachineExecution:
@@ -118,10 +118,7 @@ class Tasks:
             **encryption,
         }
 
-        def may_use(policy: str, key_arn: str) -> bool:
-            return all(self._role.may_use_key(policy, key_arn, action, context) for action in _KEY_ACTIONS)
-
-        if refused := key_refusal(account, key_id, may_use):
+        if refused := key_refusal(account, key_id, partial(self._role.may_use_key, context=context)):
             code = refused if service == "sns" else refused.replace("KMS", "Kms")
             raise Refusal(code, f"{refused}: the role {self._role.arn} cannot use the key {key_id}")
 
