@@ -15,6 +15,8 @@ from threatmon.model.location import Location
 from threatmon.model.policies import chat_trust, topic_policy
 from threatmon.model.settings import SlackSettings, TeamsSettings
 
+_FIXED = ["slackTeamId", "tenantId", "teamId"]
+
 
 @dataclass(frozen=True)
 class ChatNotificationsArgs:
@@ -55,8 +57,6 @@ class ChatNotifications(pulumi.ComponentResource):
             opts=child,
         )
         guardrail = location.partition.apply(lambda partition: f"arn:{partition}:iam::aws:policy/AWSDenyAll")
-        # A name can be taken once.
-        named = pulumi.ResourceOptions(parent=self, delete_before_replace=True)
         topics: dict[ChatApplication, aws.sns.Topic] = {}
         for application, (configuration, ids) in _channels(args).items():
             topic = topics[application] = aws.sns.Topic(
@@ -79,7 +79,8 @@ class ChatNotifications(pulumi.ComponentResource):
                 sns_topic_arns=[topic.arn],
                 logging_level="ERROR",
                 **ids,
-                opts=named,
+                # A name can be taken once, and a configuration cannot move to another workspace.
+                opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, replace_on_changes=_FIXED),
             )
         self.topic_arns = {application: topic.arn for application, topic in topics.items()}
         self.topic_names = {chat_topic(application): topic.name for application, topic in topics.items()}

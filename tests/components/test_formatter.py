@@ -127,5 +127,5 @@ def test_the_key_of_a_stack_encrypts_the_group_of_errors_too(stack: str) -> None
     groups = {f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{g.inputs['name']}" for g in deployed.of_type(LOG_GROUP)}
     assert len(groups) == 2
     statements: list[dict[str, Any]] = json.loads(the(deployed, KEY).inputs["policy"])["Statement"]
-    [served] = [s["Condition"]["ArnEquals"] for s in statements if "Condition" in s]
+    [served] = [s["Condition"]["ArnEquals"] for s in statements if "ArnEquals" in s.get("Condition", {})]
     assert set(served["kms:EncryptionContext:aws:logs:arn"]) == groups
