@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from examples import ACCOUNT, KEY_ARN, REGION, SUBNET
+from examples import ACCOUNT, KEY_ARN, OTHER_ACCOUNT, REGION, SUBNET
 
 from threatmon.evaluation.explain import rules_of
 from threatmon.evaluation.roles import Role
@@ -126,9 +126,9 @@ def key(arn: str = KEY_ARN, state: str = "Enabled", **condition: Any) -> KmsKey:
         ({}, "one key expected for all, found none", "pulumi"),
         ({"topic": key(state="Disabled")}, f"{KEY_ARN} is Disabled", "read: aws kms enable-key --key-id"),
         (
-            {"topic": key(StringEquals={"aws:SourceAccount": ACCOUNT})},
+            {"topic": key(StringEquals={"aws:SourceAccount": OTHER_ACCOUNT})},
             f"{KEY_ARN}: its policy does not let EventBridge use it",
-            "without source conditions",
+            "in it, for this account",
         ),
     ],
 )

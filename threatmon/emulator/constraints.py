@@ -120,7 +120,7 @@ def target_role(target_arn: str, role_arn: str | None) -> None:
 
 def chat_role(role: Role | None) -> None:
     """Refuse a role that the chat service may not assume; None if there is no such role."""
-    if role is None or not role.lets_in("chatbot.amazonaws.com"):
+    if role is None or not role.lets_in_anybody("chatbot.amazonaws.com"):
         raise ConstraintError("InvalidRequestException: The IAM role cannot be assumed by chatbot.amazonaws.com")
 
 

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.htm
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
@@ -18,6 +18,7 @@ from threatmon.emulator.state_machine import Service, StateError, run
 from threatmon.evaluation.roles import Role
 
 _Arguments = Mapping[str, Any]
+_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
 def execute(account: Account, definition: str, role: Role, execution: Mapping[str, str]) -> MachineExecution:
@@ -118,7 +119,10 @@ class Tasks:
             **encryption,
         }
 
-        if refused := key_refusal(account, key_id, partial(self._role.may_use_key, context=context)):
+        def may_use(policy: str, key_arn: str) -> bool:
+            return all(self._role.may_use_key(policy, key_arn, action, context) for action in _KEY_ACTIONS)
+
+        if refused := key_refusal(account, key_id, may_use):
             code = refused if service == "sns" else refused.replace("KMS", "Kms")
             raise Refusal(code, f"{refused}: the role {self._role.arn} cannot use the key {key_id}")
 

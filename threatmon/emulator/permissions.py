@@ -1,4 +1,4 @@
-"""The roles and keys of the account."""
+"""The roles of the account, and whether a key serves."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,8 @@ def find_role(account: Account, arn: str | None) -> Role | None:
     except iam.exceptions.NoSuchEntityException:
         return None
     names = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    return role_of(role, (iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in names))
+    policies = [iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in names]
+    return role_of(role["Arn"], role["AssumeRolePolicyDocument"], policies)
 
 
 def key_refusal(account: Account, key_id: str | None, may_use: Callable[[str, str], bool]) -> str | None:

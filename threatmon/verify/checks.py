@@ -158,15 +158,21 @@ def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> 
             "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey in it, for this account; "
             "if the key is this stack's, `pulumi up --refresh` does.",
         )
-    if role and not all(
-        role.may_use_key(key.policy, arn, {"kms:ViaService": f"{service}.{location.region}.{location.dns_suffix}"})
-        for service in ("sns", "sqs")
-    ):
+    if role and not _serves(key, role, location):
         return failed(
             f"{arn}: the state machine's role may not use it",
             f"Let the account's policies decide in the key's, or let {role.arn} use it; {REPAIR}",
         )
     return ok(f"{arn}, which EventBridge and the state machine may use")
+
+
+def _serves(key: KmsKey, role: Role, location: Location) -> bool:
+    """Return whether a role may have SNS and SQS encrypt with a key."""
+    return all(
+        role.may_use_key(key.policy, key.metadata["Arn"], action, {"kms:ViaService": host})
+        for host in (f"{service}.{location.region}.{location.dns_suffix}" for service in ("sns", "sqs"))
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    )
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------

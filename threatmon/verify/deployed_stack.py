@@ -124,12 +124,14 @@ class DeployedStack:
         return json.loads(self.machine()["definition"])
 
     def role(self, arn: str) -> Role:
-        """Return a role with its inline policies."""
+        """Return a role of the account."""
         name = arn.rpartition("/")[2]
         role = self.aws.read("iam", "get_role", RoleName=name)["Role"]
-        policies = self.aws.read_all("iam", "list_role_policies", RoleName=name)
-        documents = (self.aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy) for policy in policies)
-        return role_of(role, [document["PolicyDocument"] for document in documents])
+        policies = [
+            self.aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in self.aws.read_all("iam", "list_role_policies", RoleName=name)
+        ]
+        return role_of(arn, role["AssumeRolePolicyDocument"], policies)
 
     def topic_arns(self) -> dict[str, str]:
         """Return the topics that are sent to, as far as there are any, by what they are called within the stack."""

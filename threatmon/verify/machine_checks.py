@@ -88,7 +88,7 @@ def _faults(role: Role, service: str, arn: str, uses: Mapping[str, Sequence[tupl
     name, resource = role.arn.rpartition("/")[2], arn.rpartition(":")[2].rpartition("/")[2]
     if not role.lets_in(service, arn):
         yield f"{name} does not let {service} in for {resource}"
-    elif role.lets_in(service):
+    elif role.lets_in_anybody(service):
         yield f"{name} lets {service} in for anybody's resources"
     # Of all the permissions, that to count alone has a condition.
     context = {"cloudwatch:namespace": METRIC_NAMESPACE}
