@@ -76,7 +76,7 @@ class FindingAlerts(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
-        if not (args.emails or settings.subscribers or settings.slack or settings.teams):
+        if not (args.emails or settings.subscribers or settings.chats):
             raise ValueError("emails: is empty, and so is settings.subscribers; alerts need somebody to go to")
         kms_key_arn = settings.kms_key_arn or args.kms_key_arn
         if kms_key_arn is None:
@@ -159,7 +159,7 @@ class FindingAlerts(pulumi.ComponentResource):
 
         channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].arn}
         self.topic_names = {TOPICS[message_format]: topic.name for message_format, topic in topics.items()}
-        if settings.slack or settings.teams:
+        if settings.chats:
             chat = ChatNotifications(
                 f"{name}-chat",
                 ChatNotificationsArgs(
