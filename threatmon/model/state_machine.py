@@ -23,7 +23,10 @@ Definition = dict[str, Any]
 CHANNELS_KEY = "channels"
 """The key of an execution's input that names the channels to send to; without it, all."""
 QUOTA = 262_144
-"""bytes of a message of SNS, and of a state's input, arguments and output"""
+"""Bytes of a message of SNS, and of a state's input, arguments and output.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
 LOST = "Lost"
 """The error of an execution whose message not even the queue took; its cause names the channels, joined by commas."""
 
