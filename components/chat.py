@@ -7,12 +7,12 @@ from urllib.parse import quote, unquote
 import pulumi
 import pulumi_aws as aws
 
+from components.alert_topic import alert_topic
 from components.location import location_of
-from components.outputs import json_of
 from threatmon.model import names
 from threatmon.model.channels import FormattedChannel, topic_of
 from threatmon.model.location import Location
-from threatmon.model.policies import chat_trust, topic_policy
+from threatmon.model.policies import chat_trust
 from threatmon.model.settings import SlackSettings, TeamsSettings
 
 _FIXED = ["slackTeamId", "tenantId", "teamId"]
@@ -59,18 +59,8 @@ class ChatNotifications(pulumi.ComponentResource):
         guardrail = location.partition.apply(lambda partition: f"arn:{partition}:iam::aws:policy/AWSDenyAll")
         topics: dict[FormattedChannel, aws.sns.Topic] = {}
         for channel, (configuration, ids) in _channels(args).items():
-            topic = topics[channel] = aws.sns.Topic(
-                f"{name}-{topic_of(channel)}",
-                display_name="GuardDuty alerts",
-                kms_master_key_id=args.kms_key_arn,
-                opts=child,
-            )
-            aws.sns.TopicPolicy(
-                f"{name}-{topic_of(channel)}-policy",
-                arn=topic.arn,
-                policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root),
-                opts=child,
-            )
+            topic, _ = alert_topic(f"{name}-{topic_of(channel)}", args.kms_key_arn, location.root, child)
+            topics[channel] = topic
             configuration(
                 f"{name}-{channel}",
                 configuration_name=names.chat_configuration(args.stack, channel),
