@@ -37,9 +37,8 @@ _RETRY = [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4,
 _TIMEOUT = 900  # seconds of an execution; all retries together take three minutes
 
 # What follows is JSONata. Characters other than printable ASCII become question marks: nothing can refuse such a text,
-# and each is one byte.
-_PRINTABLE = r"$replace({}, /[^ -~]/, '?')"
-_EVENT = _PRINTABLE.format("$string($states.input)")
+# and each is one byte. A run becomes one, because engines count an emoji as one or as two.
+_PRINTABLE = r"$replace({}, /[^ -~]+/, '?')"
 _DETAIL = "$states.input.detail"
 # Whoever filters by severity hears of a finding without a usable one.
 _SEVERITY = (
@@ -54,14 +53,16 @@ _MAIL_LENGTH = 120_000
 _CHAT_LENGTH = 7_000  # of the 8,000 of a custom notification
 # The event, but of a large one, which could be more than a state takes, what it takes to find it in GuardDuty.
 # SQS refuses two characters: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_OF_EVENT = ", ".join(
+    f"'{name}': $short($states.input.`{name}`)" for name in ("source", "detail-type", "account", "region", "time")
+)
+_OF_DETAIL = ", ".join(
+    f"'{name}': $short({_DETAIL}.{name})" for name in ("id", "type", "severity", "accountId", "region", "title")
+)
 _QUEUED_EVENT = (
-    r"($event := $replace($string($states.input), /[\uFFFE\uFFFF]/, '?');"
-    f" $length($event) <= 50000 ? $event : ($detail := {_DETAIL}; $string({{"
-    "'source': $states.input.source, 'detail-type': $states.input.`detail-type`, 'account': $states.input.account,"
-    " 'region': $states.input.region, 'time': $states.input.time, 'shortened': true, 'detail': {"
-    "'id': $substring($string($detail.id), 0, 300), 'type': $substring($string($detail.type), 0, 300),"
-    " 'severity': $detail.severity, 'accountId': $substring($string($detail.accountId), 0, 300),"
-    " 'region': $substring($string($detail.region), 0, 300), 'title': $substring($string($detail.title), 0, 300)}})))"
+    "($short := function($value) { $type($value) = 'number' ? $value : $substring($string($value), 0, 300) };"
+    " $event := $string($states.input); $replace($length($event) <= 50000 ? $event"
+    f" : $string({{'shortened': true, {_OF_EVENT}, 'detail': {{{_OF_DETAIL}}}}}), /[\\uFFFE\\uFFFF]/, '?'))"
 )
 
 
@@ -211,14 +212,17 @@ def _branch(
 
 
 def _shortened(length: int) -> str:
-    return f"($event := {_EVENT}; $length($event) > {length} ? $substring($event, 0, {length}) & '... (cut)' : $event)"
+    """Return the start of the event as JSON: first cut, so that little is done to a large one."""
+    start = _PRINTABLE.format(f"$substring($event, 0, {length})")
+    return f"($event := $string($states.input); {start} & ($length($event) > {length} ? '... (cut)' : ''))"
 
 
 def _link(partition: str) -> str:
     """Return the link to the finding, of whose texts only harmless characters are used."""
     start, middle, end = console_urls.finding(partition, "\0", "\0").split("\0")
-    region = f"$replace($string({_DETAIL}.region), /[^a-z0-9-]/, '')"
-    finding_id = f"$replace($substring($string({_DETAIL}.id), 0, 100), /[^A-Za-z0-9-]/, '')"
+    region, finding_id = (
+        f"$replace($substring($string({_DETAIL}.{name}), 0, 100), /[^A-Za-z0-9-]+/, '')" for name in ("region", "id")
+    )
     return f"'{start}' & {region} & '{middle}' & {finding_id} & '{end}'"
 
 
@@ -252,7 +256,7 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageAttributes": severity,
                 },
                 "Output": "{% $states.input %}",
-                "Catch": [_to(f"{name} to queue", error="{% $states.errorOutput.Error & '' %}")],
+                "Catch": [_to(f"{name} to queue", failure="{% $states.errorOutput.Error & '' %}")],
                 "Next": f"{name} counted",
             },
             # The formatter needs a look; that this fails says nothing of the finding.
@@ -273,7 +277,7 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageAttributes": {
                         "TARGET_ARN": {"DataType": "String", "StringValue": branch.topic_arn},
                         "CHANNEL": {"DataType": "String", "StringValue": done["channel"]},
-                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $error %}"},
+                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $failure %}"},
                     },
                 },
                 "Output": done,
