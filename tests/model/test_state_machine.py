@@ -172,12 +172,18 @@ def test_only_what_sns_has_not_accepted_is_tried_again() -> None:
                 assert 2 * sum(waits) < whole()["TimeoutSeconds"]
 
 
-def test_what_was_sent_shows_in_the_states_that_were_left() -> None:
-    exited = ["Mail wanted?", "Mail", "Mail done", "Slack wanted?", "Slack skipped", "Slack done", "Teams"]
-    assert sent_channels(exited) == {"mail", "slack"}
-    assert sent_channels([]) == set()
+def test_what_was_sent_shows_in_the_output_of_the_first_state_that_has_sent_it() -> None:
+    event = recorded("ec2_portscan")
     for channel, branch in branches(whole()).items():
-        assert sent_channels(list(branch["States"])) == {channel}
+        name = branch_name(channel)
+        outputs = {
+            state: resolve(entry.get("Output"), {"states": {"input": event}})
+            for state, entry in branch["States"].items()
+        }
+        sent = {state for state, output in outputs.items() if sent_channels([event, output]) == {channel}}
+        assert sent == {f"{name}{end}" for end in ("", " skipped", " plain", " counted", " to queue")}
+        [caught] = branch["States"][f"{name} to queue"]["Catch"]
+        assert sent_channels([event, caught["Output"]]) == set()
 
 
 def test_the_alarm_on_plain_messages_watches_what_is_counted() -> None:

@@ -7,7 +7,7 @@ fails, a plain one of the whole event, and a count of it for an alarm; if that f
 even that fails, the execution fails in the end and names the channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from threatmon.model import console_urls, mail_formatter
@@ -69,7 +69,7 @@ _QUEUED_EVENT = (
 class _Branch(NamedTuple):
     """A channel as JSONata: ``arguments`` of ``sns:publish`` but the topic, and the same if they cannot be had."""
 
-    name: str
+    channel: FormattedChannel
     topic_arn: str
     wanted: str
     arguments: str
@@ -144,9 +144,16 @@ def begun_channels(entered: Sequence[str]) -> set[str]:
     return {name.removesuffix(_WANTED).lower() for name in entered if name.endswith(_WANTED)}
 
 
-def sent_channels(exited: Sequence[str]) -> set[str]:
-    """Return the channels that need nothing more, by the names of the states that an execution has left."""
-    return {name.removesuffix(_DONE).lower() for name in exited if name.endswith(_DONE)}
+def sent_channels(outputs: Collection[Any]) -> set[str]:
+    """Return the channels that need nothing more, by the outputs of the states that an execution has left.
+
+    By the first state that says so: an execution may end before its branch does.
+    """
+    return {channel for channel in get_args(FormattedChannel) if _done(channel) in outputs}
+
+
+def _done(channel: FormattedChannel, *, lost: bool = False) -> Definition:
+    return {"channel": channel, "lost": lost}
 
 
 _WANTED, _DONE = " wanted?", " done"
@@ -208,7 +215,7 @@ def _branch(
             f" 'title': {_PLAIN_SUBJECT}, 'description': {text}}}}})"
         )
         plain = {"Message": message}
-    return _Branch(branch_name(channel), topic_arn, wanted, arguments, plain)
+    return _Branch(channel, topic_arn, wanted, arguments, plain)
 
 
 def _shortened(length: int) -> str:
@@ -227,8 +234,8 @@ def _link(partition: str) -> str:
 
 
 def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
-    name = branch.name
-    done = {"channel": name.lower(), "lost": False}
+    name = branch_name(branch.channel)
+    done, lost = _done(branch.channel), _done(branch.channel, lost=True)
     publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
     severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
     return {
@@ -255,7 +262,7 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     **{field: f"{{% {expression} %}}" for field, expression in branch.plain.items()},
                     "MessageAttributes": severity,
                 },
-                "Output": "{% $states.input %}",
+                "Output": done,
                 "Catch": [_to(f"{name} to queue", failure="{% $states.errorOutput.Error & '' %}")],
                 "Next": f"{name} counted",
             },
@@ -276,12 +283,12 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageBody": f"{{% {_QUEUED_EVENT} %}}",
                     "MessageAttributes": {
                         "TARGET_ARN": {"DataType": "String", "StringValue": branch.topic_arn},
-                        "CHANNEL": {"DataType": "String", "StringValue": done["channel"]},
+                        "CHANNEL": {"DataType": "String", "StringValue": branch.channel},
                         "ERROR_CODE": {"DataType": "String", "StringValue": "{% $failure %}"},
                     },
                 },
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": {**done, "lost": True}, "Next": f"{name}{_DONE}"}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": lost, "Next": f"{name}{_DONE}"}],
                 "Next": f"{name}{_DONE}",
             },
             f"{name}{_DONE}": {"Type": "Succeed"},
