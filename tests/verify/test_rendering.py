@@ -184,6 +184,10 @@ ARGUMENTS = {"TopicArn": "t", "Subject": "s", "Message": "a\nb\nc"}
         ({"Message": "a\nB\nc"}, 'line 2 of Message is "B", offline "b"'),
         ({"Message": "a\nb"}, 'line 3 of Message is not there, offline "c"'),
         ({"Message": "a\nb\nc\n"}, 'line 4 of Message is "", offline not there'),
+        (
+            {"Message": f"a\nb\n{'x' * 400}d"},
+            f'line 3 of Message is "{"x" * 199}…", offline "c"',
+        ),
         ({"Extra": 1}, 'line 1 of Extra is "1", offline not there'),
     ],
 )
@@ -193,3 +197,9 @@ def test_the_first_line_that_differs_is_said(change: dict[str, Any], said: str |
 
 def test_an_argument_that_aws_leaves_out_is_said() -> None:
     assert difference({}, {"Subject": "s"}) == 'line 1 of Subject is not there, offline "s"'
+
+
+def test_of_long_lines_the_part_that_differs_is_shown() -> None:
+    link = "https://console.example/" + "a" * 500
+    said = difference({"Message": f"{link}1"}, {"Message": f"{link}2"})
+    assert said == f'line 1 of Message is "…{"a" * 60}1", offline "…{"a" * 60}2"'

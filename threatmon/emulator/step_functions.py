@@ -8,9 +8,8 @@ from threatmon.emulator.answers import Params, Refusal
 from threatmon.emulator.definitions import Machine, diagnostics, states
 from threatmon.emulator.executions import Tasks, execute
 from threatmon.emulator.inside import Account, MachineExecution
-from threatmon.emulator.permissions import Role, find_role
+from threatmon.emulator.permissions import find_role
 from threatmon.emulator.state_machine import Execution, Service, StateError, run_state
-from threatmon.evaluation.policy_evaluator import Principal, allows, source
 from threatmon.model.state_machine import QUOTA, Definition
 
 _DATA = ("input", "output", "parameters")
@@ -48,7 +47,7 @@ class StepFunctions:
             "machine": record.state_machine_arn,
             "started": record.start_date.isoformat(),
         }
-        if role and may_be_assumed(role, "states.amazonaws.com", record.state_machine_arn):
+        if role and role.lets_in("states.amazonaws.com", record.state_machine_arn):
             record.done = execute(self._account, machine["definition"], role, known)
         else:
             failure = StateError("States.Runtime", f"The role {record.role_arn} cannot be assumed")
@@ -126,11 +125,6 @@ class StepFunctions:
         if found is None:
             raise LookupError(execution_arn)
         return found
-
-
-def may_be_assumed(role: Role, service: str, arn: str) -> bool:
-    """Return whether a role trusts a service that acts for a resource."""
-    return allows(role.trust, "sts:AssumeRole", "*", Principal("Service", service), source(arn))
 
 
 def _tested(asked: Params) -> Definition:

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/test-state-isolation.html
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any
 
 from threatmon.evaluation.findings import Event
@@ -26,6 +26,7 @@ PERMISSIONS = ("states:TestState", "states:ValidateStateMachineDefinition")
 # AWS throttles more than about one a second; the client tries again what is throttled all the same.
 _SECONDS_BETWEEN = 1.1
 _PUBLISHED = json.dumps({"MessageId": "00000000-0000-0000-0000-000000000000"})
+_BEFORE = 60  # characters shown before those that differ
 _TODO = (
     "Such findings arrive otherwise than `threatmon explain` shows, or as plain messages. "
     f"See docs/mail.md, or else: {REPAIR}"
@@ -103,8 +104,15 @@ def difference(aws: Mapping[str, Any], offline: Mapping[str, Any]) -> str | None
         pairs = zip_longest(_lines(aws.get(field)), _lines(offline.get(field)))
         for number, (theirs, ours) in enumerate(pairs, start=1):
             if theirs != ours:
-                return f"line {number} of {field} is {_quoted(theirs)}, offline {_quoted(ours)}"
+                start = max(0, _alike(theirs or "", ours or "") - _BEFORE)
+                return f"line {number} of {field} is {_quoted(theirs, start)}, offline {_quoted(ours, start)}"
     return None
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters two lines have in common at their beginning."""
+    pairs = zip_longest(one, other)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _lines(value: Any) -> list[str]:
@@ -113,8 +121,8 @@ def _lines(value: Any) -> list[str]:
     return value.split("\n") if isinstance(value, str) else [json.dumps(value, sort_keys=True)]
 
 
-def _quoted(line: str | None) -> str:
-    return "not there" if line is None else f'"{_said(line)}"'
+def _quoted(line: str | None, start: int) -> str:
+    return "not there" if line is None else f'"{"…" if start else ""}{_said(line[start:])}"'
 
 
 def _said(text: object) -> str:
