@@ -15,6 +15,7 @@ from threatmon.evaluation.mail import render
 from threatmon.model import mail_formatter
 from threatmon.model.location import Location
 from threatmon.model.mail_formatter import MailOptions, formatter
+from threatmon.model.state_machine import states
 from threatmon.reports.model import Check
 from threatmon.stacks.files import settings_of
 from threatmon.verify import rendering
@@ -86,11 +87,9 @@ def test_what_is_tested_is_one_state_with_the_service_mocked(stack: StackInAccou
     checks(stack)
     described = stack.client("stepfunctions").describe_state_machine(stateMachineArn=stack.machine)
     first = asked[0]
-    assert (first["definition"], first["stateName"], first["inspectionLevel"]) == (
-        described["definition"],
-        "Mail",
-        "DEBUG",
-    )
+    mail = states(json.loads(described["definition"]))["Mail"]
+    assert json.loads(first["definition"]) == {**mail, "QueryLanguage": "JSONata"}
+    assert first["inspectionLevel"] == "DEBUG"
     assert json.loads(first["input"])["detail-type"] == "GuardDuty Finding"
     assert "MessageId" in json.loads(first["mock"]["result"])
     assert "roleArn" not in first
@@ -110,8 +109,7 @@ def test_a_definition_that_aws_refuses_says_why(stack: StackInAccount) -> None:
 
 def test_a_text_that_aws_writes_otherwise_says_for_whom_and_which_line_first(stack: StackInAccount) -> None:
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        machine = json.loads(asked["definition"])
-        expression = machine["States"]["Channels"]["Branches"][0]["States"]["Mail"]["Arguments"][2:-2]
+        expression = json.loads(asked["definition"])["Arguments"][2:-2]
         arguments = evaluate(expression, {"states": {"input": json.loads(asked["input"])}})
         for family in ("s3", "rds"):
             if sample_events(PLACE)[family]["detail"]["type"] in asked["input"]:
