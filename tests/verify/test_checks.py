@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from examples import ACCOUNT, KEY_ARN, REGION, SUBNET
+from examples import ACCOUNT, KEY_ARN, OTHER_ACCOUNT, REGION, SUBNET
 
 from threatmon.evaluation.explain import rules_of
+from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy, queue_policy, state_machine_permissions, state_machine_trust
@@ -15,7 +16,6 @@ from threatmon.model.settings import Settings, parse
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey
 from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
-from threatmon.verify.roles import Role
 
 PLACE = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 GROUP = "/threat-monitor/dev/flow-logs"
@@ -126,9 +126,9 @@ def key(arn: str = KEY_ARN, state: str = "Enabled", **condition: Any) -> KmsKey:
         ({}, "one key expected for all, found none", "pulumi"),
         ({"topic": key(state="Disabled")}, f"{KEY_ARN} is Disabled", "read: aws kms enable-key --key-id"),
         (
-            {"topic": key(StringEquals={"aws:SourceAccount": ACCOUNT})},
+            {"topic": key(StringEquals={"aws:SourceAccount": OTHER_ACCOUNT})},
             f"{KEY_ARN}: its policy does not let EventBridge use it",
-            "without source conditions",
+            "in it, for this account",
         ),
     ],
 )

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from examples import ACCOUNT, KEY_ARN, REGION
 
+from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
 from threatmon.model.location import Location
 from threatmon.model.policies import start_execution, start_trust, state_machine_permissions, state_machine_trust
 from threatmon.model.settings import AlertSettings
 from threatmon.model.state_machine import definition, destinations, states
 from threatmon.verify import machine_checks
-from threatmon.verify.roles import Role
 
 PLACE = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 MACHINE, QUEUE = PLACE.arn("states", "stateMachine:machine"), PLACE.arn("sqs", "queue")

@@ -15,6 +15,7 @@ from threatmon.evaluation.mail import render
 from threatmon.model import mail_formatter
 from threatmon.model.location import Location
 from threatmon.model.mail_formatter import MailOptions, formatter
+from threatmon.model.state_machine import states
 from threatmon.reports.model import Check
 from threatmon.stacks.files import settings_of
 from threatmon.verify import rendering
@@ -86,11 +87,9 @@ def test_what_is_tested_is_one_state_with_the_service_mocked(stack: StackInAccou
     checks(stack)
     described = stack.client("stepfunctions").describe_state_machine(stateMachineArn=stack.machine)
     first = asked[0]
-    assert (first["definition"], first["stateName"], first["inspectionLevel"]) == (
-        described["definition"],
-        "Mail",
-        "DEBUG",
-    )
+    mail = states(json.loads(described["definition"]))["Mail"]
+    assert json.loads(first["definition"]) == {**mail, "QueryLanguage": "JSONata"}
+    assert first["inspectionLevel"] == "DEBUG"
     assert json.loads(first["input"])["detail-type"] == "GuardDuty Finding"
     assert "MessageId" in json.loads(first["mock"]["result"])
     assert "roleArn" not in first
@@ -110,8 +109,7 @@ def test_a_definition_that_aws_refuses_says_why(stack: StackInAccount) -> None:
 
 def test_a_text_that_aws_writes_otherwise_says_for_whom_and_which_line_first(stack: StackInAccount) -> None:
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        machine = json.loads(asked["definition"])
-        expression = machine["States"]["Channels"]["Branches"][0]["States"]["Mail"]["Arguments"][2:-2]
+        expression = json.loads(asked["definition"])["Arguments"][2:-2]
         arguments = evaluate(expression, {"states": {"input": json.loads(asked["input"])}})
         for family in ("s3", "rds"):
             if sample_events(PLACE)[family]["detail"]["type"] in asked["input"]:
@@ -184,6 +182,10 @@ ARGUMENTS = {"TopicArn": "t", "Subject": "s", "Message": "a\nb\nc"}
         ({"Message": "a\nB\nc"}, 'line 2 of Message is "B", offline "b"'),
         ({"Message": "a\nb"}, 'line 3 of Message is not there, offline "c"'),
         ({"Message": "a\nb\nc\n"}, 'line 4 of Message is "", offline not there'),
+        (
+            {"Message": f"a\nb\n{'x' * 400}d"},
+            f'line 3 of Message is "{"x" * 199}…", offline "c"',
+        ),
         ({"Extra": 1}, 'line 1 of Extra is "1", offline not there'),
     ],
 )
@@ -193,3 +195,9 @@ def test_the_first_line_that_differs_is_said(change: dict[str, Any], said: str |
 
 def test_an_argument_that_aws_leaves_out_is_said() -> None:
     assert difference({}, {"Subject": "s"}) == 'line 1 of Subject is not there, offline "s"'
+
+
+def test_of_long_lines_the_part_that_differs_is_shown() -> None:
+    link = "https://console.example/" + "a" * 500
+    said = difference({"Message": f"{link}1"}, {"Message": f"{link}2"})
+    assert said == f'line 1 of Message is "…{"a" * 60}1", offline "…{"a" * 60}2"'

@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.inside import MachineExecution, Notification
 from threatmon.emulator.permissions import find_role, key_refusal
-from threatmon.emulator.step_functions import may_be_assumed
 from threatmon.evaluation.event_matcher import mismatch
 from threatmon.evaluation.policy_evaluator import may_publish, may_use_key
 from threatmon.model.state_machine import QUOTA
@@ -102,7 +101,7 @@ def _start(account: EmulatedAccount, rule_arn: str, target: Mapping[str, Any], t
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
     role = find_role(account, target.get("RoleArn"))
-    if role is None or not may_be_assumed(role, _SERVICE, rule_arn):
+    if role is None or not role.lets_in(_SERVICE, rule_arn):
         return "FAILED_TO_ASSUME_ROLE"
     if not role.allows("states:StartExecution", target["Arn"]):
         return "NO_PERMISSIONS"

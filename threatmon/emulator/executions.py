@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from threatmon.emulator.answers import Refusal
 from threatmon.emulator.inside import Account, MachineExecution
-from threatmon.emulator.permissions import Role, key_refusal
+from threatmon.emulator.permissions import key_refusal
 from threatmon.emulator.state_machine import Service, StateError, run
+from threatmon.evaluation.roles import Role
 
 _Arguments = Mapping[str, Any]
 _KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")

@@ -1,46 +1,10 @@
-"""What a role of the account may do, and whether a key serves."""
+"""The roles of the account, and whether a key serves."""
 
-import json
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from threatmon.emulator.inside import Account
-from threatmon.evaluation.policy_evaluator import Principal, allows, statements
-
-_ALLOW_ALL = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
-_NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
-
-
-class Role(NamedTuple):
-    """A role: its trust policy, and its inline policies as one."""
-
-    arn: str
-    trust: str
-    policy: str
-
-    def allows(
-        self, action: str, resource: str, resource_policy: str = "{}", context: Mapping[str, str] = _NO_CONTEXT
-    ) -> bool:
-        """Return whether the role may do this to a resource of its account, whose own policy must not deny it.
-
-        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
-        """
-        document = json.loads(resource_policy)
-        with_everything = json.dumps({**document, "Statement": [*statements(document), _ALLOW_ALL]})
-        return allows(self.policy, action, resource, None, context) and allows(
-            with_everything, action, resource, Principal("AWS", self.arn), context
-        )
-
-    def may_use_key(self, policy: str, key_arn: str, action: str, context: Mapping[str, str]) -> bool:
-        """Return whether a key's policy serves the role by its name, or leaves it to the account, whose policy does.
-
-        https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
-        """
-        if allows(policy, action, "*", Principal("AWS", self.arn), context):
-            return True
-        account = Principal("AWS", f"{':'.join(self.arn.split(':')[:5])}:root")
-        return allows(policy, action, "*", account, context) and self.allows(action, key_arn, policy, context)
+from threatmon.evaluation.roles import Role, role_of
 
 
 def find_role(account: Account, arn: str | None) -> Role | None:
@@ -54,8 +18,7 @@ def find_role(account: Account, arn: str | None) -> Role | None:
         return None
     names = iam.list_role_policies(RoleName=name)["PolicyNames"]
     policies = [iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in names]
-    merged = {"Version": "2012-10-17", "Statement": [entry for policy in policies for entry in statements(policy)]}
-    return Role(role["Arn"], json.dumps(role["AssumeRolePolicyDocument"]), json.dumps(merged))
+    return role_of(role["Arn"], role["AssumeRolePolicyDocument"], policies)
 
 
 def key_refusal(account: Account, key_id: str | None, may_use: Callable[[str, str], bool]) -> str | None:

@@ -54,9 +54,15 @@ def allows(
     return _effects(policy, action, resource, principal, context) == {"Allow"}
 
 
-def denies(policy: str, action: str, resource: str, principal: Principal) -> bool:
+def denies(
+    policy: str,
+    action: str,
+    resource: str,
+    principal: Principal,
+    context: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
     """Return whether a resource's policy (JSON text) denies an action, whatever else allows it."""
-    return "Deny" in _effects(policy, action, resource, principal, {})
+    return "Deny" in _effects(policy, action, resource, principal, context)
 
 
 def _effects(

@@ -18,8 +18,8 @@ def key_policy(location: Location, log_group_names: Sequence[str]) -> Document:
 
     The log groups are named exactly in the encryption context:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
-    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html says that EventBridge supports no source conditions;
-    measured, it passes the account and the rule on.
+    EventBridge names the account and the rule, as measured, although this page says that it supports no condition:
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
     log_group_arns = [location.arn("logs", f"log-group:{name}") for name in log_group_names]
     return policy_document(

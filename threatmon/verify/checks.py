@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from threatmon.aws.flow_logs import log_group_of
 from threatmon.aws.reader import Answer
-from threatmon.evaluation.policy_evaluator import Principal, allows, denies, may_publish, may_use_key
+from threatmon.evaluation.policy_evaluator import Principal, denies, may_publish, may_use_key
+from threatmon.evaluation.roles import Role
 from threatmon.model.channels import filter_policy, filter_scope
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.location import Location
@@ -18,7 +19,6 @@ from threatmon.model.queries import FIELDS
 from threatmon.model.settings import Settings
 from threatmon.reports.model import State, counted
 from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
-from threatmon.verify.roles import Role
 
 
 class CheckResult(NamedTuple):
@@ -158,9 +158,7 @@ def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> 
             "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey in it, for this account; "
             "if the key is this stack's, `pulumi up --refresh` does.",
         )
-    if role and not all(
-        _role_may_use(role, key, f"{service}.{location.region}.{location.dns_suffix}") for service in _SERVICES
-    ):
+    if role and not _serves(key, role, location):
         return failed(
             f"{arn}: the state machine's role may not use it",
             f"Let the account's policies decide in the key's, or let {role.arn} use it; {REPAIR}",
@@ -168,25 +166,13 @@ def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> 
     return ok(f"{arn}, which EventBridge and the state machine may use")
 
 
-_SERVICES = ("sns", "sqs")
-
-
-def _role_may_use(role: Role, key: KmsKey, service: str) -> bool:
-    """Return whether a role may have a service encrypt, by the key's policy or, if that leaves it to them, its own.
-
-    https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
-    """
-    context = {"kms:ViaService": service}
-    arn = key.metadata["Arn"]
-    principal, root = Principal("AWS", role.arn), Principal("AWS", f"{role.arn.partition(':role/')[0]}:root")
-
-    def may(action: str) -> bool:
-        if denies(key.policy, action, "*", principal):
-            return False
-        named = allows(key.policy, action, "*", principal, context)
-        return named or (allows(key.policy, action, "*", root, context) and role.allows(action, arn, context))
-
-    return may("kms:Decrypt") and may("kms:GenerateDataKey")
+def _serves(key: KmsKey, role: Role, location: Location) -> bool:
+    """Return whether a role may have SNS and SQS encrypt with a key."""
+    return all(
+        role.may_use_key(key.policy, key.metadata["Arn"], action, {"kms:ViaService": host})
+        for host in (f"{service}.{location.region}.{location.dns_suffix}" for service in ("sns", "sqs"))
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    )
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, Aws, attempt
 from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
+from threatmon.evaluation.roles import Role, role_of
 from threatmon.model import names
 from threatmon.model.channels import TOPICS
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
 from threatmon.model.state_machine import Definition, destinations
 from threatmon.verify.recipients import topic_of
-from threatmon.verify.roles import Role, read_role
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
@@ -124,8 +124,14 @@ class DeployedStack:
         return json.loads(self.machine()["definition"])
 
     def role(self, arn: str) -> Role:
-        """Return a role."""
-        return read_role(self.aws, arn)
+        """Return a role of the account."""
+        name = arn.rpartition("/")[2]
+        role = self.aws.read("iam", "get_role", RoleName=name)["Role"]
+        policies = [
+            self.aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in self.aws.read_all("iam", "list_role_policies", RoleName=name)
+        ]
+        return role_of(arn, role["AssumeRolePolicyDocument"], policies)
 
     def topic_arns(self) -> dict[str, str]:
         """Return the topics that are sent to, as far as there are any, by what they are called within the stack."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from threatmon.aws.reader import Answer
+from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
 from threatmon.model.state_machine import Definition, states
 from threatmon.reports.model import first_few
 from threatmon.verify.checks import LOST, CheckResult, compared, failed, ok
-from threatmon.verify.roles import Role
 
 
 def state_machine(answer: Answer, log_group_arn: str) -> CheckResult:
@@ -93,5 +93,5 @@ def _faults(role: Role, service: str, arn: str, uses: Mapping[str, Sequence[tupl
     # Of all the permissions, that to count alone has a condition.
     context = {"cloudwatch:namespace": METRIC_NAMESPACE}
     for use, actions in uses.items():
-        if not all(role.allows(action, resource, context) for action, resource in actions):
+        if not all(role.allows(action, resource, context=context) for action, resource in actions):
             yield f"{name} may not {use}"

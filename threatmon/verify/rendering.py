@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/test-state-isolation.html
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any
 
 from threatmon.evaluation.findings import Event
@@ -26,6 +26,7 @@ PERMISSIONS = ("states:TestState", "states:ValidateStateMachineDefinition")
 # AWS throttles more than about one a second; the client tries again what is throttled all the same.
 _SECONDS_BETWEEN = 1.1
 _PUBLISHED = json.dumps({"MessageId": "00000000-0000-0000-0000-000000000000"})
+_BEFORE = 60  # characters shown before those that differ
 _TODO = (
     "Such findings arrive otherwise than `threatmon explain` shows, or as plain messages. "
     f"See docs/mail.md, or else: {REPAIR}"
@@ -58,16 +59,16 @@ def _definition(stack: DeployedStack) -> CheckResult:
 def _channel(
     stack: DeployedStack, channel: FormattedChannel, say: Callable[[str], object], sleep: Callable[[float], object]
 ) -> CheckResult:
-    state = branch_name(channel)
-    arguments = states(stack.definition()).get(state, {}).get("Arguments")
-    if arguments is None:
-        raise NotDeployedError(f"the state machine has no state {state} that formats")
+    name = branch_name(channel)
+    state = states(stack.definition()).get(name, {})
+    if "Arguments" not in state:
+        raise NotDeployedError(f"the state machine has no state {name} that formats")
     events = sample_events(stack.location)
     faults: dict[str, str] = {}
     for number, (family, event) in enumerate(events.items(), start=1):
         say(f"Having AWS write samples for {channel}: {number} of {len(events)}, {family}")
         sleep(_SECONDS_BETWEEN)
-        if fault := _fault(stack, state, arguments, event):
+        if fault := _fault(stack, state, event):
             faults[family] = fault
     if faults:
         first, fault = next(iter(faults.items()))
@@ -77,13 +78,15 @@ def _channel(
     return ok(f"the same as offline for a sample of each of {len(events)} families")
 
 
-def _fault(stack: DeployedStack, state: str, arguments: Any, event: Event) -> str | None:
-    """Return what is wrong with AWS's text of an event, or nothing."""
+def _fault(stack: DeployedStack, state: Mapping[str, Any], event: Event) -> str | None:
+    """Return what is wrong with AWS's text of an event, or nothing.
+
+    The state is tested as a definition of its own: no page says that a name finds a state inside of a branch.
+    """
     answer = stack.aws.call(
         "stepfunctions",
         "test_state",
-        definition=stack.machine()["definition"],
-        stateName=state,
+        definition=json.dumps({**state, "QueryLanguage": "JSONata"}),
         input=json.dumps(event),
         inspectionLevel="DEBUG",
         mock={"result": _PUBLISHED},
@@ -91,7 +94,7 @@ def _fault(stack: DeployedStack, state: str, arguments: Any, event: Event) -> st
     if answer["status"] != "SUCCEEDED":
         return f"AWS fails: {_said(answer.get('error', answer['status']))}: {_said(answer.get('cause', ''))}"
     try:
-        offline = resolve(arguments, {"states": {"input": event}})
+        offline = resolve(state["Arguments"], {"states": {"input": event}})
     except QueryEvaluationError as error:
         return f"offline fails, where AWS does not: {_said(error)}"
     return difference(json.loads(answer["inspectionData"]["afterArguments"]), offline)
@@ -103,8 +106,15 @@ def difference(aws: Mapping[str, Any], offline: Mapping[str, Any]) -> str | None
         pairs = zip_longest(_lines(aws.get(field)), _lines(offline.get(field)))
         for number, (theirs, ours) in enumerate(pairs, start=1):
             if theirs != ours:
-                return f"line {number} of {field} is {_quoted(theirs)}, offline {_quoted(ours)}"
+                start = max(0, _alike(theirs or "", ours or "") - _BEFORE)
+                return f"line {number} of {field} is {_quoted(theirs, start)}, offline {_quoted(ours, start)}"
     return None
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters two lines have in common at their beginning."""
+    pairs = zip_longest(one, other)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _lines(value: Any) -> list[str]:
@@ -113,8 +123,8 @@ def _lines(value: Any) -> list[str]:
     return value.split("\n") if isinstance(value, str) else [json.dumps(value, sort_keys=True)]
 
 
-def _quoted(line: str | None) -> str:
-    return "not there" if line is None else f'"{_said(line)}"'
+def _quoted(line: str | None, start: int) -> str:
+    return "not there" if line is None else f'"{"…" if start else ""}{_said(line[start:])}"'
 
 
 def _said(text: object) -> str:

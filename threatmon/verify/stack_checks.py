@@ -6,6 +6,7 @@ from functools import partial
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, attempt, side_by_side
 from threatmon.evaluation.explain import rules_of
+from threatmon.evaluation.roles import Role
 from threatmon.model import names
 from threatmon.model.channels import TOPICS
 from threatmon.model.event_patterns import AlertRule
@@ -16,7 +17,6 @@ from threatmon.verify import checks, machine_checks
 from threatmon.verify.checks import CheckResult, KmsKey, failed
 from threatmon.verify.deployed_stack import DeployedStack, NotDeployedError
 from threatmon.verify.recipients import Recipient, by_email, formatted_topics, recipients, subscriptions_of
-from threatmon.verify.roles import Role
 
 # What the checks, the search for a stack's resources and the counts of CloudWatch ask of AWS.
 PERMISSIONS = (
