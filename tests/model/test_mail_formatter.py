@@ -381,8 +381,23 @@ def test_a_sequence_that_comes_without_its_signals_lists_what_its_description_li
 
 
 def test_members_of_a_finding_that_nobody_knows_are_said_as_they_are() -> None:
-    item = {"detail": {"type": "Recon:EC2/Portscan", "finding": {"action": {"domain": "pool.example.net"}}}}
-    assert "\n- finding.action.domain: pool.example.net\n" in render(MAIL, item).message
+    item = {"detail": {"type": "Recon:EC2/Portscan", "service": {}, "finding": {"action": {"domain": "a.example.net"}}}}
+    assert "\n- finding.action.domain: a.example.net\n" in render(MAIL, item).message
+
+
+def test_a_finding_of_the_first_years_becomes_the_same_mail() -> None:
+    detail = dict(EXAMPLES["ec2_portscan"]["detail"])
+    detail["finding"] = detail.pop("service")
+    assert render(MAIL, {**EXAMPLES["ec2_portscan"], "detail": detail}) == render(MAIL, EXAMPLES["ec2_portscan"])
+
+
+@pytest.mark.parametrize("archived", [True, "true"])
+def test_an_archived_finding_says_so_wherever_it_says_it(archived: Any) -> None:
+    said = "\nArchived: a person or a suppression rule has put this finding away.\n"
+    item = EXAMPLES["ec2_portscan"]
+    assert said in render(MAIL, changed("ec2_portscan", archived=archived)).message
+    assert said in render(MAIL, {**item, "detail": {**item["detail"], "archived": archived}}).message
+    assert said not in render(MAIL, item).message
 
 
 def test_an_unknown_network_is_not_said() -> None:
