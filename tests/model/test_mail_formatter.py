@@ -391,6 +391,12 @@ def test_a_finding_of_the_first_years_becomes_the_same_mail() -> None:
     assert render(MAIL, {**EXAMPLES["ec2_portscan"], "detail": detail}) == render(MAIL, EXAMPLES["ec2_portscan"])
 
 
+def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
+    said = "\nShortened: the whole event is too large to be sent. GuardDuty has all of it (link below).\n"
+    assert said in render(MAIL, {**changed("ec2_portscan"), "shortened": True}).message
+    assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
+
+
 @pytest.mark.parametrize("archived", [True, "true"])
 def test_an_archived_finding_says_so_wherever_it_says_it(archived: Any) -> None:
     said = "\nArchived: a person or a suppression rule has put this finding away.\n"
