@@ -7,23 +7,26 @@ fails, a plain one of the whole event, and a count of it for an alarm; if that f
 even that fails, the execution fails in the end and names the channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from threatmon.model import console_urls, mail_formatter
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
-from threatmon.model.channels import FormattedChannel
+from threatmon.model.channels import CHANNELS, FormattedChannel
 from threatmon.model.location import Location
 from threatmon.model.mail_formatter import MailOptions
 from threatmon.model.settings import AlertSettings
-from threatmon.model.severity import SeverityName, bands_from
+from threatmon.model.severity import lowest
 
 Definition = dict[str, Any]
 
 CHANNELS_KEY = "channels"
 """The key of an execution's input that names the channels to send to; without it, all."""
 QUOTA = 262_144
-"""bytes of a message of SNS, and of a state's input, arguments and output"""
+"""Bytes of a message of SNS, and of a state's input, arguments and output.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
 LOST = "Lost"
 """The error of an execution whose message not even the queue took; its cause names the channels, joined by commas."""
 
@@ -37,9 +40,8 @@ _RETRY = [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4,
 _TIMEOUT = 900  # seconds of an execution; all retries together take three minutes
 
 # What follows is JSONata. Characters other than printable ASCII become question marks: nothing can refuse such a text,
-# and each is one byte.
-_PRINTABLE = r"$replace({}, /[^ -~]/, '?')"
-_EVENT = _PRINTABLE.format("$string($states.input)")
+# and each is one byte. A run becomes one, because engines count an emoji as one or as two.
+_PRINTABLE = r"$replace({}, /[^ -~]+/, '?')"
 _DETAIL = "$states.input.detail"
 # Whoever filters by severity hears of a finding without a usable one.
 _SEVERITY = (
@@ -55,21 +57,23 @@ _MAIL_LENGTH = 120_000
 _CHAT_LENGTH = 7_000  # of the 8,000 of a custom notification
 # The event, but of a large one, which could be more than a state takes, what it takes to find it in GuardDuty.
 # SQS refuses two characters: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_OF_EVENT = ", ".join(
+    f"'{name}': $short($states.input.`{name}`)" for name in ("source", "detail-type", "account", "region", "time")
+)
+_OF_DETAIL = ", ".join(
+    f"'{name}': $short({_DETAIL}.{name})" for name in ("id", "type", "severity", "accountId", "region", "title")
+)
 _QUEUED_EVENT = (
-    r"($event := $replace($string($states.input), /[\uFFFE\uFFFF]/, '?');"
-    f" $length($event) <= 50000 ? $event : ($detail := {_DETAIL}; $string({{"
-    "'source': $states.input.source, 'detail-type': $states.input.`detail-type`, 'account': $states.input.account,"
-    " 'region': $states.input.region, 'time': $states.input.time, 'shortened': true, 'detail': {"
-    "'id': $substring($string($detail.id), 0, 300), 'type': $substring($string($detail.type), 0, 300),"
-    " 'severity': $detail.severity, 'accountId': $substring($string($detail.accountId), 0, 300),"
-    " 'region': $substring($string($detail.region), 0, 300), 'title': $substring($string($detail.title), 0, 300)}})))"
+    "($short := function($value) { $type($value) = 'number' ? $value : $substring($string($value), 0, 300) };"
+    " $event := $string($states.input); $replace($length($event) <= 50000 ? $event"
+    f" : $string({{'shortened': true, {_OF_EVENT}, 'detail': {{{_OF_DETAIL}}}}}), /[\\uFFFE\\uFFFF]/, '?'))"
 )
 
 
 class _Branch(NamedTuple):
     """A channel as JSONata: ``arguments`` of ``sns:publish`` but the topic, and the same if they cannot be had."""
 
-    name: str
+    channel: FormattedChannel
     topic_arn: str
     wanted: str
     arguments: str
@@ -105,13 +109,7 @@ def definition(
     ``topic_arns`` has the channels; the mail links to the log group and the dashboard given.
     """
     options = mail_options(location, settings, log_group_name, dashboard_name)
-    minimums: dict[str, SeverityName | None] = {
-        "slack": settings.slack and settings.slack.minimum_severity,
-        "teams": settings.teams and settings.teams.minimum_severity,
-    }
-    branches = [
-        _branch(channel, arn, minimums.get(channel), location.partition, options) for channel, arn in topic_arns.items()
-    ]
+    branches = [_branch(channel, arn, settings, options) for channel, arn in topic_arns.items()]
     return {
         "Comment": "Formats GuardDuty findings for people.",
         "QueryLanguage": "JSONata",
@@ -144,9 +142,16 @@ def begun_channels(entered: Sequence[str]) -> set[str]:
     return {name.removesuffix(_WANTED).lower() for name in entered if name.endswith(_WANTED)}
 
 
-def sent_channels(exited: Sequence[str]) -> set[str]:
-    """Return the channels that need nothing more, by the names of the states that an execution has left."""
-    return {name.removesuffix(_DONE).lower() for name in exited if name.endswith(_DONE)}
+def sent_channels(outputs: Collection[Any]) -> set[str]:
+    """Return the channels that need nothing more, by the outputs of the states that an execution has left.
+
+    By the first state that says so: an execution may end before its branch does.
+    """
+    return {channel for channel in get_args(FormattedChannel) if _done(channel) in outputs}
+
+
+def _done(channel: FormattedChannel, *, lost: bool = False) -> Definition:
+    return {"channel": channel, "lost": lost}
 
 
 _WANTED, _DONE = " wanted?", " done"
@@ -163,18 +168,15 @@ class Destinations(NamedTuple):
 def destinations(deployed: Definition) -> Destinations:
     """Return where the state machine of a definition sends, by its own words."""
     found = states(deployed)
-    channels: Sequence[FormattedChannel] = get_args(FormattedChannel)
-    names = {channel: branch_name(channel) for channel in channels}
-    arguments = {state: found[state].get("Arguments", {}) for state in found}
-    queues = {queue for name in names.values() if (queue := arguments.get(f"{name} to queue", {}).get("QueueUrl"))}
-    return Destinations(
-        {
-            channel: arguments[f"{name} plain"]["TopicArn"]
-            for channel, name in names.items()
-            if "TopicArn" in arguments.get(f"{name} plain", {})
-        },
-        queues.pop() if len(queues) == 1 else None,
-    )
+
+    def argument(channel: FormattedChannel, state: str, name: str) -> str | None:
+        return found.get(f"{branch_name(channel)} {state}", {}).get("Arguments", {}).get(name)
+
+    queues = {queue for channel in CHANNELS if (queue := argument(channel, "to queue", "QueueUrl"))}
+    topic_arns: dict[FormattedChannel, str] = {
+        channel: arn for channel in CHANNELS if (arn := argument(channel, "plain", "TopicArn"))
+    }
+    return Destinations(topic_arns, queues.pop() if len(queues) == 1 else None)
 
 
 def states(machine: Definition) -> dict[str, Definition]:
@@ -184,15 +186,14 @@ def states(machine: Definition) -> dict[str, Definition]:
     return own | {name: state for branch in branches for name, state in states(branch).items()}
 
 
-def _branch(
-    channel: FormattedChannel, topic_arn: str, minimum: SeverityName | None, partition: str, options: MailOptions
-) -> _Branch:
+def _branch(channel: FormattedChannel, topic_arn: str, settings: AlertSettings, options: MailOptions) -> _Branch:
     wanted = f"($not($exists($states.input.{CHANNELS_KEY})) or '{channel}' in $states.input.{CHANNELS_KEY})"
-    if lowest := bands_from(minimum)[0].minimum if minimum else None:
+    chat = settings.chats.get(channel)
+    if chat and (minimum := lowest(chat.minimum_severity)):
         # A severity that is missing or no number is never too low.
         severity = f"{_DETAIL}.severity"
-        wanted += f" and $not($type({severity}) = 'number' and {severity} < {lowest})"
-    link = _link(partition)
+        wanted += f" and $not($type({severity}) = 'number' and {severity} < {minimum})"
+    link = _link(options.partition)
     if channel == "mail":
         arguments = mail_formatter.formatter(options)
         finding = f"({_HAS_ID} ? '\\nFinding: ' & {link} : '')"
@@ -210,24 +211,27 @@ def _branch(
             f" 'title': {_PLAIN_SUBJECT}, 'description': {text}}}}})"
         )
         plain = {"Message": message}
-    return _Branch(branch_name(channel), topic_arn, wanted, arguments, plain)
+    return _Branch(channel, topic_arn, wanted, arguments, plain)
 
 
 def _shortened(length: int) -> str:
-    return f"($event := {_EVENT}; $length($event) > {length} ? $substring($event, 0, {length}) & '... (cut)' : $event)"
+    """Return the start of the event as JSON: first cut, so that little is done to a large one."""
+    start = _PRINTABLE.format(f"$substring($event, 0, {length})")
+    return f"($event := $string($states.input); {start} & ($length($event) > {length} ? '... (cut)' : ''))"
 
 
 def _link(partition: str) -> str:
     """Return the link to the finding, of whose texts only harmless characters are used."""
     start, middle, end = console_urls.finding(partition, "\0", "\0").split("\0")
-    region = f"$replace($string({_DETAIL}.region), /[^a-z0-9-]/, '')"
-    finding_id = f"$replace($substring($string({_DETAIL}.id), 0, 100), /[^A-Za-z0-9-]/, '')"
+    region, finding_id = (
+        f"$replace($substring($string({_DETAIL}.{name}), 0, 100), /[^A-Za-z0-9-]+/, '')" for name in ("region", "id")
+    )
     return f"'{start}' & {region} & '{middle}' & {finding_id} & '{end}'"
 
 
 def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
-    name = branch.name
-    done = {"channel": name.lower(), "lost": False}
+    name = branch_name(branch.channel)
+    done, lost = _done(branch.channel), _done(branch.channel, lost=True)
     publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
     severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
     return {
@@ -254,8 +258,8 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     **{field: f"{{% {expression} %}}" for field, expression in branch.plain.items()},
                     "MessageAttributes": severity,
                 },
-                "Output": "{% $states.input %}",
-                "Catch": [_to(f"{name} to queue", error="{% $states.errorOutput.Error & '' %}")],
+                "Output": done,
+                "Catch": [_to(f"{name} to queue", failure="{% $states.errorOutput.Error & '' %}")],
                 "Next": f"{name} counted",
             },
             # The formatter needs a look; that this fails says nothing of the finding.
@@ -275,12 +279,12 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageBody": f"{{% {_QUEUED_EVENT} %}}",
                     "MessageAttributes": {
                         "TARGET_ARN": {"DataType": "String", "StringValue": branch.topic_arn},
-                        "CHANNEL": {"DataType": "String", "StringValue": done["channel"]},
-                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $error %}"},
+                        "CHANNEL": {"DataType": "String", "StringValue": branch.channel},
+                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $failure %}"},
                     },
                 },
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": {**done, "lost": True}, "Next": f"{name}{_DONE}"}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": lost, "Next": f"{name}{_DONE}"}],
                 "Next": f"{name}{_DONE}",
             },
             f"{name}{_DONE}": {"Type": "Succeed"},

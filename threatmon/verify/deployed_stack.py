@@ -10,11 +10,10 @@ from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
 from threatmon.evaluation.roles import Role, role_of
 from threatmon.model import names
-from threatmon.model.channels import TOPICS
+from threatmon.model.channels import TOPICS, topic_of
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
 from threatmon.model.state_machine import Definition, destinations
-from threatmon.verify.recipients import topic_of
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
@@ -84,10 +83,10 @@ class DeployedStack:
         """Return DescribeSubnets, of the whole account and Region."""
         return self.aws.read_all("ec2", "describe_subnets")
 
-    def log_group(self) -> Answer | None:
-        """Return the log group of the flow logs; None if it is gone."""
-        groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=self.log_group_name)
-        return next((group for group in groups if group["logGroupName"] == self.log_group_name), None)
+    def log_group(self, name: str) -> Answer | None:
+        """Return a log group; None if it is gone."""
+        groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=name)
+        return next((group for group in groups if group["logGroupName"] == name), None)
 
     # -- choice --
 
