@@ -446,6 +446,12 @@ def test_a_file_of_a_scanned_object_is_said_once() -> None:
     assert f"\nObject: in/a.exe, SHA-256 {digest}\nMalware: EICAR-Test-File (BITDEFENDER)\n" in message
 
 
+def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
+    said = "\nShortened: the whole event is too large to be sent. GuardDuty has all of it (link below).\n"
+    assert said in render(MAIL, {**changed("ec2_portscan"), "shortened": True}).message
+    assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
+
+
 @pytest.mark.parametrize("archived", [True, "true"])
 def test_an_archived_finding_says_so_wherever_it_says_it(archived: Any) -> None:
     said = "\nArchived: a person or a suppression rule has put this finding away.\n"
