@@ -391,12 +391,6 @@ def test_a_finding_of_the_first_years_becomes_the_same_mail() -> None:
     assert render(MAIL, {**EXAMPLES["ec2_portscan"], "detail": detail}) == render(MAIL, EXAMPLES["ec2_portscan"])
 
 
-def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
-    said = "\nShortened: the whole event is too large to be sent. GuardDuty has all of it (link below).\n"
-    assert said in render(MAIL, {**changed("ec2_portscan"), "shortened": True}).message
-    assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
-
-
 def test_threat_lists_that_say_the_same_are_said_together() -> None:
     said = [("One", ["Bot"]), ("Two", ["Bot"]), ("Three", []), ("Four", ["Miner", "Bot"])]
     threats = [{"threatListName": name, "threatNames": names} for name, names in said]
@@ -450,6 +444,12 @@ def test_a_file_of_a_scanned_object_is_said_once() -> None:
         MAIL, event("Object:S3/MaliciousFile", 8, "t", resource, {"malwareScanDetails": {"threats": [threat]}})
     ).message
     assert f"\nObject: in/a.exe, SHA-256 {digest}\nMalware: EICAR-Test-File (BITDEFENDER)\n" in message
+
+
+def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
+    said = "\nShortened: the whole event is too large to be sent. GuardDuty has all of it (link below).\n"
+    assert said in render(MAIL, {**changed("ec2_portscan"), "shortened": True}).message
+    assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
 
 
 @pytest.mark.parametrize("archived", [True, "true"])
