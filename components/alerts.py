@@ -4,17 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pulumi
 import pulumi_aws as aws
 
+from components.alert_topic import AlertTopic, alert_topic
 from components.chat import ChatNotifications, ChatNotificationsArgs
 from components.formatter import AlertFormatter, AlertFormatterArgs
 from components.location import location_of
 from components.outputs import json_of
 from threatmon.model.channels import (
-    DEAD_LETTER_BYTES,
-    DEAD_LETTER_SECONDS,
     TOPICS,
     FormattedChannel,
     MessageFormat,
@@ -23,7 +23,7 @@ from threatmon.model.channels import (
 )
 from threatmon.model.event_patterns import alert_rules, compact
 from threatmon.model.location import Location
-from threatmon.model.policies import queue_policy, start_execution, start_trust, topic_policy
+from threatmon.model.policies import queue_policy, start_execution, start_trust
 from threatmon.model.settings import AlertSettings, AlertSubscriber
 from threatmon.model.severity import SeverityName
 
@@ -82,7 +82,7 @@ class FindingAlerts(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
-        if not (args.emails or settings.subscribers or settings.slack or settings.teams):
+        if not (args.emails or settings.subscribers or settings.chats):
             raise ValueError("emails: is empty, and so is settings.subscribers; alerts need somebody to go to")
         kms_key_arn = settings.kms_key_arn or args.kms_key_arn
         if kms_key_arn is None:
@@ -91,81 +91,14 @@ class FindingAlerts(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
 
-        rules = {
-            rule.key: aws.cloudwatch.EventRule(
-                f"{name}-{rule.key}",
-                description=f"GuardDuty findings, for {name}",
-                event_pattern=compact(rule.pattern),
-                state="ENABLED",
-                opts=child,
-            )
-            for rule in alert_rules(
-                args.finding_types,
-                args.minimum_severity,
-                include_samples=settings.include_samples,
-                include_archived=settings.include_archived,
-            )
-        }
+        rules = _rules(name, args, child)
         rule_arns = [rule.arn for rule in rules.values()]
-
-        queue = aws.sqs.Queue(
-            f"{name}-dead-letters",
-            message_retention_seconds=DEAD_LETTER_SECONDS,
-            max_message_size=DEAD_LETTER_BYTES,
-            kms_master_key_id=kms_key_arn,
-            opts=child,
-        )
-        queue_access = aws.sqs.QueuePolicy(
-            f"{name}-dead-letters-policy",
-            queue_url=queue.url,
-            policy=json_of(queue_policy, queue_arn=queue.arn, rule_arns=rule_arns),
-            opts=child,
-        )
-
+        queue, queue_access = _dead_letter_queue(name, kms_key_arn, rule_arns, child)
         addresses = [AlertSubscriber(protocol="email", endpoint=address) for address in args.emails]
-        subscribers = [*addresses, *settings.subscribers]
-        formats: list[MessageFormat] = ["text"]
-        if any(subscriber.format == "raw" for subscriber in subscribers):
-            formats.append("raw")
-        topics: dict[MessageFormat, aws.sns.Topic] = {
-            message_format: aws.sns.Topic(
-                f"{name}-{TOPICS[message_format]}",
-                display_name="GuardDuty alerts",
-                kms_master_key_id=kms_key_arn,
-                opts=child,
-            )
-            for message_format in formats
-        }
-        topic_access: dict[MessageFormat, aws.sns.TopicPolicy] = {
-            message_format: aws.sns.TopicPolicy(
-                f"{name}-{TOPICS[message_format]}-policy",
-                arn=topic.arn,
-                policy=json_of(
-                    topic_policy,
-                    topic_arn=topic.arn,
-                    owner=location.root,
-                    rule_arns=rule_arns if message_format == "raw" else [],
-                ),
-                opts=child,
-            )
-            for message_format, topic in topics.items()
-        }
-        for subscriber in subscribers:
-            filtered = filter_policy(subscriber.format, subscriber.minimum_severity)
-            aws.sns.TopicSubscription(
-                f"{name}-{_subscription_name(subscriber)}",
-                topic=topics[subscriber.format].arn,
-                protocol=subscriber.protocol,
-                # An address is no secret, as the resource's name shows it.
-                endpoint=subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint),
-                filter_policy=json.dumps(filtered) if filtered else None,
-                filter_policy_scope=filter_scope(subscriber.format) if filtered else None,
-                opts=child,
-            )
-
-        channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].arn}
-        self.topic_names = {TOPICS[message_format]: topic.name for message_format, topic in topics.items()}
-        if settings.slack or settings.teams:
+        topics = _topics(name, [*addresses, *settings.subscribers], kms_key_arn, location.root, rule_arns, child)
+        channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].topic.arn}
+        self.topic_names = {TOPICS[message_format]: made.topic.name for message_format, made in topics.items()}
+        if settings.chats:
             chat = ChatNotifications(
                 f"{name}-chat",
                 ChatNotificationsArgs(
@@ -196,40 +129,24 @@ class FindingAlerts(pulumi.ComponentResource):
             ),
             child,
         )
-        start_role = aws.iam.Role(
-            f"{name}-start-role",
-            description=f"Starts the state machine of {name}",
-            assume_role_policy=json_of(start_trust, location=location, rule_arns=rule_arns),
-            permissions_boundary=args.permissions_boundary,
-            opts=child,
-        )
-        start = aws.iam.RolePolicy(
-            f"{name}-start-policy",
-            role=start_role.name,
-            policy=json_of(start_execution, state_machine_arn=formatter.state_machine_arn),
-            opts=child,
-        )
-
-        targets: dict[str, tuple[pulumi.Output[str], pulumi.Output[str] | None, pulumi.Resource]] = {
-            "": (formatter.state_machine_arn, start_role.arn, start)
-        }
+        targets = {"": _started(name, args, location, rule_arns, formatter.state_machine_arn, child)}
         if "raw" in topics:
-            targets["-raw"] = (topics["raw"].arn, None, topic_access["raw"])
-        for suffix, (arn, role_arn, access) in targets.items():
+            targets["-raw"] = _Target(topics["raw"].topic.arn, topics["raw"].policy)
+        for suffix, target in targets.items():
             # Without these permissions EventBridge would drop what it cannot deliver.
-            permitted = pulumi.ResourceOptions(parent=self, depends_on=[access, queue_access])
+            permitted = pulumi.ResourceOptions(parent=self, depends_on=[target.permissions, queue_access])
             for key, rule in rules.items():
                 aws.cloudwatch.EventTarget(
                     f"{name}-{key}{suffix}",
                     rule=rule.name,
-                    arn=arn,
-                    role_arn=role_arn,
+                    arn=target.arn,
+                    role_arn=target.role_arn,
                     dead_letter_config=aws.cloudwatch.EventTargetDeadLetterConfigArgs(arn=queue.arn),
                     retry_policy=_RETRIES,
                     opts=permitted,
                 )
 
-        self.topic_arn = topics["text"].arn
+        self.topic_arn = topics["text"].topic.arn
         self.state_machine_arn = formatter.state_machine_arn
         self.dead_letter_queue_url = queue.url
         self.dead_letter_queue_name = queue.name
@@ -242,6 +159,96 @@ class FindingAlerts(pulumi.ComponentResource):
                 "ruleNames": list(self.rule_names.values()),
             }
         )
+
+
+class _Target(NamedTuple):
+    """What each rule sends to, and the permissions that it takes."""
+
+    arn: pulumi.Output[str]
+    permissions: pulumi.Resource
+    role_arn: pulumi.Output[str] | None = None
+
+
+def _rules(name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions) -> dict[str, aws.cloudwatch.EventRule]:
+    return {
+        rule.key: aws.cloudwatch.EventRule(
+            f"{name}-{rule.key}",
+            description=f"GuardDuty findings, for {name}",
+            event_pattern=compact(rule.pattern),
+            state="ENABLED",
+            opts=opts,
+        )
+        for rule in alert_rules(
+            args.finding_types,
+            args.minimum_severity,
+            include_samples=args.settings.include_samples,
+            include_archived=args.settings.include_archived,
+        )
+    }
+
+
+def _dead_letter_queue(
+    name: str, kms_key_arn: pulumi.Input[str], rule_arns: Sequence[pulumi.Output[str]], opts: pulumi.ResourceOptions
+) -> tuple[aws.sqs.Queue, aws.sqs.QueuePolicy]:
+    queue = aws.sqs.Queue(
+        f"{name}-dead-letters",
+        message_retention_seconds=DEAD_LETTER_SECONDS,
+        max_message_size=DEAD_LETTER_BYTES,
+        kms_master_key_id=kms_key_arn,
+        opts=opts,
+    )
+    policy = json_of(queue_policy, queue_arn=queue.arn, rule_arns=list(rule_arns))
+    return queue, aws.sqs.QueuePolicy(f"{name}-dead-letters-policy", queue_url=queue.url, policy=policy, opts=opts)
+
+
+def _topics(
+    name: str,
+    subscribers: Sequence[AlertSubscriber],
+    kms_key_arn: pulumi.Input[str],
+    owner: pulumi.Output[str],
+    rule_arns: Sequence[pulumi.Output[str]],
+    opts: pulumi.ResourceOptions,
+) -> dict[MessageFormat, AlertTopic]:
+    """Make a topic for the mail, whoever is subscribed, and one for raw events if somebody wants them."""
+    topics: dict[MessageFormat, AlertTopic] = {
+        "text": alert_topic(f"{name}-{TOPICS['text']}", kms_key_arn, owner, opts)
+    }
+    if any(subscriber.format == "raw" for subscriber in subscribers):
+        topics["raw"] = alert_topic(f"{name}-{TOPICS['raw']}", kms_key_arn, owner, opts, rule_arns=rule_arns)
+    for subscriber in subscribers:
+        filtered = filter_policy(subscriber.format, subscriber.minimum_severity)
+        aws.sns.TopicSubscription(
+            f"{name}-{_subscription_name(subscriber)}",
+            topic=topics[subscriber.format].topic.arn,
+            protocol=subscriber.protocol,
+            # An address is no secret, as the resource's name shows it.
+            endpoint=subscriber.endpoint if _is_address(subscriber) else pulumi.Output.secret(subscriber.endpoint),
+            filter_policy=json.dumps(filtered) if filtered else None,
+            filter_policy_scope=filter_scope(subscriber.format) if filtered else None,
+            opts=opts,
+        )
+    return topics
+
+
+def _started(
+    name: str,
+    args: FindingAlertsArgs,
+    location: pulumi.Output[Location],
+    rule_arns: Sequence[pulumi.Output[str]],
+    state_machine_arn: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> _Target:
+    """Make the role by which the rules start the state machine, and return what they send to."""
+    role = aws.iam.Role(
+        f"{name}-start-role",
+        description=f"Starts the state machine of {name}",
+        assume_role_policy=json_of(start_trust, location=location, rule_arns=list(rule_arns)),
+        permissions_boundary=args.permissions_boundary,
+        opts=opts,
+    )
+    policy = json_of(start_execution, state_machine_arn=state_machine_arn)
+    permissions = aws.iam.RolePolicy(f"{name}-start-policy", role=role.name, policy=policy, opts=opts)
+    return _Target(state_machine_arn, permissions, role.arn)
 
 
 def _subscription_name(subscriber: AlertSubscriber) -> str:

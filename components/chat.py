@@ -7,12 +7,12 @@ from urllib.parse import quote, unquote
 import pulumi
 import pulumi_aws as aws
 
+from components.alert_topic import alert_topic
 from components.location import location_of
-from components.outputs import json_of
 from threatmon.model import names
-from threatmon.model.channels import ChatApplication, FormattedChannel, chat_topic
+from threatmon.model.channels import FormattedChannel, topic_of
 from threatmon.model.location import Location
-from threatmon.model.policies import chat_trust, topic_policy
+from threatmon.model.policies import chat_trust
 from threatmon.model.settings import SlackSettings, TeamsSettings
 
 _FIXED = ["slackTeamId", "tenantId", "teamId"]
@@ -57,23 +57,13 @@ class ChatNotifications(pulumi.ComponentResource):
             opts=child,
         )
         guardrail = location.partition.apply(lambda partition: f"arn:{partition}:iam::aws:policy/AWSDenyAll")
-        topics: dict[ChatApplication, aws.sns.Topic] = {}
-        for application, (configuration, ids) in _channels(args).items():
-            topic = topics[application] = aws.sns.Topic(
-                f"{name}-{chat_topic(application)}",
-                display_name="GuardDuty alerts",
-                kms_master_key_id=args.kms_key_arn,
-                opts=child,
-            )
-            aws.sns.TopicPolicy(
-                f"{name}-{chat_topic(application)}-policy",
-                arn=topic.arn,
-                policy=json_of(topic_policy, topic_arn=topic.arn, owner=location.root),
-                opts=child,
-            )
+        topics: dict[FormattedChannel, aws.sns.Topic] = {}
+        for channel, (configuration, ids) in _channels(args).items():
+            topic, _ = alert_topic(f"{name}-{topic_of(channel)}", args.kms_key_arn, location.root, child)
+            topics[channel] = topic
             configuration(
-                f"{name}-{application}",
-                configuration_name=names.chat_configuration(args.stack, application),
+                f"{name}-{channel}",
+                configuration_name=names.chat_configuration(args.stack, channel),
                 iam_role_arn=role.arn,
                 guardrail_policy_arns=[guardrail],  # the default would be AdministratorAccess
                 sns_topic_arns=[topic.arn],
@@ -82,14 +72,14 @@ class ChatNotifications(pulumi.ComponentResource):
                 # A name can be taken once, and a configuration cannot move to another workspace.
                 opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, replace_on_changes=_FIXED),
             )
-        self.topic_arns = {application: topic.arn for application, topic in topics.items()}
-        self.topic_names = {chat_topic(application): topic.name for application, topic in topics.items()}
+        self.topic_arns = {channel: topic.arn for channel, topic in topics.items()}
+        self.topic_names = {topic_of(channel): topic.name for channel, topic in topics.items()}
         self.register_outputs({"topicArns": dict(self.topic_arns)})
 
 
-def _channels(args: ChatNotificationsArgs) -> dict[ChatApplication, tuple[Callable[..., object], dict[str, str]]]:
+def _channels(args: ChatNotificationsArgs) -> dict[FormattedChannel, tuple[Callable[..., object], dict[str, str]]]:
     """Return the resource and the ids of each channel."""
-    channels: dict[ChatApplication, tuple[Callable[..., object], dict[str, str]]] = {}
+    channels: dict[FormattedChannel, tuple[Callable[..., object], dict[str, str]]] = {}
     if slack := args.slack:
         ids = {"slack_team_id": slack.workspace_id, "slack_channel_id": slack.channel_id}
         channels["slack"] = aws.chatbot.SlackChannelConfiguration, ids

@@ -9,6 +9,7 @@ from examples import ACCOUNT, OTHER_ACCOUNT
 
 from threatmon.emulator import constraints
 from threatmon.emulator.constraints import ConstraintError
+from threatmon.evaluation.roles import Role
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 GROUP = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/threat-monitor/dev/flow-logs"
@@ -42,6 +43,10 @@ def _trust(service: str = "vpc-flow-logs.amazonaws.com", **condition: Any) -> st
     return _policy({"Principal": {"Service": service}, "Action": "sts:AssumeRole", "Condition": condition})
 
 
+def _role(service: str = "vpc-flow-logs.amazonaws.com", **condition: Any) -> Role:
+    return Role(ROLE, _trust(service, **condition), "{}")
+
+
 def _publish(**statement: Any) -> str:
     return _policy({"Principal": EVENTS, "Action": "sns:Publish", "Resource": "*", **statement})
 
@@ -58,11 +63,11 @@ def _machine(**state: Any) -> str:
     return json.dumps({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed", **state}}})
 
 
-def _logging(without: str = "") -> str:
+def _logging(without: str = "", resource: str = "*") -> Role:
     actions = ["CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"]
     actions += ["PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
     allowed = [f"logs:{action}" for action in actions if f"logs:{action}" != without]
-    return _policy({"Action": allowed, "Resource": "*"})
+    return Role(ROLE, _trust(STATES), _policy({"Action": allowed, "Resource": resource}))
 
 
 def _cases(table: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]]) -> list[Any]:
@@ -87,9 +92,9 @@ ACCEPTED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
         "another suffix": _log_key(_policy(_logs("logs.eu-west-1.amazonaws.com.cn")), "amazonaws.com.cn"),
     },
     constraints.flow_log_role: {
-        "this account": (_trust(StringEquals={"aws:SourceAccount": ACCOUNT}), FLOW_LOG),
+        "this account": (_role(StringEquals={"aws:SourceAccount": ACCOUNT}), FLOW_LOG),
         "its flow logs": (
-            _trust(
+            _role(
                 StringEquals={"aws:SourceAccount": [ACCOUNT, OTHER_ACCOUNT]},
                 ArnLike={"aws:SourceArn": f"arn:aws:ec2:eu-west-1:{ACCOUNT}:vpc-flow-log/*"},
             ),
@@ -101,15 +106,15 @@ ACCEPTED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
         "an expression": (_machine(Output="{% $states.input.detail %}"),),
     },
     constraints.machine_role: {
-        "this account": (_trust(STATES, StringEquals={"aws:SourceAccount": ACCOUNT}), MACHINE),
-        "its machines": (_trust(STATES, ArnLike={"aws:SourceArn": MACHINE.replace("-dev", "-*")}), MACHINE),
+        "this account": (_role(STATES, StringEquals={"aws:SourceAccount": ACCOUNT}), MACHINE),
+        "its machines": (_role(STATES, ArnLike={"aws:SourceArn": MACHINE.replace("-dev", "-*")}), MACHINE),
     },
     constraints.machine_log: {
         "exactly what is needed": (f"{GROUP}:*", _logging()),
-        "everything": (f"{GROUP}:*", _policy({"Action": "logs:*", "Resource": "*"})),
+        "everything": (f"{GROUP}:*", Role(ROLE, _trust(STATES), _policy({"Action": "logs:*", "Resource": "*"}))),
     },
     constraints.target_role: {"a topic": (f"arn:aws:sns:eu-west-1:{ACCOUNT}:t", None), "a role": (MACHINE, ROLE)},
-    constraints.chat_role: {"chatbot": (_trust("chatbot.amazonaws.com"),)},
+    constraints.chat_role: {"chatbot": (_role("chatbot.amazonaws.com"),)},
     constraints.filter_policy: {
         "none": ("{}",),
         "a number": ('{"severity":[{"numeric":[">=",7]}]}',),
@@ -155,12 +160,12 @@ REFUSED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
     },
     constraints.flow_log_role: {
         "no role": (None, FLOW_LOG, NO_ROLE),
-        "another service": (_trust("ec2.amazonaws.com"), FLOW_LOG, NO_ROLE),
+        "another service": (_role("ec2.amazonaws.com"), FLOW_LOG, NO_ROLE),
         "another region": (
-            _trust(ArnLike={"aws:SourceArn": f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc-flow-log/*"}),
+            _role(ArnLike={"aws:SourceArn": f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc-flow-log/*"}),
             *(FLOW_LOG, NO_ROLE),
         ),
-        "another action": (_trust().replace("AssumeRole", "TagSession"), FLOW_LOG, NO_ROLE),
+        "another action": (Role(ROLE, _trust().replace("AssumeRole", "TagSession"), "{}"), FLOW_LOG, NO_ROLE),
     },
     constraints.machine_definition: {
         "no json": ("{", "InvalidDefinition: .*INVALID_JSON_DESCRIPTION"),
@@ -169,20 +174,20 @@ REFUSED: Mapping[Callable[..., None], Mapping[str, tuple[Any, ...]]] = {
     },
     constraints.machine_role: {
         "no role": (None, MACHINE, NOT_ASSUMED),
-        "another service": (_trust("events.amazonaws.com"), MACHINE, NOT_ASSUMED),
-        "another account": (_trust(STATES, StringEquals={"aws:SourceAccount": OTHER_ACCOUNT}), MACHINE, NOT_ASSUMED),
-        "another machine": (_trust(STATES, ArnLike={"aws:SourceArn": f"{MACHINE}-2"}), MACHINE, NOT_ASSUMED),
+        "another service": (_role("events.amazonaws.com"), MACHINE, NOT_ASSUMED),
+        "another account": (_role(STATES, StringEquals={"aws:SourceAccount": OTHER_ACCOUNT}), MACHINE, NOT_ASSUMED),
+        "another machine": (_role(STATES, ArnLike={"aws:SourceArn": f"{MACHINE}-2"}), MACHINE, NOT_ASSUMED),
     },
     constraints.machine_log: {
         "the group, not its streams": (GROUP, _logging(), "Log destination must end with"),
         "one action less": (f"{GROUP}:*", _logging("logs:PutResourcePolicy"), NO_LOG),
-        "one group only": (f"{GROUP}:*", _logging().replace('"*"', f'"{GROUP}"'), NO_LOG),
-        "no role": (f"{GROUP}:*", "{}", NO_LOG),
+        "one group only": (f"{GROUP}:*", _logging(resource=GROUP), NO_LOG),
+        "no role": (f"{GROUP}:*", None, NO_LOG),
     },
     constraints.target_role: {"a machine": (MACHINE, None, f"RoleArn is required for target {MACHINE}")},
     constraints.chat_role: {
         "no role": (None, NO_CHAT),
-        "another service": (_trust("chat.amazonaws.com"), NO_CHAT),
+        "another service": (_role("chat.amazonaws.com"), NO_CHAT),
     },
     constraints.filter_policy: {
         "no json": ("{", "InvalidParameter: Invalid parameter: FilterPolicy: Expecting property name"),

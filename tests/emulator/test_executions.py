@@ -217,10 +217,10 @@ def test_the_definition_of_the_program_is_valid(bus: AlertingAccount) -> None:
 # The test of one state
 
 
-def _tested(bus: AlertingAccount, name: str, **asked: Any) -> dict[str, Any]:
-    state = {**states(json.loads(bus.definition))[name], "QueryLanguage": "JSONata"}
+def _tested(bus: AlertingAccount, name: str, mock: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    state = {**states(json.loads(bus.definition))[name], "QueryLanguage": "JSONata", **changes}
     answer = bus.machines.test_state(
-        definition=json.dumps(state), input=json.dumps(EVENT), inspectionLevel="DEBUG", **asked
+        definition=json.dumps(state), input=json.dumps(EVENT), inspectionLevel="DEBUG", mock=mock
     )
     return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
 
@@ -237,27 +237,6 @@ def test_a_mocked_state_shows_its_arguments_and_sends_nothing(bus: AlertingAccou
     assert bus.account.notifications == []
 
 
-@pytest.mark.parametrize(
-    ("error", "attempts", "status"),
-    [
-        ("SNS.InvalidParameterException", 0, "CAUGHT_ERROR"),
-        ("SNS.ThrottledException", 0, "RETRIABLE"),
-        ("SNS.ThrottledException", 4, "CAUGHT_ERROR"),
-        ("States.Runtime", 0, "FAILED"),
-    ],
-)
-def test_a_mocked_error_is_tried_again_caught_or_neither(
-    bus: AlertingAccount, error: str, attempts: int, status: str
-) -> None:
-    answer = _tested(
-        *(bus, "Mail"),
-        mock={"errorOutput": {"error": error, "cause": "no"}},
-        stateConfiguration={"retrierRetryCount": attempts},
-    )
-    assert (answer["status"], answer["error"], answer["cause"]) == (status, error, "no")
-    assert answer.get("nextState") == ("Mail plain" if status == "CAUGHT_ERROR" else None)
-
-
 def test_an_expression_that_fails_is_a_caught_error(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, "{'Message': $error('no')}")
     answer = _tested(bus, "Mail", mock={"result": "{}"})
@@ -265,37 +244,21 @@ def test_an_expression_that_fails_is_a_caught_error(account: EmulatedAccount) ->
     assert "afterArguments" not in answer["inspectionData"]
 
 
-def test_a_choice_needs_no_mock(bus: AlertingAccount) -> None:
-    assert _tested(bus, "Mail wanted?")["nextState"] == "Mail"
-
-
-def test_the_context_is_what_the_test_gives(bus: AlertingAccount) -> None:
-    context = json.dumps({"StateMachine": {"Name": "mine"}})
-    answer = _tested(bus, "Mail counted", context=context, mock={"result": "{}"})
-    arguments = json.loads(answer["inspectionData"]["afterArguments"])
-    assert arguments["MetricData"][0]["Dimensions"] == [{"Name": "StateMachine", "Value": "mine"}]
-
-
-def test_a_state_tested_with_a_role_really_calls(bus: AlertingAccount) -> None:
-    assert _tested(bus, "Mail", roleArn=bus.machine_role)["status"] == "SUCCEEDED"
-    assert len(bus.sent_to(EMAIL)) == 1
-
-
-def test_a_state_in_another_language_is_not_emulated(account: EmulatedAccount) -> None:
-    with pytest.raises(NotImplementedError, match="JSONata"):
-        account.client("stepfunctions").test_state(definition=json.dumps({"Type": "Pass", "Next": "B"}))
+def test_an_expression_whose_error_nothing_catches_fails(bus: AlertingAccount) -> None:
+    answer = _tested(bus, "Mail", mock={"result": "{}"}, Arguments="{% $error('no') %}", Catch=[])
+    assert (answer["status"], answer["error"]) == ("FAILED", "States.QueryEvaluationError")
+    assert "nextState" not in answer
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "reason"),
+    ("mock", "changes"),
     [
-        ("Mail wanted?", {"mock": {"result": "{}"}}, "ValidationException.*Choice state cannot be mocked"),
-        ("Mail", {"mock": {}}, "ValidationException.*either a result or an errorOutput"),
-        ("Mail", {}, "ValidationException.*needs a mock, or a role"),
+        ({"result": "{}"}, {"QueryLanguage": "JSONPath"}),
+        ({"errorOutput": {"error": "SNS.NotFound", "cause": "gone"}}, {}),
     ],
 )
-def test_a_test_that_aws_refuses_is_refused(
-    bus: AlertingAccount, name: str, asked: dict[str, Any], reason: str
+def test_only_what_a_state_makes_of_a_result_in_jsonata_is_emulated(
+    bus: AlertingAccount, mock: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(ClientError, match=reason):
-        _tested(bus, name, **asked)
+    with pytest.raises(NotImplementedError, match="JSONata, with the result of a mock"):
+        _tested(bus, "Mail", mock=mock, **changes)

@@ -12,7 +12,7 @@ from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange
 from threatmon.fleet.lost_alerts import dropped_findings, dropped_subscribers
 from threatmon.model.event_patterns import alert_rules, compact
 from threatmon.model.finding_types import catalogue, covers
-from threatmon.model.severity import BANDS, SeverityName, bands_from
+from threatmon.model.severity import BANDS, SeverityName, lowest
 
 ARN = "arn:aws:sns:eu-west-1:111122223333:alerts-1a2b3c4"
 Inputs = dict[str, Any]
@@ -158,7 +158,7 @@ def _selected(selection: list[str], floor: SeverityName) -> set[tuple[str, float
         for name in ACTIVE
         if any(covers(entry, name) for entry in selection)
         for severity in SEVERITIES
-        if any(severity in band for band in bands_from(floor))
+        if severity >= (lowest(floor) or 0)
     }
 
 

@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from threatmon.model.severity import BANDS, SeverityName, bands_from, is_below
+from threatmon.model.severity import BANDS, SeverityName, is_below, lowest
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ def test_only_a_number_belongs_to_a_band(value: object) -> None:
     assert not any(value in band for band in BANDS)
 
 
-def test_the_bands_from_a_floor_are_those_at_or_above_it_lowest_first() -> None:
-    names = get_args(SeverityName)
-    assert names == ("low", "medium", "high", "critical")
-    assert [[band.name for band in bands_from(name)] for name in names] == [list(names[index:]) for index in range(4)]
+def test_a_floor_lets_through_what_is_in_its_band_or_above_and_no_floor_everything() -> None:
+    assert get_args(SeverityName) == ("low", "medium", "high", "critical")
+    assert [lowest(name) for name in get_args(SeverityName)] == [None, 4, 7, 9]
+    assert lowest(None) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from findings import RECORDED, recorded
@@ -14,14 +14,13 @@ from jsonata import Jsonata
 
 from threatmon.evaluation.jsonata_expressions import evaluate, resolve
 from threatmon.model import alarms
-from threatmon.model.channels import FormattedChannel
+from threatmon.model.channels import CHANNELS, FormattedChannel
 from threatmon.model.finding_types import catalogue
 from threatmon.model.location import Location
 from threatmon.model.settings import AlertSettings, SlackSettings, TeamsSettings
 from threatmon.model.severity import SeverityName
 from threatmon.model.state_machine import QUOTA, Definition, branch_name, definition, sent_channels
 
-CHANNELS: tuple[FormattedChannel, ...] = get_args(FormattedChannel)
 LOCATIONS = [
     Location("111122223333", "eu-west-1", "aws", "amazonaws.com"),
     Location("111122223333", "us-gov-west-1", "aws-us-gov", "amazonaws.com"),

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from threatmon.emulator.definitions import diagnostics
 from threatmon.errors import ThreatmonError
 from threatmon.evaluation.event_matcher import mismatch
-from threatmon.evaluation.policy_evaluator import Principal, allows, listed, may_encrypt_logs, source, statements
+from threatmon.evaluation.policy_evaluator import Principal, allows, listed, may_encrypt_logs, statements
+from threatmon.evaluation.roles import Role
 from threatmon.model.event_patterns import PATTERN_QUOTA
 from threatmon.model.policies import LOG_DELIVERY
 from threatmon.model.settings.sections import RetentionDays
@@ -62,13 +63,12 @@ def log_group_key(policy: str | None, log_group_arn: str, region: str, dns_suffi
         )
 
 
-def flow_log_role(trust: str | None, flow_log_arn: str) -> None:
-    """Refuse a role that the account's flow logs may not assume. `trust` is None if there is no such role.
+def flow_log_role(role: Role | None, flow_log_arn: str) -> None:
+    """Refuse a role that the account's flow logs may not assume; None if there is no such role.
 
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
     """
-    service = Principal("Service", "vpc-flow-logs.amazonaws.com")
-    if trust is None or not allows(trust, "sts:AssumeRole", "*", service, source(flow_log_arn)):
+    if role is None or not role.lets_in("vpc-flow-logs.amazonaws.com", flow_log_arn):
         raise ConstraintError("InvalidParameter: Unable to assume given IAM role")
 
 
@@ -80,24 +80,23 @@ def machine_definition(text: str) -> None:
         raise ConstraintError(f"InvalidDefinition: Invalid State Machine Definition: '{told}'")
 
 
-def machine_role(trust: str | None, machine_arn: str) -> None:
-    """Refuse a role that Step Functions may not assume for this machine. `trust` is None if there is no such role.
+def machine_role(role: Role | None, machine_arn: str) -> None:
+    """Refuse a role that Step Functions may not assume for this machine; None if there is no such role.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
     """
-    service = Principal("Service", "states.amazonaws.com")
-    if trust is None or not allows(trust, "sts:AssumeRole", "*", service, source(machine_arn)):
+    if role is None or not role.lets_in("states.amazonaws.com", machine_arn):
         raise ConstraintError(
             "AccessDeniedException: Neither the global service principal states.amazonaws.com, nor the regional one is "
             "authorized to assume the provided role."
         )
 
 
-def machine_log(destination: str, policy: str) -> None:
-    """Refuse a log destination by its form, or if the role's policy does not let Step Functions deliver logs."""
+def machine_log(destination: str, role: Role | None) -> None:
+    """Refuse a log destination by its form, or if the role does not let Step Functions deliver logs."""
     if not destination.endswith(":*"):
         raise ConstraintError("InvalidLoggingConfiguration: Log destination must end with ':*'")
-    if not all(allows(policy, action, "*") for action in LOG_DELIVERY):
+    if role is None or not all(role.allows(action, "*") for action in LOG_DELIVERY):
         raise ConstraintError(
             "AccessDeniedException: The state machine IAM Role is not authorized to access the Log Destination"
         )
@@ -109,9 +108,9 @@ def target_role(target_arn: str, role_arn: str | None) -> None:
         raise ConstraintError(f"ValidationException: RoleArn is required for target {target_arn}.")
 
 
-def chat_role(trust: str | None) -> None:
-    """Refuse a role that the chat service may not assume. `trust` is None if there is no such role."""
-    if trust is None or not allows(trust, "sts:AssumeRole", "*", Principal("Service", "chatbot.amazonaws.com")):
+def chat_role(role: Role | None) -> None:
+    """Refuse a role that the chat service may not assume; None if there is no such role."""
+    if role is None or not role.lets_in_anybody("chatbot.amazonaws.com"):
         raise ConstraintError("InvalidRequestException: The IAM role cannot be assumed by chatbot.amazonaws.com")
 
 

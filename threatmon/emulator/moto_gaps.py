@@ -1,6 +1,5 @@
 """Corrects what moto answers differently from AWS, at botocore's event hooks, for all clients of an account."""
 
-import json
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,9 @@ from threatmon.emulator.answers import Params, Refusal, in_place_of_moto, rememb
 from threatmon.emulator.chat_configurations import ChatConfigurations
 from threatmon.emulator.inside import Account
 from threatmon.emulator.messages import check_notification, check_queue_message
-from threatmon.emulator.permissions import key_refusal
+from threatmon.emulator.permissions import find_role, key_refusal
 from threatmon.emulator.step_functions import StepFunctions
 from threatmon.emulator.subscriptions import notifications
-from threatmon.evaluation.policy_evaluator import allows
 
 # Protocols whose subscriber has to confirm: https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 _CONFIRMED_BY_HAND = frozenset({"email", "email-json", "http", "https"})
@@ -200,17 +198,11 @@ class _Gaps:
         https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-troubleshooting.html
         """
         group = self.account.backend("logs").groups.get(flow_log.get("LogGroupName"))
-        iam = self.account.client("iam")
-        try:
-            role = flow_log.get("DeliverLogsPermissionArn", "").rpartition("/")[2]
-            names = iam.list_role_policies(RoleName=role)["PolicyNames"] if group else ()
-        except iam.exceptions.NoSuchEntityException:
+        role = find_role(self.account, flow_log.get("DeliverLogsPermissionArn"))
+        if group is None or role is None:
             return False
-        policies = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
-        return all(
-            any(allows(json.dumps(policy), action, f"{group.arn}:log-stream:any") for policy in policies)
-            for action in ("logs:CreateLogStream", "logs:PutLogEvents")
-        )
+        actions = ("logs:CreateLogStream", "logs:PutLogEvents")
+        return all(role.allows(action, f"{group.arn}:log-stream:any") for action in actions)
 
 
 def _merged(old: list[Params], new: list[Params]) -> list[Params]:

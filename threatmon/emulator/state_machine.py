@@ -80,24 +80,11 @@ class Execution(NamedTuple):
         return [step.details["name"] for step in self.history if step.details_name == "stateEnteredEventDetails"]
 
 
-class StateRun(NamedTuple):
-    """What became of one state: its output and the next state's name, or the error it failed with."""
-
-    arguments: Any
-    output: Any
-    next_state: str | None
-    error: StateError | None
-    is_caught: bool
-    retries: int
-    """how often the state would be tried again, which is not waited for"""
-
-
 @dataclass
 class _Run:
     services: Mapping[str, Service]
     context: Mapping[str, Any]
     history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
-    failures: list[StateError] = field(default_factory=list[StateError])
 
     def machine(self, machine: State, state_input: Any, variables: Mapping[str, Any]) -> Any:
         """Run the states from ``StartAt`` on; return the output of the last. Raise :class:`StateError`."""
@@ -148,7 +135,6 @@ class _Run:
                 return resolved(state["Output"]) if "Output" in state else state_input, state.get("Next")
 
     def _failed(self, error: StateError, type_: str, details_name: str, **details: Any) -> None:
-        self.failures.append(error)
         self._note(type_, details_name, error=error.name, cause=error.cause, **details)
 
     def _task(self, state: State, variables: dict[str, Any], resolved: Callable[..., Any]) -> tuple[Any, str | None]:
@@ -209,26 +195,6 @@ def run(
     except StateError as error:
         return Execution(run_.history, failure=error)
     return Execution(run_.history, output)
-
-
-def run_state(
-    name: str,
-    state: State,
-    state_input: Any,
-    services: Mapping[str, Service],
-    context: Mapping[str, Any],
-    variables: Mapping[str, Any],
-) -> StateRun:
-    """Run one state, and tell what became of it, as the API TestState does."""
-    run_, output, following, is_caught = _Run(services, context), None, None, True
-    try:
-        output, following = run_.step(name, state, state_input, dict(variables))
-    except StateError as error:
-        run_.failures, is_caught = [*run_.failures, error], False
-    failure = next(iter(run_.failures), None)
-    arguments = next((step.details["parameters"] for step in run_.history if step.type == "TaskScheduled"), None)
-    retries = (entry["MaxAttempts"] for entry in state.get("Retry", ()) if failure and _catches(entry, failure))
-    return StateRun(arguments, output, following, failure, is_caught, next(retries, 0))
 
 
 def _catches(entry: State, error: StateError) -> bool:

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from threatmon.emulator.answers import Params, Refusal
-from threatmon.emulator.definitions import Machine, diagnostics
-from threatmon.emulator.executions import Tasks, execute
+from threatmon.emulator.definitions import diagnostics
+from threatmon.emulator.executions import execute
 from threatmon.emulator.inside import Account, MachineExecution
 from threatmon.emulator.permissions import find_role
-from threatmon.emulator.state_machine import Execution, Service, StateError, run_state
-from threatmon.model.state_machine import QUOTA, Definition
+from threatmon.emulator.state_machine import Execution, StateError, run
+from threatmon.model.state_machine import QUOTA
 
 _DATA = ("input", "output", "parameters")
+_TESTED = {"definition", "input", "inspectionLevel", "mock"}
 
 
 class StepFunctions:
@@ -83,39 +84,23 @@ class StepFunctions:
         return {"result": "FAIL" if found else "OK", "diagnostics": found, "truncated": False}
 
     def test(self, asked: Params) -> Params:
-        """Answer TestState: one state of a definition, with a mock of the service's answer or with a role."""
-        state = _tested(asked)
-        services = self._services(state, asked)
-        context = json.loads(asked.get("context", "{}"))
-        variables = json.loads(asked.get("variables", "{}"))
-        done = run_state("", state, json.loads(asked.get("input", "{}")), services, context, variables)
-        answer: Params = {}
-        if asked.get("inspectionLevel", "INFO") != "INFO":
-            arguments = {} if done.arguments is None else {"afterArguments": _json(done.arguments)}
-            answer["inspectionData"] = {"input": asked.get("input", "{}"), **arguments}
-        if done.error:
-            answer |= {"error": done.error.name, "cause": done.error.cause}
-            if asked.get("stateConfiguration", {}).get("retrierRetryCount", 0) < done.retries:
-                return {"status": "RETRIABLE", **answer}
-        if done.error and not done.is_caught:
-            return {"status": "FAILED", **answer}
-        answer |= {"output": _json(done.output), **({"nextState": done.next_state} if done.next_state else {})}
-        return {"status": "CAUGHT_ERROR" if done.error else "SUCCEEDED", **answer}
-
-    def _services(self, state: Machine, asked: Params) -> Mapping[str, Service]:
-        mock, is_task = asked.get("mock"), state["Type"] == "Task"
-        if mock is not None:
-            if not is_task:
-                raise Refusal("ValidationException", f"A {state['Type']} state cannot be mocked")
-            if ("result" in mock) is ("errorOutput" in mock):
-                raise Refusal("ValidationException", "A mock has either a result or an errorOutput")
-            return {state["Resource"].partition(":states:::")[2]: _mocked(mock)}
-        if not is_task:
-            return {}
-        role = find_role(self._account, asked.get("roleArn"))
-        if role is None:
-            raise Refusal("ValidationException", "A Task state needs a mock, or a role that exists")
-        return Tasks(self._account, role).services
+        """Answer TestState of a single task in JSONata, whose service answers as the mock says."""
+        state = json.loads(asked["definition"])
+        if state.pop("QueryLanguage", None) != "JSONata" or asked.keys() != _TESTED or "result" not in asked["mock"]:
+            raise NotImplementedError("a test of anything but a single task in JSONata, with the result of a mock")
+        ends = {holder["Next"]: {"Type": "Succeed"} for holder in (state, *state.get("Catch", ()))}
+        machine = {"StartAt": "", "States": {"": state, **ends}}
+        resource, result = state["Resource"].partition(":states:::")[2], json.loads(asked["mock"]["result"])
+        done = run(machine, json.loads(asked["input"]), {resource: lambda _: result})
+        steps = {step.type: step.details for step in done.history}
+        answer: Params = {"status": "SUCCEEDED", "inspectionData": {"input": asked["input"]}}
+        if "TaskScheduled" in steps:
+            answer["inspectionData"]["afterArguments"] = _json(steps["TaskScheduled"]["parameters"])
+        if done.failure:
+            return {**answer, "status": "FAILED", "error": done.error, "cause": done.cause}
+        if caught := steps.get("EvaluationFailed"):
+            answer |= {"status": "CAUGHT_ERROR", "error": caught["error"], "cause": caught["cause"]}
+        return {**answer, "output": _json(done.output), "nextState": done.entered[-1]}
 
     def _record(self, execution_arn: str) -> Any:
         machines = self._account.backend("stepfunctions").state_machines
@@ -124,22 +109,6 @@ class StepFunctions:
         if found is None:
             raise LookupError(execution_arn)
         return found
-
-
-def _tested(asked: Params) -> Definition:
-    state = json.loads(asked["definition"])
-    if "stateName" in asked or state.pop("QueryLanguage", None) != "JSONata":
-        raise NotImplementedError("a test of anything but a single state in JSONata")
-    return state
-
-
-def _mocked(mock: Params) -> Service:
-    def service(_: Mapping[str, Any]) -> Mapping[str, Any]:
-        if error := mock.get("errorOutput"):
-            raise StateError(error.get("error", ""), error.get("cause", ""))
-        return json.loads(mock["result"])
-
-    return service
 
 
 def _steps(record: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from threatmon.evaluation.jsonata_expressions import QueryEvaluationError, evaluate
-
-# Bytes of a state's arguments: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-ARGUMENTS_QUOTA = 262_144
+from threatmon.model.state_machine import QUOTA
 
 
 class FormattingError(ValueError):
@@ -38,7 +36,7 @@ def render(expression: str, event: Mapping[str, Any]) -> FormattedMail:
     if not isinstance(result, dict) or not isinstance(result.get("Message"), str):
         raise FormattingError(f"the expression gives {json.dumps(result)[:80]}, not a message")
     size = len(json.dumps(result, ensure_ascii=False).encode(errors="surrogatepass"))
-    if size > ARGUMENTS_QUOTA:
-        raise FormattingError(f"the arguments have {size:,} bytes, Step Functions takes {ARGUMENTS_QUOTA:,}")
+    if size > QUOTA:
+        raise FormattingError(f"the arguments have {size:,} bytes, Step Functions takes {QUOTA:,}")
     attributes = {name: attribute["StringValue"] for name, attribute in result["MessageAttributes"].items()}
     return FormattedMail(result.get("Subject"), result["Message"], attributes)

@@ -1,15 +1,15 @@
 """The channels by which people and machines get alerts, and the filters of their subscriptions."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
-from threatmon.model.severity import SeverityName, bands_from
+from threatmon.model.severity import SeverityName, lowest
 
 # text: the mail for people; raw: the event as EventBridge has it.
 MessageFormat = Literal["text", "raw"]
-ChatApplication = Literal["slack", "teams"]
 # What the state machine sends to.
 FormattedChannel = Literal["mail", "slack", "teams"]
+CHANNELS: Sequence[FormattedChannel] = get_args(FormattedChannel)
 
 TOPICS: Mapping[MessageFormat, str] = {"text": "topic", "raw": "topic-raw"}
 """What the topic of each format is called within a stack."""
@@ -20,9 +20,9 @@ DEAD_LETTER_BYTES = 1024 * 1024
 """The longest message that it takes: the most SQS does; the provider's 256 KiB would lose larger events"""
 
 
-def chat_topic(application: ChatApplication) -> str:
-    """Return what the topic of a chat channel is called within a stack."""
-    return f"topic-{application}"
+def topic_of(channel: FormattedChannel) -> str:
+    """Return what the topic of a channel is called within a stack."""
+    return TOPICS["text"] if channel == "mail" else f"topic-{channel}"
 
 
 def filter_policy(message_format: MessageFormat, minimum: SeverityName | None) -> dict[str, Any] | None:
@@ -31,11 +31,10 @@ def filter_policy(message_format: MessageFormat, minimum: SeverityName | None) -
     The mail's is on the message attributes, a raw event's on the message's body; :func:`filter_scope` says so to SNS.
     https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
     """
-    lowest = bands_from(minimum)[0].minimum if minimum else None
-    if lowest is None:
+    if (severity := lowest(minimum)) is None:
         return None
-    severity = {"severity": [{"numeric": [">=", lowest]}]}
-    return severity if message_format == "text" else {"detail": severity}
+    condition = {"severity": [{"numeric": [">=", severity]}]}
+    return condition if message_format == "text" else {"detail": condition}
 
 
 def filter_scope(message_format: MessageFormat) -> Literal["MessageAttributes", "MessageBody"]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.model.finding_types import EVERYTHING, is_family, simplify
-from threatmon.model.severity import SeverityName, bands_from
+from threatmon.model.severity import SeverityName, lowest
 
 # Characters of one pattern; https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 PATTERN_QUOTA = 2048
@@ -74,7 +74,7 @@ def _conditions(minimum_severity: SeverityName, *, include_samples: bool, includ
     The lowest band has no minimum and needs none; the fields of ``service`` are optional, and an absent one must never
     hide a finding.
     """
-    minimum = bands_from(minimum_severity)[0].minimum
+    minimum = lowest(minimum_severity)
     optional = [False, {"exists": False}]
     service: dict[str, Any] = {} if include_archived else {"archived": optional}
     if not include_samples:

@@ -26,12 +26,12 @@ class Band(NamedTuple):
 BANDS = (Band("low", None, 4), Band("medium", 4, 7), Band("high", 7, 9), Band("critical", 9, None))
 
 
-def bands_from(minimum: SeverityName) -> tuple[Band, ...]:
-    """Return the bands at or above ``minimum``, lowest first."""
-    names = [band.name for band in BANDS]
-    return BANDS[names.index(minimum) :]
+def lowest(minimum: SeverityName | None) -> float | None:
+    """Return the lowest severity at or above the band ``minimum``; None is no bound."""
+    return next((band.minimum for band in BANDS if band.name == minimum), None)
 
 
 def is_below(severity: str, minimum: SeverityName) -> bool:
     """Say whether a severity of the catalogue (``Low`` ... ``Critical``, or ``Variable``) is below ``minimum``."""
-    return severity.lower() in {band.name for band in BANDS if band not in bands_from(minimum)}
+    names = [band.name for band in BANDS]
+    return severity.lower() in names[: names.index(minimum)]

@@ -12,18 +12,21 @@ from typing import Any, NamedTuple, get_args
 
 from threatmon.model import console_urls, mail_formatter
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
-from threatmon.model.channels import FormattedChannel
+from threatmon.model.channels import CHANNELS, FormattedChannel
 from threatmon.model.location import Location
 from threatmon.model.mail_formatter import MailOptions
 from threatmon.model.settings import AlertSettings
-from threatmon.model.severity import SeverityName, bands_from
+from threatmon.model.severity import lowest
 
 Definition = dict[str, Any]
 
 CHANNELS_KEY = "channels"
 """The key of an execution's input that names the channels to send to; without it, all."""
 QUOTA = 262_144
-"""bytes of a message of SNS, and of a state's input, arguments and output"""
+"""Bytes of a message of SNS, and of a state's input, arguments and output.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
 LOST = "Lost"
 """The error of an execution whose message not even the queue took; its cause names the channels, joined by commas."""
 
@@ -105,13 +108,7 @@ def definition(
     ``topic_arns`` has the channels; the mail links to the log group and the dashboard given.
     """
     options = mail_options(location, settings, log_group_name, dashboard_name)
-    minimums: dict[str, SeverityName | None] = {
-        "slack": settings.slack and settings.slack.minimum_severity,
-        "teams": settings.teams and settings.teams.minimum_severity,
-    }
-    branches = [
-        _branch(channel, arn, minimums.get(channel), location.partition, options) for channel, arn in topic_arns.items()
-    ]
+    branches = [_branch(channel, arn, settings, options) for channel, arn in topic_arns.items()]
     return {
         "Comment": "Formats GuardDuty findings for people.",
         "QueryLanguage": "JSONata",
@@ -170,18 +167,15 @@ class Destinations(NamedTuple):
 def destinations(deployed: Definition) -> Destinations:
     """Return where the state machine of a definition sends, by its own words."""
     found = states(deployed)
-    channels: Sequence[FormattedChannel] = get_args(FormattedChannel)
-    names = {channel: branch_name(channel) for channel in channels}
-    arguments = {state: found[state].get("Arguments", {}) for state in found}
-    queues = {queue for name in names.values() if (queue := arguments.get(f"{name} to queue", {}).get("QueueUrl"))}
-    return Destinations(
-        {
-            channel: arguments[f"{name} plain"]["TopicArn"]
-            for channel, name in names.items()
-            if "TopicArn" in arguments.get(f"{name} plain", {})
-        },
-        queues.pop() if len(queues) == 1 else None,
-    )
+
+    def argument(channel: FormattedChannel, state: str, name: str) -> str | None:
+        return found.get(f"{branch_name(channel)} {state}", {}).get("Arguments", {}).get(name)
+
+    queues = {queue for channel in CHANNELS if (queue := argument(channel, "to queue", "QueueUrl"))}
+    topic_arns: dict[FormattedChannel, str] = {
+        channel: arn for channel in CHANNELS if (arn := argument(channel, "plain", "TopicArn"))
+    }
+    return Destinations(topic_arns, queues.pop() if len(queues) == 1 else None)
 
 
 def states(machine: Definition) -> dict[str, Definition]:
@@ -191,15 +185,14 @@ def states(machine: Definition) -> dict[str, Definition]:
     return own | {name: state for branch in branches for name, state in states(branch).items()}
 
 
-def _branch(
-    channel: FormattedChannel, topic_arn: str, minimum: SeverityName | None, partition: str, options: MailOptions
-) -> _Branch:
+def _branch(channel: FormattedChannel, topic_arn: str, settings: AlertSettings, options: MailOptions) -> _Branch:
     wanted = f"($not($exists($states.input.{CHANNELS_KEY})) or '{channel}' in $states.input.{CHANNELS_KEY})"
-    if lowest := bands_from(minimum)[0].minimum if minimum else None:
+    chat = settings.chats.get(channel)
+    if chat and (minimum := lowest(chat.minimum_severity)):
         # A severity that is missing or no number is never too low.
         severity = f"{_DETAIL}.severity"
-        wanted += f" and $not($type({severity}) = 'number' and {severity} < {lowest})"
-    link = _link(partition)
+        wanted += f" and $not($type({severity}) = 'number' and {severity} < {minimum})"
+    link = _link(options.partition)
     if channel == "mail":
         arguments = mail_formatter.formatter(options)
         message = f"'This finding could not be formatted.\\nFinding: ' & {link} & '\\n\\n' & {_shortened(_MAIL_LENGTH)}"

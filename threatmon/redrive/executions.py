@@ -11,8 +11,9 @@ from typing import Any
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, Aws, attempt, side_by_side
+from threatmon.model.channels import CHANNELS
 from threatmon.model.state_machine import CHANNELS_KEY, LOST, begun_channels, sent_channels
-from threatmon.redrive.undelivered import CHANNELS, Undelivered, json_object, reason
+from threatmon.redrive.undelivered import Undelivered, json_object, reason
 
 _UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
 _POLL_SECONDS = 2

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from threatmon.aws.reader import Aws, batches
-from threatmon.redrive.undelivered import CHANNELS, Undelivered, json_object, reason
+from threatmon.model.channels import CHANNELS
+from threatmon.redrive.undelivered import Undelivered, json_object, reason
 
 _LISTING_SECONDS = 30  # hides what is listed from others until the list is complete, and at most for so long
 _BATCH = 10  # the most SQS hands out at once

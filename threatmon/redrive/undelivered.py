@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
-from threatmon.model.channels import FormattedChannel
 from threatmon.model.one_line import one_line
 from threatmon.model.severity import BANDS, Band
-
-CHANNELS: Sequence[str] = get_args(FormattedChannel)
 
 _FIELD_LENGTH = 1000
 

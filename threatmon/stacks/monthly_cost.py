@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
 
@@ -12,7 +12,6 @@ from threatmon.aws.reader import Aws
 from threatmon.errors import UsageError
 from threatmon.evaluation.explain import rules_of
 from threatmon.model import alarms, names
-from threatmon.model.channels import ChatApplication, FormattedChannel
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
 from threatmon.model.state_machine import Definition, definition
@@ -67,7 +66,7 @@ class Saving(NamedTuple):
 def counts(settings: Settings) -> Counter[str]:
     """Count what the program makes of the settings: ``keys``, ``metrics`` of alarms, subscriptions by SNS protocol."""
     subscribers, health = settings.alerts.subscribers, settings.health.enabled
-    topics = {"text", *(subscriber.format for subscriber in subscribers), *_chat(settings)}
+    topics = {"text", *(subscriber.format for subscriber in subscribers), *settings.alerts.chats}
     watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
     watches += [alarms.FAILED_EXECUTIONS, alarms.PLAIN_MESSAGES]
     watches += [alarms.UNDELIVERED] * len(rules_of(settings)) + [alarms.UNDELIVERABLE] * len(topics)
@@ -78,16 +77,10 @@ def counts(settings: Settings) -> Counter[str]:
     return found
 
 
-def _chat(settings: Settings) -> list[ChatApplication]:
-    applications: tuple[ChatApplication, ...] = get_args(ChatApplication)
-    return [application for application in applications if getattr(settings.alerts, application)]
-
-
 def transitions(settings: Settings) -> int:
     """Count the states that the state machine enters for a finding which every channel gets, as nothing fails."""
-    channels: list[FormattedChannel] = ["mail", *_chat(settings)]
-    anywhere = Location("", "", "aws", "")
-    return _entered(definition(anywhere, settings.alerts, topic_arns=dict.fromkeys(channels, ""), queue_url=""))
+    anywhere, topic_arns = Location("", "", "aws", ""), dict.fromkeys(settings.alerts.channels, "")
+    return _entered(definition(anywhere, settings.alerts, topic_arns=topic_arns, queue_url=""))
 
 
 def _entered(machine: Definition) -> int:

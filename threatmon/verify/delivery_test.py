@@ -17,7 +17,7 @@ from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
 from threatmon.model.channels import TOPICS
 from threatmon.model.finding_types import catalogue
 from threatmon.model.settings import NAMESPACE, Settings
-from threatmon.model.severity import BANDS, bands_from
+from threatmon.model.severity import BANDS, lowest
 from threatmon.reports.model import Check, Checks, Section, Status
 from threatmon.verify.deployed_stack import DeployedStack
 from threatmon.verify.recipients import Recipient, recipients, subscriptions_of
@@ -204,8 +204,7 @@ def _notified(stack: DeployedStack, topic: str, types: Iterable[str]) -> int:
 
 
 def _takes(recipient: Recipient, name: str) -> bool:
-    minimum = recipient.minimum_severity and bands_from(recipient.minimum_severity)[0].minimum
-    return _severity(name) >= (minimum or 0)
+    return _severity(name) >= (lowest(recipient.minimum_severity) or 0)
 
 
 def _steps(stack: DeployedStack, types: Mapping[str, str]) -> list[DeliveryStep]:

@@ -10,11 +10,10 @@ from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
 from threatmon.evaluation.roles import Role, role_of
 from threatmon.model import names
-from threatmon.model.channels import TOPICS
+from threatmon.model.channels import TOPICS, topic_of
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
 from threatmon.model.state_machine import Definition, destinations
-from threatmon.verify.recipients import topic_of
 
 # What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
 # https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming

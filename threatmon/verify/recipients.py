@@ -1,11 +1,11 @@
 """The recipients of a stack's alerts, and their subscriptions to its topics."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from threatmon.aws.reader import Answer
-from threatmon.model.channels import TOPICS, ChatApplication, FormattedChannel, MessageFormat, chat_topic
-from threatmon.model.settings import SECRET_PLACEHOLDER, Settings, SlackSettings, TeamsSettings
+from threatmon.model.channels import TOPICS, FormattedChannel, MessageFormat, topic_of
+from threatmon.model.settings import SECRET_PLACEHOLDER, Settings
 from threatmon.model.severity import SeverityName
 
 CHAT_ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
@@ -42,29 +42,17 @@ def recipients(settings: Settings) -> dict[str, list[Recipient]]:
     by_topic: dict[str, list[Recipient]] = {TOPICS["text"]: []}
     for recipient in [*by_email(settings.alert_emails), *further]:
         by_topic.setdefault(TOPICS[recipient.format], []).append(recipient)
-    chats: dict[ChatApplication, SlackSettings | TeamsSettings | None] = {
-        "slack": settings.alerts.slack,
-        "teams": settings.alerts.teams,
-    }
     return by_topic | {
-        chat_topic(application): [
-            Recipient("chat application", "https", CHAT_ENDPOINT, minimum_severity=channel.minimum_severity)
+        topic_of(channel): [
+            Recipient("chat application", "https", CHAT_ENDPOINT, minimum_severity=chat.minimum_severity)
         ]
-        for application, channel in chats.items()
-        if channel
+        for channel, chat in settings.alerts.chats.items()
     }
 
 
 def formatted_topics(settings: Settings) -> dict[FormattedChannel, str]:
     """Return the channels that the state machine formats for, each with what its topic is called."""
-    channels: Sequence[FormattedChannel] = get_args(FormattedChannel)
-    topics = recipients(settings)
-    return {channel: topic_of(channel) for channel in channels if topic_of(channel) in topics}
-
-
-def topic_of(channel: FormattedChannel) -> str:
-    """Return what the topic of a channel is called within a stack."""
-    return TOPICS["text"] if channel == "mail" else chat_topic(channel)
+    return {channel: topic_of(channel) for channel in settings.alerts.channels}
 
 
 def by_email(addresses: Sequence[str]) -> list[Recipient]:

@@ -10,12 +10,11 @@ from threatmon.evaluation.findings import Event, event_of
 from threatmon.model.location import Location
 
 _DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
-_FINDING = "1ab92989eaf0e742df4a014d5c0a8841"
 
 
 def sample_events(location: Location) -> dict[str, Event]:
     """Return the event of each family, as EventBridge would deliver it in an account and Region."""
-    return {family: event_of(_finding(location, details)) for family, details in _details().items()}
+    return {family: event_at(location, details) for family, details in _details().items()}
 
 
 @cache
@@ -24,14 +23,14 @@ def _details() -> Mapping[str, Any]:
     return json.loads((files("threatmon.verify") / "sample_events.json").read_text(encoding="utf-8"))
 
 
-def _finding(location: Location, details: Mapping[str, Any]) -> Mapping[str, Any]:
+def event_at(location: Location, details: Mapping[str, Any]) -> Event:
+    """Return the event of a finding; ``details`` has its id, type, severity, title, resource and service."""
     common = {
         "schemaVersion": "2.0",
         "accountId": location.id,
         "region": location.region,
         "partition": location.partition,
-        "id": _FINDING,
-        "arn": location.arn("guardduty", f"detector/{_DETECTOR}/finding/{_FINDING}"),
+        "arn": location.arn("guardduty", f"detector/{_DETECTOR}/finding/{details['id']}"),
         "createdAt": "2026-09-14T09:36:41.119Z",
         "updatedAt": "2026-09-14T09:51:12.402Z",
     }
@@ -44,4 +43,4 @@ def _finding(location: Location, details: Mapping[str, Any]) -> Mapping[str, Any
         "archived": False,
         "count": 1,
     }
-    return {**common, **details, "service": {**service, **details["service"]}}
+    return event_of({**common, **details, "service": {**service, **details["service"]}})

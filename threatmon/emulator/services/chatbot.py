@@ -27,8 +27,7 @@ def _checked(account: EmulatedAccount, operation: str, inputs: Properties, names
         account.client("chatbot").meta.service_model.operation_model(operation).input_shape, parameters
     ):
         raise ConstraintError(f"InvalidParameterException: {fault}")
-    role = find_role(account, inputs["iamRoleArn"])
-    constraints.chat_role(role and role.trust)
+    constraints.chat_role(find_role(account, inputs["iamRoleArn"]))
     return parameters
 
 

@@ -1,10 +1,9 @@
 """VPC flow logs of a subnet or VPC, to CloudWatch Logs."""
 
-import json
-
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.emulated import ApiNames, Emulated, Properties, capitalised, first, from_api, nothing, to_api
+from threatmon.emulator.permissions import find_role
 
 _FLOW_LOG: ApiNames = {
     **capitalised("trafficType", "logDestination", "logFormat", "maxAggregationInterval"),
@@ -18,7 +17,8 @@ _DEFAULT_LOG_FORMAT = (
 
 
 def _make_flow_log(account: EmulatedAccount, inputs: Properties) -> str:
-    constraints.flow_log_role(_trust_of(account, inputs), account.arn("ec2", "vpc-flow-log/fl-00000000000000000"))
+    role = find_role(account, inputs["iamRoleArn"])
+    constraints.flow_log_role(role, account.arn("ec2", "vpc-flow-log/fl-00000000000000000"))
     ec2, configuration = account.client("ec2"), to_api(inputs, _FLOW_LOG)
     [(resource_type, resource_id)] = to_api(inputs, _SOURCES).items()
     existing = ec2.describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [resource_id]}])["FlowLogs"]
@@ -29,15 +29,6 @@ def _make_flow_log(account: EmulatedAccount, inputs: Properties) -> str:
         )
     answer = ec2.create_flow_logs(ResourceIds=[resource_id], ResourceType=resource_type, **configuration)
     return answer["FlowLogIds"][0]
-
-
-def _trust_of(account: EmulatedAccount, inputs: Properties) -> str | None:
-    iam = account.client("iam")
-    try:
-        role = iam.get_role(RoleName=inputs["iamRoleArn"].rpartition("/")[2])["Role"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    return json.dumps(role["AssumeRolePolicyDocument"])
 
 
 def _look_at_flow_log(account: EmulatedAccount, flow_log_id: str) -> Properties:

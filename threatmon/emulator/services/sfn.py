@@ -19,11 +19,11 @@ def _checked_logging(account: EmulatedAccount, inputs: Properties) -> dict[str, 
     arn = account.arn("states", f"stateMachine:{inputs['name']}")
     role = find_role(account, inputs["roleArn"])
     constraints.machine_definition(inputs["definition"])
-    constraints.machine_role(role and role.trust, arn)
+    constraints.machine_role(role, arn)
     logging: Properties = {"level": "OFF", "includeExecutionData": False, **(inputs.get("loggingConfiguration") or {})}
     configuration = to_api(logging, _LOGGING)
     if logging["level"] != "OFF":
-        constraints.machine_log(logging.get("logDestination", ""), role.policy if role else "{}")
+        constraints.machine_log(logging.get("logDestination", ""), role)
         group = {"logGroupArn": logging["logDestination"]}
         configuration["destinations"] = [{"cloudWatchLogsLogGroup": group}]
     return {"loggingConfiguration": configuration}

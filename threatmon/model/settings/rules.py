@@ -67,11 +67,10 @@ def _nobody_wants_what_is_never_sent(settings: Settings) -> Iterator[Fault]:
     floor, alerts = settings.severity_floor, settings.alerts
     receivers = {
         **{("subscribers", index): subscriber for index, subscriber in enumerate(alerts.subscribers)},
-        ("slack",): alerts.slack,
-        ("teams",): alerts.teams,
+        **{(channel,): chat for channel, chat in alerts.chats.items()},
     }
     for path, receiver in receivers.items():
-        wanted = (receiver and receiver.minimum_severity) or floor
+        wanted = receiver.minimum_severity or floor
         if is_below(wanted, floor):
             text = f'"{wanted}" is below {NAMESPACE}:minimumSeverity {floor}, which nothing passes'
             yield Fault(("alerts", *path, "minimumSeverity"), text)
@@ -79,8 +78,8 @@ def _nobody_wants_what_is_never_sent(settings: Settings) -> Iterator[Fault]:
 
 def _chat_exists(settings: Settings, region: str) -> Iterator[Fault]:
     """Look for chat channels outside the one partition that has them; nothing is known of the Region ``""``."""
-    for key, channel in (("slack", settings.alerts.slack), ("teams", settings.alerts.teams)):
-        if channel and region.startswith(("cn-", "us-gov-")):
+    for key in settings.alerts.chats:
+        if region.startswith(("cn-", "us-gov-")):
             text = f"is not possible in {region}: AWS has no chat there; use an https or email subscriber"
             yield Fault(("alerts", key), f"{text} ({NAMESPACE}:alerts.subscribers)")
 

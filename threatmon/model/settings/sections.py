@@ -7,13 +7,14 @@ They are the one description of the config: defaults, the JSON schema for editor
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from threatmon.model.channels import MessageFormat
+from threatmon.model.channels import FormattedChannel, MessageFormat
 from threatmon.model.finding_types import EVERYTHING
 from threatmon.model.protection_plans import DEFAULT_PLANS, PlanName
 from threatmon.model.severity import SeverityName
@@ -246,6 +247,17 @@ class AlertSettings(_Model):
     subscribers: Items[AlertSubscriber] = Field(
         default=(), description="further subscribers: `{protocol, endpoint, format, minimumSeverity}`"
     )
+
+    @property
+    def chats(self) -> Mapping[FormattedChannel, SlackSettings | TeamsSettings]:
+        """The chat channels."""
+        chats: dict[FormattedChannel, SlackSettings | TeamsSettings | None] = {"slack": self.slack, "teams": self.teams}
+        return {channel: chat for channel, chat in chats.items() if chat}
+
+    @property
+    def channels(self) -> Sequence[FormattedChannel]:
+        """The channels that the state machine sends to."""
+        return ["mail", *self.chats]
 
 
 class HealthSettings(_Model):
