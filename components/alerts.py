@@ -15,6 +15,8 @@ from components.formatter import AlertFormatter, AlertFormatterArgs
 from components.location import location_of
 from components.outputs import json_of
 from threatmon.model.channels import (
+    DEAD_LETTER_BYTES,
+    DEAD_LETTER_SECONDS,
     TOPICS,
     FormattedChannel,
     MessageFormat,
