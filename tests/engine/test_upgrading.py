@@ -107,7 +107,6 @@ def test_the_update_changes_who_may_use_what_and_what_is_watched(upgrade: Upgrad
         "Key health-key",
         "Dashboard investigation-dashboard",
         "Key encryption-key",
-        "Key health-key",
         "MetricAlarm health-undeliverable-topic",
         "MetricAlarm health-undeliverable-topic-raw",
         "QueuePolicy alerts-dead-letters-policy",
