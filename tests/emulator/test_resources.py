@@ -699,9 +699,24 @@ def test_a_chat_channel_subscribes_itself_to_its_topics_and_leaves_them(account:
     assert _subscribed(account) == []
 
 
+@pytest.mark.parametrize(
+    ("type_", "inputs", "error"),
+    [
+        (SLACK, slack, "C07EZ1ABC23 in Slack team T07EA123LEP has already been configured for AWS account"),
+        (TEAMS, teams, "waiting for creation .* too many results: wanted 1, got 2"),
+    ],
+)
+def test_an_account_has_one_configuration_of_a_slack_channel_and_of_a_team(
+    account: EmulatedAccount, type_: str, inputs: Callable[[EmulatedAccount], Properties], error: str
+) -> None:
+    emulated(type_).create(account, "chat", inputs(account))
+    with pytest.raises((ConstraintError, ClientError), match=error):
+        emulated(type_).create(account, "chat", {**inputs(account), "configurationName": "threats-2"})
+
+
 def test_a_topic_of_two_channels_keeps_its_subscription_until_both_are_gone(account: EmulatedAccount) -> None:
     one = slack(account)
-    other = {**one, "configurationName": "threats-2"}
+    other = {**one, "configurationName": "threats-2", "slackChannelId": "C07EZ1ABC99"}
     arns = [emulated(SLACK).create(account, "chat", inputs) for inputs in (one, other)]
     left: list[int] = []
     for arn, outputs in arns:

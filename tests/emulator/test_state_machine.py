@@ -176,6 +176,21 @@ def test_a_type_of_state_that_the_interpreter_does_not_know_is_refused() -> None
         run(unknown, {}, {})
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"Type": "Choice", "Choices": [{"Condition": "{% $states.input.severity %}", "Next": "x"}], "Default": "x"},
+        {"Type": "Fail", "Error": "Lost", "Cause": "{% $states.input %}"},
+        {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Arguments": "{% 'text' %}", "Next": "x"},
+    ],
+    ids=lambda state: state["Type"],
+)
+def test_a_result_of_another_kind_than_the_field_takes_is_an_error(state: dict[str, Any]) -> None:
+    services = {"sns:publish": lambda _: {}}
+    execution = run({"StartAt": "s", "States": {"s": state, "x": {"Type": "Succeed"}}}, {"severity": 5}, services)
+    assert execution.error == "States.QueryEvaluationError"
+
+
 def test_the_context_names_machine_and_state() -> None:
     shown = {"Type": "Succeed", "Output": "{% $states.context.StateMachine.Name & '/' & $states.context.State.Name %}"}
     ended = run({"StartAt": "a", "States": {"a": shown}}, {}, {}, {"StateMachine": {"Name": "m"}})

@@ -11,6 +11,7 @@ from stack_in_account import CHANNELS, HEALTH, TOKEN, StackInAccount, stack_file
 
 from threatmon.model.finding_types import catalogue
 from threatmon.reports.model import Check
+from threatmon.stacks.files import StackFile
 from threatmon.verify.recipients import CHAT_ENDPOINT
 from threatmon.verify.stack_checks import PERMISSIONS
 
@@ -85,6 +86,13 @@ def test_any_stack_passes_if_it_is_what_its_file_says_however_it_is_found(change
         checks = stack.checks()
         assert not_ok(checks) == {}
         assert stack.checks(found=True) == checks
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
+def test_a_stack_in_another_partition_passes_every_check(region: str) -> None:
+    file = stack_file(**HEALTH)
+    with stack_in_account(StackFile("dev", {**file.config, "aws:region": region})) as stack:
+        assert not_ok(stack.checks()) == {}
 
 
 def test_a_detector_of_others_only_has_to_be_enabled() -> None:

@@ -76,8 +76,13 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         session = Session()
         session.set_credentials("emulated", "emulated")
         session.register_component("data_loader", _LOADER)
+        session.register("request-created.iam", self._name_region)
         close_gaps(session.get_component("event_emitter"), self)
         return session
+
+    def _name_region(self, request: Any, **_: Any) -> None:
+        # moto reads the partition off the host name, and IAM's in GovCloud (iam.us-gov) names no region.
+        request.url = f"https://iam.{self.region}.{self.location.dns_suffix}/"
 
     def boto3_session(self) -> boto3.Session:
         """Return a session in this account and Region, for code that makes its own clients."""
@@ -87,9 +92,7 @@ class EmulatedAccount(AbstractContextManager["EmulatedAccount"]):
         """Return the boto3 client of `service` in this account and Region; it is made once."""
         with self._lock:
             if service not in self._clients:
-                # moto reads the partition off the host name, and IAM's in GovCloud (iam.us-gov) names no region.
-                endpoint = f"https://iam.{self.region}.{self.location.dns_suffix}" if service == "iam" else None
-                self._clients[service] = self._session.create_client(service, self.region, endpoint_url=endpoint)
+                self._clients[service] = self._session.create_client(service, self.region)
             return self._clients[service]
 
     def backend(self, service: str) -> Any:

@@ -18,6 +18,7 @@ _DEFAULTS: Params = {
     "Tags": [],
     "State": "ENABLED",
 }
+_SLACK_CHANNEL = ("SlackTeamId", "SlackChannelId")
 
 
 class ChatConfigurations:
@@ -43,6 +44,13 @@ class ChatConfigurations:
         name = asked["ConfigurationName"]
         if name in {configuration["ConfigurationName"] for configuration in self._by_arn.values()}:
             raise Refusal("ConflictException", f"A configuration named {name} exists already")
+        team, channel = (asked.get(key) for key in _SLACK_CHANNEL)
+        if channel and any((team, channel) == tuple(map(known.get, _SLACK_CHANNEL)) for known in self._by_arn.values()):
+            raise Refusal(
+                "ConflictException",
+                f"Slack channel with ID {channel} in Slack team {team} has already been configured for AWS account "
+                f"{self._account.account_id}",
+            )
         location = self._account.location
         arn = f"arn:{location.partition}:chatbot::{self._account.account_id}:chat-configuration/{kind}/{name}"
         return self._put({**_DEFAULTS, **asked, "ChatConfigurationArn": arn})

@@ -113,20 +113,22 @@ class _Run:
     def _stepped(self, name: str, state: State, state_input: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
         context = {**self.context, "State": {"Name": name, "RetryCount": 0}}
 
-        def resolved(value: Any, **further: Any) -> Any:
+        def resolved(value: Any, kind: type = object, **further: Any) -> Any:
             try:
-                return resolve(value, {**variables, "states": {"input": state_input, "context": context, **further}})
+                result = resolve(value, {**variables, "states": {"input": state_input, "context": context, **further}})
+                _expect(kind, result)
             except QueryEvaluationError as error:
                 failure = StateError("States.QueryEvaluationError", str(error))
                 self._failed(failure, "EvaluationFailed", "evaluationFailedEventDetails", state=name)
                 raise failure from error
+            return result
 
         match state["Type"]:
             case "Choice":
-                chosen = (rule["Next"] for rule in state["Choices"] if resolved(rule["Condition"]) is True)
+                chosen = (rule["Next"] for rule in state["Choices"] if resolved(rule["Condition"], bool))
                 return state_input, next(chosen, state["Default"])
             case "Fail":
-                raise StateError(resolved(state["Error"]), resolved(state["Cause"]))
+                raise StateError(resolved(state["Error"], str), resolved(state["Cause"], str))
             case "Parallel":
                 return [self.machine(branch, state_input, variables) for branch in state["Branches"]], state["Next"]
             case "Task":
@@ -155,7 +157,7 @@ class _Run:
 
     def _called(self, state: State, resolved: Callable[..., Any]) -> Mapping[str, Any]:
         """Return the service's answer, tried again as ``Retry`` says, without its pauses."""
-        arguments = resolved(state["Arguments"])
+        arguments = resolved(state["Arguments"], dict)
         _within_limit(arguments)
         resource = state["Resource"].partition(":states:::")[2]
         service, (resource_type, _, operation) = self.services[resource], resource.rpartition(":")
@@ -201,6 +203,11 @@ def _catches(entry: State, error: StateError) -> bool:
     if error.name in _UNCATCHABLE:
         return False
     return error.name in entry["ErrorEquals"] or "States.ALL" in entry["ErrorEquals"]
+
+
+def _expect(kind: type, result: Any) -> None:
+    if not isinstance(result, kind):
+        raise QueryEvaluationError(f"the result is a {type(result).__name__}, expected a {kind.__name__}")
 
 
 def _within_limit(value: Any) -> None:

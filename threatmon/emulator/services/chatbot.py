@@ -79,7 +79,14 @@ def _change_slack(account: EmulatedAccount, arn: str, inputs: Properties) -> Non
 
 def _make_teams(account: EmulatedAccount, inputs: Properties) -> str:
     parameters = _checked(account, "CreateMicrosoftTeamsChannelConfiguration", inputs, _TEAMS)
-    account.client("chatbot").create_microsoft_teams_channel_configuration(**parameters)
+    client: Any = account.client("chatbot")
+    client.create_microsoft_teams_channel_configuration(**parameters)
+    known = client.list_microsoft_teams_channel_configurations(TeamId=inputs["teamId"])["TeamChannelConfigurations"]
+    if len(known) > 1:
+        raise ConstraintError(
+            f"waiting for creation AWS Chatbot Teams Channel Configuration ({inputs['teamId']}): too many results: "
+            f"wanted 1, got {len(known)}"
+        )
     return inputs["teamId"]
 
 
