@@ -14,15 +14,21 @@ from components.chat import ChatNotifications, ChatNotificationsArgs
 from components.formatter import AlertFormatter, AlertFormatterArgs
 from components.location import location_of
 from components.outputs import json_of
-from threatmon.model.channels import TOPICS, FormattedChannel, MessageFormat, filter_policy, filter_scope
+from threatmon.model.channels import (
+    DEAD_LETTER_BYTES,
+    DEAD_LETTER_SECONDS,
+    TOPICS,
+    FormattedChannel,
+    MessageFormat,
+    filter_policy,
+    filter_scope,
+)
 from threatmon.model.event_patterns import alert_rules, compact
 from threatmon.model.location import Location
 from threatmon.model.policies import queue_policy, start_execution, start_trust
 from threatmon.model.settings import AlertSettings, AlertSubscriber
 from threatmon.model.severity import SeverityName
 
-_FOURTEEN_DAYS = 14 * 24 * 3600  # the most SQS keeps a message
-_ONE_MEBIBYTE = 1024 * 1024  # the most SQS takes; the provider's 256 KiB would lose larger events
 # EventBridge's own defaults, stated so that a review sees them:
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
 _RETRIES = aws.cloudwatch.EventTargetRetryPolicyArgs(maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185)
@@ -188,8 +194,8 @@ def _dead_letter_queue(
 ) -> tuple[aws.sqs.Queue, aws.sqs.QueuePolicy]:
     queue = aws.sqs.Queue(
         f"{name}-dead-letters",
-        message_retention_seconds=_FOURTEEN_DAYS,
-        max_message_size=_ONE_MEBIBYTE,
+        message_retention_seconds=DEAD_LETTER_SECONDS,
+        max_message_size=DEAD_LETTER_BYTES,
         kms_master_key_id=kms_key_arn,
         opts=opts,
     )

@@ -140,6 +140,10 @@ class StackInAccount:
     def set_queue(self, **attributes: str) -> None:
         self.client("sqs").set_queue_attributes(QueueUrl=self.queue, Attributes=attributes)
 
+    def change_queue(self, **attributes: Any) -> None:
+        """Change attributes by moto's names, and keep all others."""
+        vars(self.account.backend("sqs").queues[self.queue.rpartition("/")[2]]).update(attributes)
+
     def decrypt_queue(self) -> None:
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue, AttributeNames=["Policy"])
         self.set_queue(KmsMasterKeyId="", **answer["Attributes"])  # moto drops the policy if it is not set again
@@ -241,6 +245,11 @@ class StackInAccount:
         document = json.loads(kms.get_key_policy(KeyId=self.key, PolicyName="default")["Policy"])
         document["Statement"] = [entry for entry in document["Statement"] if entry["Sid"] != "EventBridgePublishes"]
         kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=json.dumps(document))
+
+    def shut_logs_out(self) -> None:
+        kms, key_id = self.client("kms"), self.key.rpartition("/")[2]
+        policy = kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"]
+        kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=policy.replace('"logs.', '"logs.elsewhere.'))
 
     def use_another_key(self) -> None:
         arn = self.client("kms").create_key()["KeyMetadata"]["Arn"]

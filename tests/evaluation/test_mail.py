@@ -13,13 +13,28 @@ from findings import Event
 from mail_examples import EXAMPLES
 from mail_findings import hostile_findings, whole_findings
 
-from threatmon.evaluation.jsonata_expressions import evaluate
+from threatmon.evaluation.jsonata_expressions import evaluate, expressions
 from threatmon.evaluation.mail import FormattingError, render
+from threatmon.model.location import Location
 from threatmon.model.mail_formatter import MailOptions, chat, formatter
+from threatmon.model.settings import AlertSettings
+from threatmon.model.state_machine import definition, states
 
 OPTIONS = MailOptions(
     ACCOUNT, REGION, "aws", {ACCOUNT: "prod"}, "/flow-logs", "dashboard", {"*": "https://wiki.example.com"}
 )
+NUMBERS = [
+    5.0,
+    0.1,
+    1e20,
+    12345678901234567890,
+    123456789.123456789,
+    1e-7,
+    0.000012,
+    1.5e21,
+    1.7976931348623151e308,
+    -0.0,
+]
 ATTRIBUTES = '"MessageAttributes": {"sample": {"DataType": "String", "StringValue": "true"}}'
 # A folder with node_modules/jsonata of the version that Step Functions names: `npm install jsonata@2.0.6`.
 REFERENCE = os.environ.get("THREATMON_JSONATA_REFERENCE", "")
@@ -72,6 +87,20 @@ def test_numbers_are_those_of_javascript() -> None:
     assert mail.message == "5 100 1.23456789012346e+29 0"
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"a": 'ä\N{GRINNING FACE}\u2028\x7f/"\n'}, '{"a":"ä\N{GRINNING FACE}\u2028\x7f/\\"\\n"}'),
+        (["\ud800"], '["\\ud800"]'),
+        (NUMBERS, "[5,0.1,100000000000000000000,12345678901234600000,123456789.123457,1e-7,0.000012,1.5e+21,null,0]"),
+        ([None, True, [], {}], "[null,true,[],{}]"),
+        ("ä", "ä"),
+    ],
+)
+def test_json_is_written_as_javascript_does(value: Any, written: str) -> None:
+    assert evaluate("$string($states.input)", {"states": {"input": value}}) == written
+
+
 @pytest.mark.parametrize("compose", [formatter, chat])
 def test_without_its_comments_and_spaces_the_expression_says_the_same(
     compose: Any, monkeypatch: pytest.MonkeyPatch
@@ -90,14 +119,13 @@ def test_the_expression_keeps_to_what_step_functions_takes(compose: Any) -> None
     assert not re.search(r"\$eval\b|\$\$|\$(?!\w)|%}|\?\?|\?:", code)
 
 
-@pytest.mark.skipif(
+needs_reference = pytest.mark.skipif(
     not REFERENCE or shutil.which("node") is None,
     reason="needs node, and THREATMON_JSONATA_REFERENCE: a folder in which `npm install jsonata@2.0.6` was run",
 )
-@pytest.mark.parametrize(("compose", "hostile"), [(formatter, 1_000), (chat, 100)])
-def test_the_reference_implementation_says_the_same(compose: Any, hostile: int) -> None:
-    expression = compose(OPTIONS)
-    events: list[Event] = [*EXAMPLES.values(), *chain(whole_findings(), hostile_findings(seed=3, count=hostile))]
+
+
+def by_reference(expression: str, events: list[Event]) -> list[Any]:
     answer = subprocess.run(
         ["node", Path(__file__).with_name("jsonata_reference.js")],  # noqa: S607 (wherever the machine has it)
         input=json.dumps({"expression": expression, "events": events}),
@@ -106,11 +134,36 @@ def test_the_reference_implementation_says_the_same(compose: Any, hostile: int) 
         text=True,
         check=True,
     )
-    for event, expected in zip(events, json.loads(answer.stdout), strict=True):
+    return json.loads(answer.stdout)
+
+
+@needs_reference
+@pytest.mark.parametrize(("compose", "hostile"), [(formatter, 1_000), (chat, 100)])
+def test_the_reference_implementation_says_the_same(compose: Any, hostile: int) -> None:
+    expression = compose(OPTIONS)
+    events: list[Event] = [*EXAMPLES.values(), *chain(whole_findings(), hostile_findings(seed=3, count=hostile))]
+    for event, expected in zip(events, by_reference(expression, events), strict=True):
         mail = render(expression, event)
         assert mail.subject == expected.get("Subject")
         assert _document(mail.message) == _document(expected["Message"])
         assert mail.attributes == {name: value["StringValue"] for name, value in expected["MessageAttributes"].items()}
+
+
+@needs_reference
+def test_the_reference_implementation_makes_the_same_plain_and_queued_messages() -> None:
+    machine = definition(
+        Location(ACCOUNT, REGION, "aws", "amazonaws.com"),
+        AlertSettings(),
+        topic_arns={"mail": "mail", "slack": "slack"},
+        queue_url="queue",
+    )
+    large = [{"detail": {"type": char * 300, "title": char * 60_000}} for char in ('"', "ä", "\N{GRINNING FACE}")]
+    events: list[Event] = [*EXAMPLES.values(), *hostile_findings(seed=4, count=100), *large]
+    for state in ("Mail plain", "Slack plain", "Mail to queue"):
+        for expression in expressions(states(machine)[state]["Arguments"]):
+            if "$failure" not in expression:
+                results = by_reference(expression, events)
+                assert results == [evaluate(expression, {"states": {"input": event}}) for event in events]
 
 
 def _document(message: str) -> Any:

@@ -518,6 +518,12 @@ def test_the_chat_notification_says_what_the_mail_says() -> None:
     assert document["metadata"]["threadId"] == EXAMPLES["ec2_portscan"]["detail"]["id"]
 
 
+def test_a_parenthesis_in_an_address_does_not_end_a_link_in_chat() -> None:
+    options = MailOptions(ACCOUNT, REGION, "aws", runbooks={"*": "https://wiki.example.com/a_(b)?c=(d)"})
+    document = json.loads(render(chat(options), EXAMPLES["ec2_portscan"]).message)
+    assert "[Runbook](https://wiki.example.com/a_%28b%29?c=%28d%29)" in document["content"]["description"]
+
+
 def test_no_hostile_finding_breaks_the_limits_of_chat_or_its_code_block() -> None:
     for item in hostile_findings(seed=2, count=10):
         content = json.loads(render(CHAT, item).message)["content"]

@@ -133,14 +133,14 @@ def key(arn: str = KEY_ARN, state: str = "Enabled", **condition: Any) -> KmsKey:
     ],
 )
 def test_one_key_in_force_serves_all_and_lets_eventbridge_in(users: dict[str, KmsKey], found: str, todo: str) -> None:
-    result = checks.keys(users, ROLE, PLACE)
+    result = checks.keys(users, ROLE, [GROUP], PLACE)
     assert result.state == "failed"
     assert result.found.startswith(found)
     assert todo in result.todo
 
 
 def key_with(*statements: Any) -> KmsKey:
-    return KmsKey({"Arn": KEY_ARN, "KeyState": "Enabled"}, json.dumps({"Statement": [*EVENTBRIDGE, *statements]}))
+    return KmsKey({"Arn": KEY_ARN, "KeyState": "Enabled"}, json.dumps({"Statement": [*SERVICES, *statements]}))
 
 
 ROLE = Role(
@@ -148,7 +148,7 @@ ROLE = Role(
     json.dumps(state_machine_trust(PLACE, "machine")),
     json.dumps(state_machine_permissions(PLACE, [TOPIC], QUEUE, KEY_ARN, METRIC_NAMESPACE)),
 )
-EVENTBRIDGE = [entry for entry in key_policy(PLACE, [GROUP])["Statement"] if entry["Sid"] == "EventBridgePublishes"]
+SERVICES = [entry for entry in key_policy(PLACE, [GROUP])["Statement"] if entry["Sid"] != "OwnerAdministers"]
 USE: dict[str, Any] = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": "*"}
 TO_ACCOUNT, TO_ROLE = {**USE, "Principal": {"AWS": ACCOUNT}}, {**USE, "Principal": {"AWS": ROLE.arn}}
 
@@ -169,7 +169,7 @@ TO_ACCOUNT, TO_ROLE = {**USE, "Principal": {"AWS": ACCOUNT}}, {**USE, "Principal
 def test_a_key_serves_the_state_machine_by_its_own_policy_or_leaves_it_to_the_role(
     statements: list[Any], role: Role | None, *, serves: bool
 ) -> None:
-    result = checks.keys({"topic": key_with(*statements)}, role, PLACE)
+    result = checks.keys({"topic": key_with(*statements)}, role, [GROUP], PLACE)
     assert result.state == ("ok" if serves else "failed")
     assert serves or f"let {ROLE.arn} use it" in result.todo
 

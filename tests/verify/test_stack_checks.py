@@ -168,6 +168,11 @@ BREAKS: dict[str, Break] = {
         ["key"],
         "aws kms cancel-key-deletion",
     ),
+    "the key shuts CloudWatch Logs out": Break(
+        S.shut_logs_out,
+        "does not let CloudWatch Logs use it for /threat-monitor/dev/flow-logs",
+        ["key"],
+    ),
     "the state machine may not use the key": Break(
         lambda s: s.change_permissions("formatter", "kms:GenerateDataKey", "kms:Encrypt"),
         "the state machine's role may not use it",
@@ -255,6 +260,11 @@ BREAKS: dict[str, Break] = {
         "findings in the log is yes, expected no",
         ["state machine"],
     ),
+    "the log group of errors is gone": Break(
+        lambda s: s.client("logs").delete_log_group(logGroupName="/aws/vendedlogs/states/threat-monitor-dev"),
+        "log group is gone, expected arn:aws:logs:",
+        ["state machine"],
+    ),
     "the text is an older one": Break(
         lambda s: s.change_definition("First steps", "What to do first"), "by the states Mail", [DEFINITION]
     ),
@@ -295,6 +305,11 @@ BREAKS: dict[str, Break] = {
         "may not count plain messages",
         [ROLE],
     ),
+    "the state machine may not log": Break(
+        lambda s: s.change_permissions("formatter", "logs:UpdateLogDelivery", "logs:ListLogDeliveries"),
+        "may not log its errors",
+        [ROLE],
+    ),
     "an execution failed": Break(S.lose_finding, "not sent again: 1", ["failed executions"], "threatmon redrive"),
     "the topic keeps the state machine out": Break(
         S.deny_topic, "sns:Publish is denied to arn:aws:iam::", ["topic policy"], LOST
@@ -311,6 +326,14 @@ BREAKS: dict[str, Break] = {
         "is not there (",
         QUEUE,
         without_outputs=[*QUEUE, TARGET, DEFINITION, ROLE],
+    ),
+    "the dead-letter queue forgets after a minute": Break(
+        lambda s: s.change_queue(message_retention_period=60),
+        "keeps messages of up to 1,048,576 bytes for 60 seconds, expected 1,048,576 for 1,209,600",
+        ["dead-letter queue"],
+    ),
+    "the dead-letter queue takes short messages alone": Break(
+        lambda s: s.change_queue(maximum_message_size=1024), "up to 1,024 bytes", ["dead-letter queue"]
     ),
     "a finding waits in the dead-letter queue": Break(
         lambda s: s.client("sqs").send_message(QueueUrl=s.queue, MessageBody="{}"),
@@ -402,6 +425,11 @@ CHANNEL_BREAKS: dict[str, Break] = {
     "a pager gets everything": Break(
         lambda s: s.filter(TOKEN, {}),
         'its filter policy is not set, expected {"detail": {"severity": [{"numeric": [">=", 7]}]}}',
+        [RAW_SUBSCRIPTION],
+    ),
+    "a pager gets bare messages": Break(
+        lambda s: s.subscription(TOKEN).attributes.update(RawMessageDelivery="true"),
+        "RawMessageDelivery",
         [RAW_SUBSCRIPTION],
     ),
     "a filter looks at the body of a mail": Break(
@@ -542,7 +570,7 @@ READINGS: dict[str, tuple[list[str], list[str]]] = {
     "iam:ListRolePolicies": (ROLES, ROLES),
     "kms:DescribeKey": (["key"], ["key"]),
     "kms:GetKeyPolicy": (["key"], ["key"]),
-    "logs:DescribeLogGroups": (["log group", "key"], ["log group", "key"]),
+    "logs:DescribeLogGroups": (["log group", "state machine", "key"], ["log group", "state machine", "key"]),
     "sns:GetSubscriptionAttributes": ([".* subscription .*"], [".* subscription .*"]),
     "sns:GetTopicAttributes": (["topic (policy|encryption)", "key"], ["topic (policy|encryption)", "key"]),
     "sns:ListSubscriptionsByTopic": ([".* subscriptions?( .*)?"], [".* subscriptions?( .*)?"]),

@@ -8,18 +8,14 @@ from typing import Any, Literal, get_args
 from threatmon.emulator.definitions import diagnostics
 from threatmon.errors import ThreatmonError
 from threatmon.evaluation.event_matcher import mismatch
-from threatmon.evaluation.policy_evaluator import Principal, allows, listed, statements
+from threatmon.evaluation.policy_evaluator import Principal, allows, listed, may_encrypt_logs, statements
 from threatmon.evaluation.roles import Role
 from threatmon.model.event_patterns import PATTERN_QUOTA
+from threatmon.model.policies import LOG_DELIVERY
 from threatmon.model.settings.sections import RetentionDays
 
 PolicyKind = Literal["trust", "key", "topic", "queue"]
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
-_LOG_DELIVERY = (
-    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
-    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
-)
 _PRINCIPALS: Mapping[str, re.Pattern[str]] = {
     "Service": re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?"),
     "AWS": re.compile(r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+"),
@@ -59,14 +55,8 @@ def retention(days: int) -> None:
 
 
 def log_group_key(policy: str | None, log_group_arn: str, region: str, dns_suffix: str) -> None:
-    """Refuse a key that CloudWatch Logs may not use for this log group. `policy` is None if there is no such key.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
-    """
-    service = Principal("Service", f"logs.{region}.{dns_suffix}")
-    context = {"kms:EncryptionContext:aws:logs:arn": log_group_arn}
-    needed = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
-    if policy is None or not all(allows(policy, f"kms:{action}", "*", service, context) for action in needed):
+    """Refuse a key that CloudWatch Logs may not use for this log group. `policy` is None if there is no such key."""
+    if policy is None or not may_encrypt_logs(policy, log_group_arn, f"logs.{region}.{dns_suffix}"):
         raise ConstraintError(
             "InvalidParameterException: The specified KMS key does not exist or is not allowed to be used "
             f"with Arn '{log_group_arn}'"
@@ -106,7 +96,7 @@ def machine_log(destination: str, role: Role | None) -> None:
     """Refuse a log destination by its form, or if the role does not let Step Functions deliver logs."""
     if not destination.endswith(":*"):
         raise ConstraintError("InvalidLoggingConfiguration: Log destination must end with ':*'")
-    if role is None or not all(role.allows(f"logs:{action}", "*") for action in _LOG_DELIVERY):
+    if role is None or not all(role.allows(action, "*") for action in LOG_DELIVERY):
         raise ConstraintError(
             "AccessDeniedException: The state machine IAM Role is not authorized to access the Log Destination"
         )

@@ -3,11 +3,16 @@
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
+import json
+import math
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from jsonata import Jsonata, Utils
+from jsonata.functions import Functions
 from jsonata.jexception import JException
 
 _START, _END = "{%", "%}"
@@ -66,6 +71,20 @@ class _Frame(Jsonata.Frame):
         self.bindings.update(__evaluate_entry=None, __evaluate_exit=None)
 
 
+class _Functions(Functions):
+    """Functions of the port that do as the reference implementation does."""
+
+    @staticmethod
+    def string(arg: Any, prettify: bool | None) -> str | None:  # noqa: FBT001 (called by the port)
+        """Write JSON as JavaScript does: no character is escaped that need not be, and no exponent below 1e21."""
+        if not isinstance(arg, dict | list) or getattr(arg, "outer_wrapper", False) or prettify:
+            return Functions.string(arg, prettify)
+        return _written(arg)
+
+
+_STRING = Jsonata.JNativeFunction("string", "<x-b?:s>", _Functions, None)
+
+
 class _Evaluator(Jsonata):
     def create_frame(self, enclosing_environment: Jsonata.Frame | None = None) -> Jsonata.Frame:
         return _Frame(enclosing_environment)
@@ -76,6 +95,7 @@ def _parsed(expression: str) -> Jsonata:
     parsed = _Evaluator(expression)
     parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart
     parsed.assign("eval", None)  # Step Functions has none
+    parsed.assign("string", _STRING)
     return parsed
 
 
@@ -92,6 +112,34 @@ def _as_read(value: Any) -> Any:
 
 def _as_double(number: float) -> int | float:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _written(value: Any) -> str:
+    """Return a value of the port as JSON, with numbers of 15 digits, which may be too many for a double."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_quoted(key)}:{_written(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    if isinstance(value, str):
+        return _quoted(value)
+    if value is Utils.NULL_VALUE or isinstance(value, bool):
+        return "null" if value is Utils.NULL_VALUE else str(value).lower()
+    return _digits(float(f"{value:.15g}")) if isinstance(value, int | float) else '""'  # a function
+
+
+def _quoted(text: str) -> str:
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):x}", json.dumps(text, ensure_ascii=False))
+
+
+def _digits(number: float) -> str:
+    if not math.isfinite(number):
+        return "null"
+    if number == 0 or _EXPONENT_BELOW <= abs(number) < _EXPONENT_FROM:
+        return f"{Decimal(repr(number)).normalize():f}"
+    return re.sub("e([+-])0", r"e\1", repr(number))
+
+
+_EXPONENT_BELOW, _EXPONENT_FROM = 1e-6, 1e21
 
 
 def _as_json(value: Any) -> Any:

@@ -91,6 +91,16 @@ def may_use_key(policy: str, service: str, account_id: str) -> bool:
     return all(allows(policy, action, "*", principal, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
 
 
+def may_encrypt_logs(policy: str, log_group_arn: str, service: str) -> bool:
+    """Return whether a key's policy lets CloudWatch Logs (``logs.eu-west-1.amazonaws.com``) encrypt a log group.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    """
+    context = {"kms:EncryptionContext:aws:logs:arn": log_group_arn}
+    needed = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
+    return all(allows(policy, f"kms:{action}", "*", Principal("Service", service), context) for action in needed)
+
+
 def source(arn: str) -> Mapping[str, str]:
     """Return the condition keys of a request that a service makes for a resource."""
     return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}

@@ -14,6 +14,11 @@ CHANNELS: Sequence[FormattedChannel] = get_args(FormattedChannel)
 TOPICS: Mapping[MessageFormat, str] = {"text": "topic", "raw": "topic-raw"}
 """What the topic of each format is called within a stack."""
 
+DEAD_LETTER_SECONDS = 14 * 24 * 3600
+"""How long the dead-letter queue keeps a message: the most SQS does"""
+DEAD_LETTER_BYTES = 1024 * 1024
+"""The longest message that it takes: the most SQS does; the provider's 256 KiB would lose larger events"""
+
 
 def topic_of(channel: FormattedChannel) -> str:
     """Return what the topic of a channel is called within a stack."""

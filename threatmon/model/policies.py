@@ -7,6 +7,13 @@ from threatmon.model.location import Location
 
 Document = dict[str, Any]
 
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+LOG_DELIVERY: Sequence[str] = (
+    *(f"logs:{verb}LogDelivery" for verb in ("Create", "Delete", "Get", "Update")),
+    *("logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:ListLogDeliveries", "logs:PutResourcePolicy"),
+)
+"""What a state machine's role needs to write to a log group."""
+
 
 def policy_document(*statements: Document) -> Document:
     """Make a policy document of statements."""
@@ -97,12 +104,9 @@ def state_machine_permissions(
     """Make the policy of the state machine's role: publish, queue what fails, count it, and log errors.
 
     The key serves its topics and its queue alone. Log delivery and metrics cannot be limited to resources:
-    https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     """
     services = [f"{service}.{location.region}.{location.dns_suffix}" for service in ("sns", "sqs")]
-    log_delivery = [f"logs:{verb}LogDelivery" for verb in ("Create", "Delete", "Get", "Update")]
-    log_delivery += ["logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:ListLogDeliveries"]
     return policy_document(
         _allow(None, "sns:Publish", list(topic_arns)),
         _allow(None, "sqs:SendMessage", queue_arn),
@@ -118,7 +122,7 @@ def state_machine_permissions(
             "*",
             condition={"StringEquals": {"cloudwatch:namespace": metric_namespace}},
         ),
-        _allow(None, [*log_delivery, "logs:PutResourcePolicy"], "*"),
+        _allow(None, list(LOG_DELIVERY), "*"),
     )
 
 

@@ -7,7 +7,7 @@ fails, a plain one of the whole event, and a count of it for an alarm; if that f
 even that fails, the execution fails in the end and names the channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from threatmon.model import console_urls, mail_formatter
@@ -40,9 +40,8 @@ _RETRY = [{"ErrorEquals": _NOT_ACCEPTED, "IntervalSeconds": 2, "MaxAttempts": 4,
 _TIMEOUT = 900  # seconds of an execution; all retries together take three minutes
 
 # What follows is JSONata. Characters other than printable ASCII become question marks: nothing can refuse such a text,
-# and each is one byte.
-_PRINTABLE = r"$replace({}, /[^ -~]/, '?')"
-_EVENT = _PRINTABLE.format("$string($states.input)")
+# and each is one byte. A run becomes one, because engines count an emoji as one or as two.
+_PRINTABLE = r"$replace({}, /[^ -~]+/, '?')"
 _DETAIL = "$states.input.detail"
 # Whoever filters by severity hears of a finding without a usable one.
 _SEVERITY = (
@@ -57,21 +56,23 @@ _MAIL_LENGTH = 120_000
 _CHAT_LENGTH = 7_000  # of the 8,000 of a custom notification
 # The event, but of a large one, which could be more than a state takes, what it takes to find it in GuardDuty.
 # SQS refuses two characters: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_OF_EVENT = ", ".join(
+    f"'{name}': $short($states.input.`{name}`)" for name in ("source", "detail-type", "account", "region", "time")
+)
+_OF_DETAIL = ", ".join(
+    f"'{name}': $short({_DETAIL}.{name})" for name in ("id", "type", "severity", "accountId", "region", "title")
+)
 _QUEUED_EVENT = (
-    r"($event := $replace($string($states.input), /[\uFFFE\uFFFF]/, '?');"
-    f" $length($event) <= 50000 ? $event : ($detail := {_DETAIL}; $string({{"
-    "'source': $states.input.source, 'detail-type': $states.input.`detail-type`, 'account': $states.input.account,"
-    " 'region': $states.input.region, 'time': $states.input.time, 'shortened': true, 'detail': {"
-    "'id': $substring($string($detail.id), 0, 300), 'type': $substring($string($detail.type), 0, 300),"
-    " 'severity': $detail.severity, 'accountId': $substring($string($detail.accountId), 0, 300),"
-    " 'region': $substring($string($detail.region), 0, 300), 'title': $substring($string($detail.title), 0, 300)}})))"
+    "($short := function($value) { $type($value) = 'number' ? $value : $substring($string($value), 0, 300) };"
+    " $event := $string($states.input); $replace($length($event) <= 50000 ? $event"
+    f" : $string({{'shortened': true, {_OF_EVENT}, 'detail': {{{_OF_DETAIL}}}}}), /[\\uFFFE\\uFFFF]/, '?'))"
 )
 
 
 class _Branch(NamedTuple):
     """A channel as JSONata: ``arguments`` of ``sns:publish`` but the topic, and the same if they cannot be had."""
 
-    name: str
+    channel: FormattedChannel
     topic_arn: str
     wanted: str
     arguments: str
@@ -140,9 +141,16 @@ def begun_channels(entered: Sequence[str]) -> set[str]:
     return {name.removesuffix(_WANTED).lower() for name in entered if name.endswith(_WANTED)}
 
 
-def sent_channels(exited: Sequence[str]) -> set[str]:
-    """Return the channels that need nothing more, by the names of the states that an execution has left."""
-    return {name.removesuffix(_DONE).lower() for name in exited if name.endswith(_DONE)}
+def sent_channels(outputs: Collection[Any]) -> set[str]:
+    """Return the channels that need nothing more, by the outputs of the states that an execution has left.
+
+    By the first state that says so: an execution may end before its branch does.
+    """
+    return {channel for channel in CHANNELS if _done(channel) in outputs}
+
+
+def _done(channel: FormattedChannel, *, lost: bool = False) -> Definition:
+    return {"channel": channel, "lost": lost}
 
 
 _WANTED, _DONE = " wanted?", " done"
@@ -200,24 +208,27 @@ def _branch(channel: FormattedChannel, topic_arn: str, settings: AlertSettings, 
             f" 'title': {_PLAIN_SUBJECT}, 'description': {text}}}}})"
         )
         plain = {"Message": message}
-    return _Branch(branch_name(channel), topic_arn, wanted, arguments, plain)
+    return _Branch(channel, topic_arn, wanted, arguments, plain)
 
 
 def _shortened(length: int) -> str:
-    return f"($event := {_EVENT}; $length($event) > {length} ? $substring($event, 0, {length}) & '... (cut)' : $event)"
+    """Return the start of the event as JSON: first cut, so that little is done to a large one."""
+    start = _PRINTABLE.format(f"$substring($event, 0, {length})")
+    return f"($event := $string($states.input); {start} & ($length($event) > {length} ? '... (cut)' : ''))"
 
 
 def _link(partition: str) -> str:
     """Return the link to the finding, of whose texts only harmless characters are used."""
     start, middle, end = console_urls.finding(partition, "\0", "\0").split("\0")
-    region = f"$replace($string({_DETAIL}.region), /[^a-z0-9-]/, '')"
-    finding_id = f"$replace($substring($string({_DETAIL}.id), 0, 100), /[^A-Za-z0-9-]/, '')"
+    region, finding_id = (
+        f"$replace($substring($string({_DETAIL}.{name}), 0, 100), /[^A-Za-z0-9-]+/, '')" for name in ("region", "id")
+    )
     return f"'{start}' & {region} & '{middle}' & {finding_id} & '{end}'"
 
 
 def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
-    name = branch.name
-    done = {"channel": name.lower(), "lost": False}
+    name = branch_name(branch.channel)
+    done, lost = _done(branch.channel), _done(branch.channel, lost=True)
     publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
     severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
     return {
@@ -244,8 +255,8 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     **{field: f"{{% {expression} %}}" for field, expression in branch.plain.items()},
                     "MessageAttributes": severity,
                 },
-                "Output": "{% $states.input %}",
-                "Catch": [_to(f"{name} to queue", error="{% $states.errorOutput.Error & '' %}")],
+                "Output": done,
+                "Catch": [_to(f"{name} to queue", failure="{% $states.errorOutput.Error & '' %}")],
                 "Next": f"{name} counted",
             },
             # The formatter needs a look; that this fails says nothing of the finding.
@@ -265,12 +276,12 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageBody": f"{{% {_QUEUED_EVENT} %}}",
                     "MessageAttributes": {
                         "TARGET_ARN": {"DataType": "String", "StringValue": branch.topic_arn},
-                        "CHANNEL": {"DataType": "String", "StringValue": done["channel"]},
-                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $error %}"},
+                        "CHANNEL": {"DataType": "String", "StringValue": branch.channel},
+                        "ERROR_CODE": {"DataType": "String", "StringValue": "{% $failure %}"},
                     },
                 },
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": {**done, "lost": True}, "Next": f"{name}{_DONE}"}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": lost, "Next": f"{name}{_DONE}"}],
                 "Next": f"{name}{_DONE}",
             },
             f"{name}{_DONE}": {"Type": "Succeed"},

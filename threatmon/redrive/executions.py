@@ -82,9 +82,9 @@ def _missing_channels(aws: Aws, execution: Answer, event: Mapping[str, Any]) -> 
     else:
         history = aws.call_all("stepfunctions", "get_execution_history", executionArn=execution["executionArn"])
         exited = [step["stateExitedEventDetails"] for step in history if "stateExitedEventDetails" in step]
-        done = [str(state["name"]) for state in exited if not json_object(state.get("output", "")).get("lost")]
+        outputs = [json_object(state.get("output", "")) for state in exited]
         entered = [step["stateEnteredEventDetails"]["name"] for step in history if "stateEnteredEventDetails" in step]
-        missing = (begun_channels(entered) or set(CHANNELS)) - sent_channels(done)
+        missing = (begun_channels(entered) or set(CHANNELS)) - sent_channels(outputs)
     wanted = event.get(CHANNELS_KEY, CHANNELS)
     if not isinstance(wanted, list | tuple):
         return []

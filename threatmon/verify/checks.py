@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from threatmon.aws.flow_logs import log_group_of
 from threatmon.aws.reader import Answer
-from threatmon.evaluation.policy_evaluator import Principal, denies, may_publish, may_use_key
+from threatmon.evaluation.policy_evaluator import Principal, denies, may_encrypt_logs, may_publish, may_use_key
 from threatmon.evaluation.roles import Role
-from threatmon.model.channels import filter_policy, filter_scope
+from threatmon.model.channels import DEAD_LETTER_BYTES, DEAD_LETTER_SECONDS, filter_policy, filter_scope
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.location import Location
 from threatmon.model.protection_plans import FEATURES
@@ -138,10 +138,12 @@ def encryption(settings: Settings, key_id: str | None) -> CheckResult:
     return compared({"key": key_id}, {"key": _wanted_key(settings, key_id)})
 
 
-def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> CheckResult:
-    """Check the key of each user (log group, topics, queue): one for all, enabled, open to EventBridge and to a role.
+def keys(
+    users: Mapping[str, KmsKey], role: Role | None, log_group_names: Sequence[str], location: Location
+) -> CheckResult:
+    """Check the key of each user (log group, topics, queue): one for all, enabled, open to those who need it.
 
-    The role is the state machine's; None if that is not there.
+    These are EventBridge, CloudWatch Logs for the log groups, and the state machine's role; None if that is not there.
     """
     distinct = {key.metadata["Arn"]: key for key in users.values()}
     if len(distinct) != 1:
@@ -158,12 +160,16 @@ def keys(users: Mapping[str, KmsKey], role: Role | None, location: Location) -> 
             "Allow events.amazonaws.com kms:Decrypt and kms:GenerateDataKey in it, for this account; "
             "if the key is this stack's, `pulumi up --refresh` does.",
         )
+    logs = f"logs.{location.region}.{location.dns_suffix}"
+    for name in log_group_names:
+        if not may_encrypt_logs(key.policy, location.arn("logs", f"log-group:{name}"), logs):
+            return failed(f"{arn}: its policy does not let CloudWatch Logs use it for {name}")
     if role and not _serves(key, role, location):
         return failed(
             f"{arn}: the state machine's role may not use it",
             f"Let the account's policies decide in the key's, or let {role.arn} use it; {REPAIR}",
         )
-    return ok(f"{arn}, which EventBridge and the state machine may use")
+    return ok(f"{arn}, which EventBridge, CloudWatch Logs and the state machine may use")
 
 
 def _serves(key: KmsKey, role: Role, location: Location) -> bool:
@@ -269,7 +275,7 @@ def subscription(answer: Answer | None, attributes: Answer, topic_arn: str, want
         return failed(found, REPAIR if is_chat else "`pulumi up --refresh` sends a new invitation; then confirm it.")
     if is_pending(answer) or attributes.get("PendingConfirmation") == "true":
         return failed("is not confirmed, so nothing arrives", f"Confirm it within 48 hours: {confirm}")
-    if fault := _filter_fault(attributes, wanted):
+    if fault := _delivery_fault(attributes, wanted):
         return failed(fault)
     if is_chat or answer["Protocol"] not in _CONFIRMED_BY_LINK:
         return ok("is confirmed")
@@ -282,8 +288,8 @@ def subscription(answer: Answer | None, attributes: Answer, topic_arn: str, want
     return ok("is confirmed; to unsubscribe it takes credentials")
 
 
-def _filter_fault(attributes: Answer, recipient: Recipient) -> str | None:
-    """Return what is wrong with a subscription's filter policy; an empty one takes everything.
+def _delivery_fault(attributes: Answer, recipient: Recipient) -> str | None:
+    """Return what is wrong with the settings of a subscription; an empty filter policy takes everything.
 
     For a chat channel the state machine chooses.
     """
@@ -297,6 +303,8 @@ def _filter_fault(attributes: Answer, recipient: Recipient) -> str | None:
         )
     if wanted and (found := attributes.get("FilterPolicyScope", "MessageAttributes")) != scope:
         return f"its filter policy is on the {found}, expected the {scope}"
+    if attributes.get("RawMessageDelivery") == "true":
+        return "it gets messages without what SNS puts around them (RawMessageDelivery)"
     return None
 
 
@@ -316,14 +324,20 @@ _REDRIVE = "`threatmon redrive` shows the findings and sends them again."
 
 
 def dead_letters(attributes: Answer) -> CheckResult:
-    """Check that nothing waits in the dead-letter queue, by GetQueueAttributes."""
+    """Check that nothing waits in the dead-letter queue, and that it keeps what comes, by GetQueueAttributes."""
     waiting = sum(
         int(attributes.get(name, 0))
         for name in ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     )
-    if not waiting:
-        return ok("empty")
-    return failed(f"not delivered: {waiting}", _REDRIVE)
+    if waiting:
+        return failed(f"not delivered: {waiting}", _REDRIVE)
+    kept, longest = (int(attributes[name]) for name in ("MessageRetentionPeriod", "MaximumMessageSize"))
+    if (kept, longest) != (DEAD_LETTER_SECONDS, DEAD_LETTER_BYTES):
+        return failed(
+            f"keeps messages of up to {longest:,} bytes for {kept:,} seconds, "
+            f"expected {DEAD_LETTER_BYTES:,} for {DEAD_LETTER_SECONDS:,}"
+        )
+    return ok("empty")
 
 
 def failed_executions(unsent: int) -> CheckResult:

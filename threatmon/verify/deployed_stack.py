@@ -83,10 +83,10 @@ class DeployedStack:
         """Return DescribeSubnets, of the whole account and Region."""
         return self.aws.read_all("ec2", "describe_subnets")
 
-    def log_group(self) -> Answer | None:
-        """Return the log group of the flow logs; None if it is gone."""
-        groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=self.log_group_name)
-        return next((group for group in groups if group["logGroupName"] == self.log_group_name), None)
+    def log_group(self, name: str) -> Answer | None:
+        """Return a log group; None if it is gone."""
+        groups = self.aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=name)
+        return next((group for group in groups if group["logGroupName"] == name), None)
 
     # -- choice --
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threatmon.aws.reader import Answer
 from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
+from threatmon.model.policies import LOG_DELIVERY
 from threatmon.model.state_machine import Definition, states
 from threatmon.reports.model import first_few
 from threatmon.verify.checks import LOST, CheckResult, compared, failed, ok
 
 
-def state_machine(answer: Answer, log_group_arn: str) -> CheckResult:
+def state_machine(answer: Answer, log_group_arn: str, *, log_group_is_there: bool) -> CheckResult:
     """Check the state machine, but what it does, by DescribeStateMachine; its errors are logged without findings."""
     logging = answer.get("loggingConfiguration", {})
     groups = [entry["cloudWatchLogsLogGroup"]["logGroupArn"] for entry in logging.get("destinations", ())]
@@ -20,7 +21,7 @@ def state_machine(answer: Answer, log_group_arn: str) -> CheckResult:
             "type": answer["type"],
             "logging": logging.get("level", "OFF"),
             "findings in the log": "yes" if logging.get("includeExecutionData") else "no",
-            "log group": ", ".join(group.removesuffix(":*") for group in groups),
+            "log group": ", ".join(group.removesuffix(":*") for group in groups) if log_group_is_there else "gone",
         },
         {
             "status": "ACTIVE",
@@ -71,10 +72,11 @@ def machine_role(role: Role, machine_arn: str, topic_arns: Mapping[str, str], qu
         **{f"publish to {topic}": [("sns:Publish", arn)] for topic, arn in topic_arns.items()},
         "write to the dead-letter queue": [("sqs:SendMessage", queue_arn)],
         "count plain messages": [("cloudwatch:PutMetricData", "*")],
+        "log its errors": [(action, "*") for action in LOG_DELIVERY],
     }
     return _judged(
         _faults(role, "states.amazonaws.com", machine_arn, uses),
-        "lets the state machine in, and may publish, queue what fails, and count it",
+        "lets the state machine in, may publish, queue what fails, count it, and log errors",
     )
 
 

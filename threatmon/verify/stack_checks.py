@@ -80,7 +80,12 @@ def checks_of(stack: DeployedStack) -> dict[str, Judge]:
             *_machine(stack),
             *(judge for topic, wanted in topics.items() for judge in _delivery(stack, topic, wanted)),
             *_dead_letters(stack),
-            ("key", lambda: checks.keys(_keys(stack, topics), _machine_role(stack), stack.location)),
+            (
+                "key",
+                lambda: checks.keys(
+                    _keys(stack, topics), _machine_role(stack), names.log_groups(stack.stack), stack.location
+                ),
+            ),
             *_alarms(stack, topics),
         ]
     )
@@ -110,7 +115,7 @@ def _evidence(stack: DeployedStack) -> Iterator[NamedJudge]:
 
     for resource_id in (*settings.subnet_ids, *settings.vpc_ids):
         yield flow_log_subject(resource_id), partial(flow_log, resource_id)
-    yield "log group", lambda: checks.log_group(settings, stack.log_group())
+    yield "log group", lambda: checks.log_group(settings, stack.log_group(stack.log_group_name))
 
 
 def _choice(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]:
@@ -138,8 +143,9 @@ def _machine(stack: DeployedStack) -> Iterator[NamedJudge]:
     sent_to = formatted_topics(stack.settings)
 
     def state_machine() -> CheckResult:
-        log_group = stack.location.arn("logs", f"log-group:{names.state_machine_log_group(stack.stack)}")
-        return machine_checks.state_machine(stack.machine(), log_group)
+        name = names.state_machine_log_group(stack.stack)
+        machine, arn = stack.machine(), stack.location.arn("logs", f"log-group:{name}")
+        return machine_checks.state_machine(machine, arn, log_group_is_there=stack.log_group(name) is not None)
 
     def text() -> CheckResult:
         deployed = stack.definition()
@@ -241,7 +247,7 @@ def _dead_letters(stack: DeployedStack) -> Iterator[NamedJudge]:
 
 def _keys(stack: DeployedStack, topics: Iterable[str]) -> dict[str, KmsKey]:
     ids = {
-        "log group": (stack.log_group() or {}).get("kmsKeyId"),
+        "log group": (stack.log_group(stack.log_group_name) or {}).get("kmsKeyId"),
         "dead-letter queue": stack.queue().get("KmsMasterKeyId"),
         **{topic: stack.topic(stack.topic_arn(topic)).get("KmsMasterKeyId") for topic in topics},
     }
