@@ -104,6 +104,7 @@ def test_the_update_replaces_these_subscriptions_and_nothing_else(upgrade: Upgra
 
 def test_the_update_changes_who_may_use_what_and_what_is_watched(upgrade: Upgrade) -> None:
     assert upgrade.names("update") == {
+        "Key health-key",
         "Dashboard investigation-dashboard",
         "Key encryption-key",
         "MetricAlarm health-undeliverable-topic",

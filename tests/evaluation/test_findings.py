@@ -130,3 +130,8 @@ def test_all_faults_of_a_list_are_named_at_once_by_their_place() -> None:
         read(json.dumps([5, PORT_SCAN, {"detail": []}]))
     lines = str(error.value).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["[0]", "[2]"]
+
+
+def test_an_event_made_by_hand_of_a_printed_finding_is_read_as_guardduty_publishes_it() -> None:
+    event = {**EVENT, "detail": PORT_SCAN}
+    assert read(json.dumps(event)) == [{**EVENT, "detail": event_of(PORT_SCAN)["detail"]}]

@@ -53,7 +53,8 @@ def links(mail: FormattedMail) -> dict[str, str]:
 
 def steps(mail: FormattedMail) -> list[str]:
     """The first steps."""
-    return mail.message.split("== First steps ==\n")[1].split("\n== Links ==")[0].split("\n")
+    text = mail.message.split("== First steps ==\n")[1].split("\n== Links ==")[0]
+    return re.split(r"\n(?=\d\. )", text)
 
 
 # -- how mails look ----------------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def test_many_interfaces_and_probes_fit_as_well() -> None:
     service = {"action": {"portProbeAction": {"portProbeDetails": probes}}, "evidence": evidence, "archived": True}
     item = event("Recon:EC2/PortProbeUnprotectedPort", 2, "Probed.", resource, service, description="Ports are probed.")
     message = render(MAIL, item).message
-    assert "\nProbe: port 5 from 198.51.100.7\nMore probes: 3\n" in message
+    assert "\nProbe: port 4 from 198.51.100.7\nMore probes: 4\n" in message
     assert len(message.split("== Links ==")[0].strip().split("\n")) <= 25
 
 
@@ -152,7 +153,7 @@ def test_only_the_resource_that_the_finding_is_about_comes_first() -> None:
     mail = render(MAIL, item)
     assert mail.subject == "[HIGH] Policy:S3/BucketAnonymousAccessGranted customer-data in prod eu-west-1"
     assert mail.message.index("Bucket: ") < mail.message.index("Principal: ") < mail.message.index("Instance: ")
-    assert "Network: " not in mail.message
+    assert mail.message.count("Network: ") == 1
     assert "Its traffic" not in links(mail)
 
 
@@ -188,7 +189,7 @@ def test_long_lists_end_in_a_count() -> None:
     interfaces = [{"networkInterfaceId": f"eni-{number}"} for number in range(9)]
     resource = {"resourceType": "Instance", "instanceDetails": {**INSTANCE, "networkInterfaces": interfaces}}
     message = render(MAIL, event("Recon:EC2/Portscan", 5, "t", resource, {})).message
-    assert "\nNetwork: eni-2\nMore network interfaces: 6\n" in message
+    assert "\nNetwork: eni-3\nMore network interfaces: 5\n" in message
 
 
 # -- first steps -------------------------------------------------------------------------------------------------------
@@ -380,8 +381,29 @@ def test_a_sequence_that_comes_without_its_signals_lists_what_its_description_li
 
 
 def test_members_of_a_finding_that_nobody_knows_are_said_as_they_are() -> None:
-    item = {"detail": {"type": "Recon:EC2/Portscan", "finding": {"action": {"domain": "pool.example.net"}}}}
-    assert "\n- finding.action.domain: pool.example.net\n" in render(MAIL, item).message
+    item = {"detail": {"type": "Recon:EC2/Portscan", "service": {}, "finding": {"action": {"domain": "a.example.net"}}}}
+    assert "\n- finding.action.domain: a.example.net\n" in render(MAIL, item).message
+
+
+def test_a_finding_of_the_first_years_becomes_the_same_mail() -> None:
+    detail = dict(EXAMPLES["ec2_portscan"]["detail"])
+    detail["finding"] = detail.pop("service")
+    assert render(MAIL, {**EXAMPLES["ec2_portscan"], "detail": detail}) == render(MAIL, EXAMPLES["ec2_portscan"])
+
+
+def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
+    said = "\nShortened: the whole event is too large to be sent. GuardDuty has all of it (link below).\n"
+    assert said in render(MAIL, {**changed("ec2_portscan"), "shortened": True}).message
+    assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
+
+
+@pytest.mark.parametrize("archived", [True, "true"])
+def test_an_archived_finding_says_so_wherever_it_says_it(archived: Any) -> None:
+    said = "\nArchived: a person or a suppression rule has put this finding away.\n"
+    item = EXAMPLES["ec2_portscan"]
+    assert said in render(MAIL, changed("ec2_portscan", archived=archived)).message
+    assert said in render(MAIL, {**item, "detail": {**item["detail"], "archived": archived}}).message
+    assert said not in render(MAIL, item).message
 
 
 def test_an_unknown_network_is_not_said() -> None:
@@ -461,7 +483,8 @@ def assert_well_formed(mail: FormattedMail) -> None:
     for line in lines:
         assert re.match(r"Archived: a person|- \S|== More ==$", line) or line.split(": ")[0] in LABELS, line
         assert re.search(r"[:\-=] *\S", line), line
-    assert [step[:3] for step in first_steps.split("\n")] == ["1. ", "2. ", "3. "]
+    step_lines = [line for line in first_steps.split("\n") if not re.match(r"   (aws|kubectl) ", line)]
+    assert [line[:3] for line in step_lines] == ["1. ", "2. ", "3. "]
     assert all(re.match(rf"({'|'.join(LINKS)}): https://[!-~]+$", line) for line in addresses.split("\n"))
     assert not re.search(
         r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\uffff]", mail.message
@@ -514,7 +537,7 @@ def test_the_chat_notification_says_what_the_mail_says() -> None:
     assert document["content"]["description"].startswith(
         "```\n" + mail.message.split("\n== First")[0] + "\n```\n[Finding](https://"
     )
-    assert document["content"]["nextSteps"] == steps(mail)
+    assert document["content"]["nextSteps"] == [step.replace("\n   ", " ") for step in steps(mail)]
     assert document["metadata"]["threadId"] == EXAMPLES["ec2_portscan"]["detail"]["id"]
 
 

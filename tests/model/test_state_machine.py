@@ -407,6 +407,13 @@ def test_a_plain_mail_without_a_usable_severity_passes_every_filter(severity: An
     assert attributes["severity"]["StringValue"] == "10"
 
 
+@pytest.mark.parametrize("detail", [{}, {"id": None}, {"id": ""}, {"id": "-"}, {"id": ["x"]}, {"id": {"a": 1}}])
+def test_a_finding_without_an_id_gets_no_link_that_leads_nowhere(detail: Any) -> None:
+    for channel in CHANNELS:
+        assert "https://" not in plain(channel, {"detail": detail})["Message"]
+    assert plain("mail", {"detail": detail})["Message"].startswith("This finding could not be formatted.\n\n{")
+
+
 def test_an_id_cannot_lead_the_link_elsewhere() -> None:
     detail = {"id": "x) [y](https://evil.example", "region": "eu-west-1.evil.example/#"}
     for channel in CHANNELS:

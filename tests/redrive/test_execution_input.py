@@ -58,7 +58,7 @@ def test_without_channels_those_of_the_event_hold() -> None:
 def test_of_an_event_of_a_mebibyte_stays_what_matters(character: str) -> None:
     event = recorded("ec2_portscan")
     reduced, detail = sent(large(event, character), "mail"), event["detail"]
-    assert reduced.pop("channels") == ["mail"]
+    assert (reduced.pop("channels"), reduced.pop("shortened")) == (["mail"], True)
     envelope = ("source", "detail-type", "account", "region", "time")
     assert {key: reduced[key] for key in envelope} == {key: event[key] for key in envelope}
     names = ("id", "type", "severity", "accountId", "region", "title", "description")
@@ -86,7 +86,7 @@ def test_the_channels_count_too() -> None:
     event = {"detail": {"type": "x", "y": ""}}
     event["detail"]["y"] = "y" * (QUOTA - len(json.dumps(event, separators=(",", ":"))))
     assert sent(event) == event
-    assert sent(event, "mail") == {"detail": {"type": "x"}, "channels": ["mail"]}
+    assert sent(event, "mail") == {"detail": {"type": "x"}, "shortened": True, "channels": ["mail"]}
 
 
 @given(event=MISSHAPEN, channels=st.lists(st.sampled_from(["mail", "slack"]), unique=True))

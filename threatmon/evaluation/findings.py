@@ -44,7 +44,7 @@ def read(content: bytes | str) -> list[Event]:
     if faults:
         single = len(entries) == 1
         raise FindingError("\n".join(text if single else f"[{index}]: {text}" for index, text in faults.items()))
-    return [entry if "detail" in entry else event_of(entry) for entry in entries]
+    return [_event(entry) if "detail" in entry else event_of(entry) for entry in entries]
 
 
 def event_of(finding: Mapping[str, Any]) -> Event:
@@ -64,6 +64,11 @@ def event_of(finding: Mapping[str, Any]) -> Event:
         "resources": [],
         "detail": detail,
     }
+
+
+def _event(event: Event) -> Event:
+    """Return an event that was made by hand of a printed finding as EventBridge would deliver it."""
+    return {**event, "detail": _published(event["detail"])} if "Type" in event["detail"] else event
 
 
 def _refuse(constant: str) -> None:

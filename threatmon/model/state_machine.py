@@ -48,6 +48,7 @@ _SEVERITY = (
     f"($severity := {_DETAIL}.severity;"
     " $type($severity) = 'number' and $severity >= 0 and $severity <= 10 ? $string($severity) : '10')"
 )
+_HAS_ID = f"($type({_DETAIL}.id) = 'string' and $contains({_DETAIL}.id, /[A-Za-z0-9]/))"
 _PLAIN_SUBJECT = _PRINTABLE.format(
     f"$substring($join(['[UNFORMATTED] GuardDuty finding', $string({_DETAIL}.type)], ' '), 0, 100)"
 )
@@ -195,13 +196,15 @@ def _branch(channel: FormattedChannel, topic_arn: str, settings: AlertSettings, 
     link = _link(options.partition)
     if channel == "mail":
         arguments = mail_formatter.formatter(options)
-        message = f"'This finding could not be formatted.\\nFinding: ' & {link} & '\\n\\n' & {_shortened(_MAIL_LENGTH)}"
+        finding = f"({_HAS_ID} ? '\\nFinding: ' & {link} : '')"
+        message = f"'This finding could not be formatted.' & {finding} & '\\n\\n' & {_shortened(_MAIL_LENGTH)}"
         plain = {"Subject": _PLAIN_SUBJECT, "Message": message}
     else:
         arguments = mail_formatter.chat(options)
         # In a code block, nothing in the event is taken for markup, a mention or a link.
         block = f"$replace({_shortened(_CHAT_LENGTH)}, /`/, '?')"
-        text = f"'[Finding](' & {link} & ')\\n```\\n' & {block} & '\\n```'"
+        finding = f"({_HAS_ID} ? '[Finding](' & {link} & ')\\n' : '')"
+        text = f"{finding} & '```\\n' & {block} & '\\n```'"
         # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
         message = (
             "$string({'version': '1.0', 'source': 'custom', 'content': {'textType': 'client-markdown',"

@@ -39,7 +39,7 @@ def execution_input(alert: Undelivered) -> str:
     """
     channels = {CHANNELS_KEY: list(alert.channels)} if alert.channels else {}
     forms: list[Mapping[str, Any]] = [alert.event] if alert.event else []
-    forms += [_shortened(alert.event, _KEPT)] if alert.detail else []
+    forms += [{**_shortened(alert.event, _KEPT), "shortened": True}] if alert.detail else []
     forms.append({"detail": None, "body": _cut(alert.body, _BODY_LENGTH)})
     texts = (_json({**form, **channels}) for form in forms)
     return next(text for text in texts if len(text.encode()) <= QUOTA)
