@@ -397,6 +397,61 @@ def test_a_shortened_event_says_so_and_a_whole_one_does_not() -> None:
     assert "Shortened" not in render(MAIL, changed("ec2_portscan")).message
 
 
+def test_threat_lists_that_say_the_same_are_said_together() -> None:
+    said = [("One", ["Bot"]), ("Two", ["Bot"]), ("Three", []), ("Four", ["Miner", "Bot"])]
+    threats = [{"threatListName": name, "threatNames": names} for name, names in said]
+    message = render(MAIL, changed("ec2_portscan", evidence={"threatIntelligenceDetails": threats})).message
+    assert "\nThreat list: One, Two (Bot), Three, Four (Miner, Bot)\n" in message
+
+
+def test_what_is_unusual_for_several_is_said_once() -> None:
+    behavior = {
+        "unusualAPIsAccountProfiling": "CreateUser , DeleteTrail",
+        "unusualAPIsUserIdentityProfiling": "CreateUser , DeleteTrail",
+        "unusualBucketsUserIdentityProfiling": "logs",
+    }
+    message = render(MAIL, changed("iam_anomalous", additionalInfo={"unusualBehavior": behavior})).message
+    assert "\nUnusual: APIs (account, user) CreateUser, DeleteTrail; buckets (user) logs\n" in message
+
+
+def test_an_attack_on_a_cluster_is_named_by_it_and_isolates_what_it_names() -> None:
+    sequence = EXAMPLES["attack_sequence"]["detail"]["service"]["detection"]["sequence"]
+    cluster = {
+        "resourceType": "EKS_CLUSTER",
+        "name": "shop",
+        "data": {"eksCluster": {"arn": "arn:x", "vpcId": "vpc-1"}},
+    }
+    resources = [{"resourceType": "ACCESS_KEY", "name": "AKIA1"}, cluster]
+    service = {"detection": {"sequence": {**sequence, "resources": resources}}}
+    mail = render(MAIL, event("AttackSequence:EKS/CompromisedCluster", 9, "t", {}, service))
+    assert mail.subject == "[CRITICAL] AttackSequence:EKS/CompromisedCluster shop in prod eu-west-1"
+    assert steps(mail)[1].startswith(
+        "2. Isolate the workloads and instances named above; they are evidence. Stop john_doe"
+    )
+    assert "\nResource: EKS_CLUSTER shop, vpc id vpc-1\n" in mail.message
+
+
+def test_the_person_behind_a_role_of_identity_center_is_asked_and_stopped() -> None:
+    key = {"userType": "AssumedRole", "userName": "AWSReservedSSO_Admin_01", "principalId": "AROA1:bob@example.com"}
+    item = event(
+        "Discovery:IAMUser/AnomalousBehavior", 5, "t", {"accessKeyDetails": {**key, "accessKeyId": "ASIA1"}}, {}
+    )
+    first_steps = steps(render(MAIL, item))
+    assert first_steps[0].startswith("1. Ask bob@example.com (role AWSReservedSSO_Admin_01) or its owner: ")
+    assert first_steps[1].startswith("2. Disable the person in IAM Identity Center.")
+
+
+def test_a_file_of_a_scanned_object_is_said_once() -> None:
+    digest = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f"
+    bucket = {"name": "uploads", "s3ObjectDetails": [{"key": "in/a.exe", "hash": digest}]}
+    threat = {"name": "EICAR-Test-File", "source": "BITDEFENDER", "itemPaths": [{"nestedItemPath": "", "hash": digest}]}
+    resource = {"resourceType": "S3Object", "s3BucketDetails": [bucket]}
+    message = render(
+        MAIL, event("Object:S3/MaliciousFile", 8, "t", resource, {"malwareScanDetails": {"threats": [threat]}})
+    ).message
+    assert f"\nObject: in/a.exe, SHA-256 {digest}\nMalware: EICAR-Test-File (BITDEFENDER)\n" in message
+
+
 @pytest.mark.parametrize("archived", [True, "true"])
 def test_an_archived_finding_says_so_wherever_it_says_it(archived: Any) -> None:
     said = "\nArchived: a person or a suppression rule has put this finding away.\n"

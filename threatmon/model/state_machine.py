@@ -48,7 +48,7 @@ _SEVERITY = (
     f"($severity := {_DETAIL}.severity;"
     " $type($severity) = 'number' and $severity >= 0 and $severity <= 10 ? $string($severity) : '10')"
 )
-_HAS_ID = f"($type({_DETAIL}.id) = 'string' and $contains({_DETAIL}.id, /[A-Za-z0-9]/))"
+_HAS_ID = f"($type({_DETAIL}.id) = 'string' and $contains({_DETAIL}.id, /[A-Za-z0-9]+/))"
 _PLAIN_SUBJECT = _PRINTABLE.format(
     f"$substring($join(['[UNFORMATTED] GuardDuty finding', $string({_DETAIL}.type)], ' '), 0, 100)"
 )
