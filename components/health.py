@@ -69,22 +69,19 @@ class PipelineHealth(pulumi.ComponentResource):
                 f"{name}-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
             )
 
-        machine_arn = args.state_machine_arn
-        machine_name = result_of(lambda arn: arn.rpartition(":")[2], arn=machine_arn)
-        rules, topics, queue = args.rule_names, args.topic_names, args.dead_letter_queue_name
-        watched: dict[str, tuple[Alarm, pulumi.Input[str]]] = {
-            **{f"undelivered-{key}": (alarms.UNDELIVERED, rule_name) for key, rule_name in rules.items()},
-            **{f"undeliverable-{key}": (alarms.UNDELIVERABLE, topic_name) for key, topic_name in topics.items()},
-            "failed-executions": (alarms.FAILED_EXECUTIONS, machine_arn),
-            "plain-messages": (alarms.PLAIN_MESSAGES, machine_name),
-            "dead-letters": (alarms.DEAD_LETTERS, queue),
-            "old-dead-letters": (alarms.OLD_DEAD_LETTERS, queue),
-            "no-flow-logs": (alarms.NO_FLOW_LOGS, args.log_group_name),
+        # By their keys, or by the dimension that names what there is one of.
+        watched: dict[str, pulumi.Input[str]] = {
+            **args.rule_names,
+            **args.topic_names,
+            "StateMachineArn": args.state_machine_arn,
+            "StateMachine": result_of(lambda arn: arn.rpartition(":")[2], arn=args.state_machine_arn),
+            "QueueName": args.dead_letter_queue_name,
+            "LogGroupName": args.log_group_name,
         }
         notifying = pulumi.ResourceOptions(parent=self, depends_on=[access])
         self.alarm_names = [
-            _metric_alarm(f"{name}-{key}", alarm, resource_name, topic.arn, notifying).name
-            for key, (alarm, resource_name) in watched.items()
+            _metric_alarm(f"{name}-{word}", alarm, watched[key or alarm.dimension], topic.arn, notifying).name
+            for word, alarm, key in alarms.of_stack(args.rule_names, args.topic_names)
         ]
         self.register_outputs({"alarmNames": self.alarm_names})
 

@@ -9,13 +9,14 @@ from examples import ACCOUNT, KEY_ARN, OTHER_ACCOUNT, REGION, SUBNET
 from threatmon.evaluation.explain import rules_of
 from threatmon.evaluation.roles import Role
 from threatmon.model.alarms import METRIC_NAMESPACE
+from threatmon.model.channels import CHAT_ENDPOINT
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy, queue_policy, state_machine_permissions, state_machine_trust
 from threatmon.model.queries import FIELDS, log_format
 from threatmon.model.settings import Settings, parse
 from threatmon.verify import checks
 from threatmon.verify.checks import CheckResult, KmsKey
-from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
+from threatmon.verify.recipients import Recipient
 
 PLACE = Location(ACCOUNT, REGION, "aws", "amazonaws.com")
 GROUP = "/threat-monitor/dev/flow-logs"

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 from examples import EMAIL, SUBNET
 
+from threatmon.model.channels import CHAT_ENDPOINT
 from threatmon.model.settings import parse
-from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient, formatted_topics, recipients, subscriptions_of
+from threatmon.verify.recipients import Recipient, formatted_topics, recipients, subscriptions_of
 
 TOKEN = "https://hooks.example.com/T0KEN"
 

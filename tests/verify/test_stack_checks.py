@@ -9,10 +9,10 @@ import pytest
 from examples import ACCOUNT, EMAIL, KEY_ARN, SUBNET
 from stack_in_account import CHANNELS, HEALTH, TOKEN, StackInAccount, stack_file, stack_in_account
 
+from threatmon.model.channels import CHAT_ENDPOINT
 from threatmon.model.finding_types import catalogue
 from threatmon.reports.model import Check
 from threatmon.stacks.files import StackFile
-from threatmon.verify.recipients import CHAT_ENDPOINT
 from threatmon.verify.stack_checks import PERMISSIONS
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})

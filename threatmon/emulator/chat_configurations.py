@@ -8,8 +8,8 @@ from typing import Any
 
 from threatmon.emulator.answers import Params, Refusal
 from threatmon.emulator.inside import Account
+from threatmon.model.channels import CHAT_ENDPOINT
 
-ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
 _DEFAULTS: Params = {
     "LoggingLevel": "NONE",
     "UserAuthorizationRequired": False,
@@ -80,10 +80,12 @@ class ChatConfigurations:
         sns: Any = self._account.client("sns")
         wanted = {topic for configuration in self._by_arn.values() for topic in configuration["SnsTopicArns"]}
         for subscription in list(self._account.backend("sns").subscriptions.values()):
-            if subscription.endpoint == ENDPOINT and subscription.topic.arn not in wanted:
+            if subscription.endpoint == CHAT_ENDPOINT and subscription.topic.arn not in wanted:
                 sns.unsubscribe(SubscriptionArn=subscription.arn)
         for topic in sorted(wanted):
-            subscribed = sns.subscribe(TopicArn=topic, Protocol="https", Endpoint=ENDPOINT, ReturnSubscriptionArn=True)
+            subscribed = sns.subscribe(
+                TopicArn=topic, Protocol="https", Endpoint=CHAT_ENDPOINT, ReturnSubscriptionArn=True
+            )
             self._account.confirm_subscription(subscribed["SubscriptionArn"])
 
     def _slack_channels(self, asked: Params) -> Params:

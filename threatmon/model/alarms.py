@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-a
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 METRIC_NAMESPACE = "ThreatMonitor"
@@ -91,3 +91,31 @@ NO_FLOW_LOGS = Alarm(
     threshold=1,
     missing_data="missing",
 )
+# By what they are called within a stack, which has one for each rule or topic, and one of every other.
+_ALARMS: Mapping[str, Alarm] = {
+    "undelivered": UNDELIVERED,
+    "undeliverable": UNDELIVERABLE,
+    "failed-executions": FAILED_EXECUTIONS,
+    "plain-messages": PLAIN_MESSAGES,
+    "dead-letters": DEAD_LETTERS,
+    "old-dead-letters": OLD_DEAD_LETTERS,
+    "no-flow-logs": NO_FLOW_LOGS,
+}
+
+
+class NamedAlarm(NamedTuple):
+    """An alarm of a stack: what it is called there, and the key of its rule or topic, if it watches one of several."""
+
+    name: str
+    alarm: Alarm
+    key: str | None
+
+
+def of_stack(rules: Iterable[str], topics: Iterable[str]) -> list[NamedAlarm]:
+    """Return the alarms of a stack, given the keys of its rules and topics."""
+    keys = {UNDELIVERED.dimension: list(rules), UNDELIVERABLE.dimension: list(topics)}
+    return [
+        NamedAlarm(f"{name}-{key}" if key else name, alarm, key)
+        for name, alarm in _ALARMS.items()
+        for key in keys.get(alarm.dimension, [None])
+    ]

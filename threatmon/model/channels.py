@@ -19,6 +19,12 @@ DEAD_LETTER_SECONDS = 14 * 24 * 3600
 DEAD_LETTER_BYTES = 1024 * 1024
 """The longest message that it takes: the most SQS does; the provider's 256 KiB would lose larger events"""
 
+CHAT_ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
+"""By which Amazon Q Developer in chat applications subscribes itself to a topic.
+
+https://docs.aws.amazon.com/chatbot/latest/adminguide/test-notifications-cw.html
+"""
+
 
 def topic_of(channel: FormattedChannel) -> str:
     """Return what the topic of a channel is called within a stack."""

@@ -8,7 +8,7 @@ even that fails, the execution fails in the end and names the channels.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from threatmon.model import console_urls, mail_formatter
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
@@ -147,7 +147,7 @@ def sent_channels(outputs: Collection[Any]) -> set[str]:
 
     By the first state that says so: an execution may end before its branch does.
     """
-    return {channel for channel in get_args(FormattedChannel) if _done(channel) in outputs}
+    return {channel for channel in CHANNELS if _done(channel) in outputs}
 
 
 def _done(channel: FormattedChannel, *, lost: bool = False) -> Definition:

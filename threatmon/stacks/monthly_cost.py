@@ -67,13 +67,11 @@ def counts(settings: Settings) -> Counter[str]:
     """Count what the program makes of the settings: ``keys``, ``metrics`` of alarms, subscriptions by SNS protocol."""
     subscribers, health = settings.alerts.subscribers, settings.health.enabled
     topics = {"text", *(subscriber.format for subscriber in subscribers), *settings.alerts.chats}
-    watches = [alarms.DEAD_LETTERS, alarms.OLD_DEAD_LETTERS, alarms.NO_FLOW_LOGS]
-    watches += [alarms.FAILED_EXECUTIONS, alarms.PLAIN_MESSAGES]
-    watches += [alarms.UNDELIVERED] * len(rules_of(settings)) + [alarms.UNDELIVERABLE] * len(topics)
+    watched = alarms.of_stack([rule.key for rule in rules_of(settings)], topics)
     found = Counter[str](subscriber.protocol for subscriber in subscribers)
     found["email"] += len(settings.alert_emails) + len(settings.health_emails)
     found["keys"] = (settings.alerts.kms_key_arn is None) + health
-    found["metrics"] = sum(len(alarm.metrics) for alarm in watches) if health else 0
+    found["metrics"] = sum(len(alarm.metrics) for _, alarm, _ in watched) if health else 0
     return found
 
 

@@ -11,14 +11,14 @@ from threatmon.aws.flow_logs import log_group_of
 from threatmon.aws.reader import Answer
 from threatmon.evaluation.policy_evaluator import Principal, denies, may_encrypt_logs, may_publish, may_use_key
 from threatmon.evaluation.roles import Role
-from threatmon.model.channels import DEAD_LETTER_BYTES, DEAD_LETTER_SECONDS, filter_policy, filter_scope
+from threatmon.model.channels import CHAT_ENDPOINT, DEAD_LETTER_BYTES, DEAD_LETTER_SECONDS, filter_policy, filter_scope
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.location import Location
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.queries import FIELDS
 from threatmon.model.settings import Settings
 from threatmon.reports.model import State, counted
-from threatmon.verify.recipients import CHAT_ENDPOINT, Recipient
+from threatmon.verify.recipients import Recipient
 
 
 class CheckResult(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from threatmon.errors import ThreatmonError, UsageError
 from threatmon.evaluation.explain import rules_of
+from threatmon.model import alarms
 from threatmon.model.alarms import METRIC_NAMESPACE, PLAIN_MESSAGES_METRIC
 from threatmon.model.channels import TOPICS
 from threatmon.model.finding_types import catalogue
@@ -32,10 +33,8 @@ _FORMATTING = "The finding arrived, but unformatted: see the checks above of wha
 
 # What a metric of each namespace is of.
 _DIMENSIONS = {
-    "AWS/Events": "RuleName",
-    "AWS/SNS": "TopicName",
-    "AWS/States": "StateMachineArn",
-    METRIC_NAMESPACE: "StateMachine",
+    alarm.namespace: alarm.dimension
+    for alarm in (alarms.UNDELIVERED, alarms.UNDELIVERABLE, alarms.FAILED_EXECUTIONS, alarms.PLAIN_MESSAGES)
 }
 
 

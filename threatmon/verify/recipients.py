@@ -4,15 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from threatmon.aws.reader import Answer
-from threatmon.model.channels import TOPICS, FormattedChannel, MessageFormat, topic_of
+from threatmon.model.channels import CHAT_ENDPOINT, TOPICS, FormattedChannel, MessageFormat, topic_of
 from threatmon.model.settings import SECRET_PLACEHOLDER, Settings
 from threatmon.model.severity import SeverityName
-
-CHAT_ENDPOINT = "https://global.sns-api.chatbot.amazonaws.com"
-"""By which Amazon Q Developer in chat applications subscribes itself.
-
-https://docs.aws.amazon.com/chatbot/latest/adminguide/test-notifications-cw.html
-"""
 
 
 class Recipient(NamedTuple):

@@ -7,7 +7,7 @@ from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, attempt, side_by_side
 from threatmon.evaluation.explain import rules_of
 from threatmon.evaluation.roles import Role
-from threatmon.model import names
+from threatmon.model import alarms, names
 from threatmon.model.channels import TOPICS
 from threatmon.model.event_patterns import AlertRule
 from threatmon.model.state_machine import definition
@@ -265,15 +265,6 @@ def _alarms(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]
     if not settings.health.enabled:
         yield "alarms", lambda: CheckResult("ok", "off: nothing watches the alert path", checks.WATCH)
         return
-    words = (
-        *(f"undelivered-{rule.key}" for rule in rules_of(settings)),
-        *(f"undeliverable-{topic}" for topic in topics),
-        "failed-executions",
-        "plain-messages",
-        "dead-letters",
-        "old-dead-letters",
-        "no-flow-logs",
-    )
-    for word in words:
-        yield f"alarm {word}", lambda word=word: checks.alarm(stack.alarms().get(word))
+    for name, _, _ in alarms.of_stack([rule.key for rule in rules_of(settings)], topics):
+        yield f"alarm {name}", lambda name=name: checks.alarm(stack.alarms().get(name))
     yield from _subscriptions(stack, "alarm", stack.alarm_topic_arn, by_email(settings.health_emails))
