@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from threatmon.model import console_urls, queries
@@ -136,8 +137,14 @@ def chat(options: MailOptions) -> str:
 def _composed(options: MailOptions, output: str) -> str:
     # "%}" would end the expression in the state machine's definition.
     constant = json.dumps(_constants(options), separators=(",", ":"), sort_keys=True).replace("%}", r"%\u007d")
-    texts = "\n".join((_FOLDER / f"{name}.jsonata").read_text(encoding="utf-8") for name in (*_FACTS, output))
-    return f"($options:={constant};{_compact(texts)})"
+    return f"($options:={constant};{_texts(output)})"
+
+
+@cache
+def _texts(output: str) -> str:
+    """Return the texts that give an output, without what only readers need."""
+    files = (_FOLDER / f"{name}.jsonata" for name in (*_FACTS, output))
+    return _compact("\n".join(file.read_text(encoding="utf-8") for file in files))
 
 
 def _constants(options: MailOptions) -> dict[str, object]:
