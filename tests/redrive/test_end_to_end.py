@@ -87,6 +87,16 @@ def without_key(stack: StackInAccount) -> Generator[None]:
     stack.client("kms").enable_key(KeyId=key_id)
 
 
+@contextmanager
+def with_faulty_definition(stack: StackInAccount) -> Generator[None]:
+    machines, arn = stack.client("stepfunctions"), stack.outputs["stateMachineArn"]
+    definition = machines.describe_state_machine(stateMachineArn=arn)["definition"]
+    faulty = json.dumps({**json.loads(definition), "StartAt": "Lost"})
+    machines.update_state_machine(stateMachineArn=arn, definition=faulty)
+    yield
+    machines.update_state_machine(stateMachineArn=arn, definition=definition)
+
+
 WAYS: dict[str, tuple[Break, dict[str, int], int, int]] = {
     # how, who was told at once, messages in the queue, failed executions
     "no machine": (without_machine, {"raw": 1}, 1, 0),
@@ -105,6 +115,8 @@ WAYS: dict[str, tuple[Break, dict[str, int], int, int]] = {
         2,
         0,
     ),
+    # What is sent again is sent by the definition of now.
+    "a faulty definition": (with_faulty_definition, {"raw": 1}, 0, 1),
     "neither topics nor queue": (
         lambda stack: with_role_changed(stack, "formatter", '"Allow"', '"Deny"'),
         {"raw": 1},
