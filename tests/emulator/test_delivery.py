@@ -31,7 +31,7 @@ def severe(severity: Any) -> dict[str, Any]:
     return {**EVENT, "detail": {**EVENT["detail"], "severity": severity}}
 
 
-def told(delivery: EventDelivery) -> list[str]:
+def readers(delivery: EventDelivery) -> list[str]:
     return [sent.endpoint for sent in delivery.notifications]
 
 
@@ -72,37 +72,37 @@ def test_nothing_is_posted_to_an_endpoint_outside(bus: AlertingAccount, monkeypa
 
     monkeypatch.setattr("requests.post", refuse)
     bus.subscribe(bus.topic, "https", HOOK)
-    assert told(deliver(bus.account, EVENT)) == [EMAIL, HOOK]
+    assert readers(deliver(bus.account, EVENT)) == [EMAIL, HOOK]
 
 
-# Who is told
+# Who gets a message
 
 
 def test_whoever_has_not_confirmed_gets_nothing_until_they_do(bus: AlertingAccount) -> None:
     arn = bus.sns.subscribe(TopicArn=bus.topic, Protocol="email", Endpoint="late@x.org", ReturnSubscriptionArn=True)
-    assert told(deliver(bus.account, EVENT)) == [EMAIL]
+    assert readers(deliver(bus.account, EVENT)) == [EMAIL]
     bus.account.confirm_subscription(arn["SubscriptionArn"])
-    assert told(deliver(bus.account, EVENT)) == [EMAIL, "late@x.org"]
+    assert readers(deliver(bus.account, EVENT)) == [EMAIL, "late@x.org"]
 
 
-@pytest.mark.parametrize(("severity", "is_told"), [(6.9, False), (7, True), (7.0, True), (9.3, True)])
-def test_a_filter_on_the_attributes_compares_numbers(bus: AlertingAccount, severity: float, is_told: bool) -> None:
+@pytest.mark.parametrize(("severity", "gets_it"), [(6.9, False), (7, True), (7.0, True), (9.3, True)])
+def test_a_filter_on_the_attributes_compares_numbers(bus: AlertingAccount, severity: float, gets_it: bool) -> None:
     bus.subscribe(bus.topic, "email", "high@x.org", FilterPolicy='{"severity":[{"numeric":[">=",7]}]}')
-    assert told(deliver(bus.account, severe(severity))) == [EMAIL, *(["high@x.org"] if is_told else [])]
+    assert readers(deliver(bus.account, severe(severity))) == [EMAIL, *(["high@x.org"] if gets_it else [])]
 
 
-@pytest.mark.parametrize(("severity", "is_told"), [(6.9, False), (7, True)])
-def test_a_filter_on_the_body_reads_the_event(bus: AlertingAccount, severity: float, is_told: bool) -> None:
+@pytest.mark.parametrize(("severity", "gets_it"), [(6.9, False), (7, True)])
+def test_a_filter_on_the_body_reads_the_event(bus: AlertingAccount, severity: float, gets_it: bool) -> None:
     siem = bus.account.arn("sqs", "siem")
     policy = '{"detail":{"severity":[{"numeric":[">=",7]}]}}'
     bus.subscribe(bus.raw_topic, "sqs", siem, FilterPolicyScope="MessageBody", FilterPolicy=policy)
-    assert (siem in told(deliver(bus.account, severe(severity)))) is is_told
+    assert (siem in readers(deliver(bus.account, severe(severity)))) is gets_it
 
 
 def test_a_message_without_the_attribute_of_a_filter_does_not_pass_it(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, "{'Message': 'a finding'}")
     bus.subscribe(bus.topic, "email", "high@x.org", FilterPolicy='{"severity":[{"numeric":[">=",7]}]}')
-    assert told(deliver(bus.account, EVENT)) == [EMAIL]
+    assert readers(deliver(bus.account, EVENT)) == [EMAIL]
 
 
 @pytest.mark.parametrize("number", [".5", "+7", "7."])
@@ -126,18 +126,18 @@ def test_what_is_published_by_hand_is_kept_but_is_no_delivery_of_a_later_event(b
     assert [sent.body for sent in delivery.notifications] == [EVENT["detail"]["title"]]
 
 
-def test_each_channel_is_told_of_its_own_topic(account: EmulatedAccount) -> None:
+def test_each_channel_gets_a_message_by_its_own_topic(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, FORMATTER, CARD)
     bus.subscribe(bus.chat_topic, "https", HOOK)
     delivery = deliver(account, EVENT)
-    assert told(delivery) == [EMAIL, HOOK]
+    assert readers(delivery) == [EMAIL, HOOK]
     assert json.loads(delivery.notifications[1].body) == {"title": EVENT["detail"]["title"]}
 
 
 def test_an_event_that_names_its_channels_goes_to_no_other(account: EmulatedAccount) -> None:
     bus = AlertingAccount(account, FORMATTER, CARD)
     bus.subscribe(bus.chat_topic, "https", HOOK)
-    assert told(deliver(account, {**EVENT, "channels": ["mail"]})) == [EMAIL]
+    assert readers(deliver(account, {**EVENT, "channels": ["mail"]})) == [EMAIL]
 
 
 # What keeps EventBridge from the machine
@@ -195,7 +195,7 @@ def test_an_event_larger_than_an_input_waits_whole_in_the_queue_twice(bus: Alert
 
 def _raw_is_dead(bus: AlertingAccount) -> str:
     delivery = deliver(bus.account, EVENT)
-    assert told(delivery) == [EMAIL]
+    assert readers(delivery) == [EMAIL]
     [letter] = delivery.dead_letters
     [(_, attributes)] = bus.dead_letters()
     assert attributes["TARGET_ARN"] == bus.raw_topic
@@ -217,7 +217,7 @@ def test_a_queue_that_shuts_the_rule_out_loses_the_event(bus: AlertingAccount) -
     bus.allow_queue([])
     delivery = deliver(bus.account, EVENT)
     assert delivery.lost == [FailedDelivery("findings", "NO_PERMISSIONS")]
-    assert told(delivery) == [EMAIL]
+    assert readers(delivery) == [EMAIL]
     assert bus.dead_letters() == []
 
 
@@ -227,7 +227,7 @@ def test_a_key_that_shuts_eventbridge_out_loses_the_raw_event_and_no_mail(bus: A
     bus.kms.put_key_policy(KeyId=bus.key, PolicyName="default", Policy=json.dumps(closed))
     delivery = deliver(bus.account, EVENT)
     assert delivery.lost == [FailedDelivery("findings", "NO_PERMISSIONS")]
-    assert told(delivery) == [EMAIL]
+    assert readers(delivery) == [EMAIL]
 
 
 # What keeps the machine from its channels
@@ -281,7 +281,7 @@ def test_a_count_that_the_role_may_not_make_delays_no_mail(account: EmulatedAcco
     bus = AlertingAccount(account, BROKEN)
     elsewhere = allow(["cloudwatch:PutMetricData"], "*", **{"cloudwatch:namespace": "Another"})
     bus.allow_role("machine", [*bus.other_permissions("cloudwatch:PutMetricData"), elsewhere])
-    assert told(deliver(account, EVENT)) == [EMAIL]
+    assert readers(deliver(account, EVENT)) == [EMAIL]
     assert bus.plain_messages() == 0
 
 
@@ -314,7 +314,7 @@ def test_a_key_that_leaves_nothing_to_the_account_serves_the_role_it_names(bus: 
     policy["Statement"][0] = named
     bus.kms.put_key_policy(KeyId=bus.key, PolicyName="default", Policy=json.dumps(policy))
     bus.forbid_machine("kms:Decrypt")
-    assert told(deliver(bus.account, EVENT)) == [EMAIL]
+    assert readers(deliver(bus.account, EVENT)) == [EMAIL]
 
 
 def _is_lost(bus: AlertingAccount) -> None:

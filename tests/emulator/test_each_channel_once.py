@@ -65,7 +65,7 @@ def services(failing: set[tuple[str, str]], error: str, got: Counter[str]) -> Ma
 
 @settings(max_examples=40, deadline=None)
 @given(finding=FINDINGS, wanted=WANTED, failing=FAILING, error=ERRORS)
-def test_each_wanted_channel_is_told_once_or_named(
+def test_each_wanted_channel_gets_one_message_or_is_named(
     finding: Any, wanted: list[FormattedChannel] | None, failing: set[tuple[str, str]], error: str
 ) -> None:
     event = {"detail": finding} if wanted is None else {"detail": finding, CHANNELS_KEY: wanted}

@@ -203,7 +203,9 @@ def test_a_valid_definition_has_no_diagnostics(account: EmulatedAccount, definit
         (_machine(A=_pass(Next="B" * 81), **{"B" * 81: END}), "SCHEMA_VALIDATION_FAILED", "at most 80 characters"),
     ],
 )
-def test_an_invalid_definition_is_told_why(account: EmulatedAccount, definition: str, code: str, message: str) -> None:
+def test_an_invalid_definition_gets_the_reason(
+    account: EmulatedAccount, definition: str, code: str, message: str
+) -> None:
     answer = _validated(account, definition)
     assert answer["result"] == "FAIL"
     found = [(entry["code"], message in entry["message"]) for entry in answer["diagnostics"]]

@@ -147,7 +147,7 @@ def test_then_there_is_nothing_left_to_do(upgrade: Upgrade) -> None:
 def test_a_finding_reaches_each_reader_who_had_confirmed_once(upgrade: Upgrade) -> None:
     account = upgrade.stack.account
     delivery = deliver(account, recorded("ec2_portscan"))
-    told = [f"{sent.protocol} {sent.endpoint}" for sent in delivery.notifications]
-    readers = sorted(reader for reader in told if "chatbot" not in reader)
+    reached = [f"{sent.protocol} {sent.endpoint}" for sent in delivery.notifications]
+    readers = sorted(reader for reader in reached if "chatbot" not in reader)
     assert readers == sorted({*EVERYTHING, "sqs arn:aws:sqs:eu-west-1:111122223333:findings"})
     assert delivery.dead_letters == delivery.lost == []

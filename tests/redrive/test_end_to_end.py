@@ -35,10 +35,10 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackInAc
 
 
 def readers(stack: StackInAccount) -> dict[str, int]:
-    """How often each reader was told."""
+    """How many messages each reader got."""
     named = {EMAIL: "mail", SIEM: "raw"}
-    told = [named.get(sent.endpoint, "slack") for sent in stack.account.notifications]
-    return {reader: told.count(reader) for reader in sorted(set(told))}
+    reached = [named.get(sent.endpoint, "slack") for sent in stack.account.notifications]
+    return {reader: reached.count(reader) for reader in sorted(set(reached))}
 
 
 def waiting(stack: StackInAccount) -> list[Any]:
@@ -98,7 +98,7 @@ def with_faulty_definition(stack: StackInAccount) -> Generator[None]:
 
 
 WAYS: dict[str, tuple[Break, dict[str, int], int, int]] = {
-    # how, who was told at once, messages in the queue, failed executions
+    # how, who got a message at once, messages in the queue, failed executions
     "no machine": (without_machine, {"raw": 1}, 1, 0),
     "no right to start": (
         lambda stack: with_role_changed(stack, "start", "states:StartExecution", "states:StopExecution"),
@@ -128,10 +128,10 @@ WAYS: dict[str, tuple[Break, dict[str, int], int, int]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_failed_arrives_exactly_once(stack: StackInAccount, threatmon: RunCommand, way: str) -> None:
-    broken, told, messages, failed = WAYS[way]
+    broken, at_once, messages, failed = WAYS[way]
     with broken(stack):
         delivery = deliver(stack.account, EVENT)
-    assert readers(stack) == told
+    assert readers(stack) == at_once
     assert (len(delivery.dead_letters), len(waiting(stack)), len(delivery.lost)) == (messages, messages, failed)
     code, out, err = threatmon("redrive", "--yes")
     assert (code, err) == (0, "")
@@ -149,11 +149,11 @@ def test_what_failed_arrives_exactly_once(stack: StackInAccount, threatmon: RunC
 def test_what_still_fails_waits_again_and_arrives_once_it_can(
     stack: StackInAccount, threatmon: RunCommand, way: str
 ) -> None:
-    broken, told, messages, _ = WAYS[way]
+    broken, at_once, messages, _ = WAYS[way]
     with broken(stack):
         deliver(stack.account, EVENT)
         assert threatmon("redrive", "--yes").code == 1
-    assert (readers(stack), len(waiting(stack))) == (told, messages)
+    assert (readers(stack), len(waiting(stack))) == (at_once, messages)
     for message in waiting(stack):
         message.change_visibility(0)
     assert threatmon("redrive", "--yes").code == 0

@@ -656,6 +656,6 @@ def test_without_a_flow_log_a_subnet_that_may_not_be_looked_up_still_fails() -> 
 def test_a_failed_execution_that_may_not_be_looked_at_is_unknown(permission: str) -> None:
     with stack_in_account(stack_file()) as stack:
         stack.abort_execution()
-        assert not_ok(stack.checks()) == {}  # it had told everyone before it was stopped
+        assert not_ok(stack.checks()) == {}  # everyone had a message before it was stopped
         with stack.aws.refuse(permission):
             assert not_ok(stack.checks()) == {"failed executions": "unknown"}

@@ -76,8 +76,8 @@ def machine_definition(text: str) -> None:
     """Refuse what CreateStateMachine refuses of a definition."""
     found = diagnostics(text)
     if found:
-        told = ", ".join(f"{fault.code}: {fault.message} at {fault.location}" for fault in found)
-        raise ConstraintError(f"InvalidDefinition: Invalid State Machine Definition: '{told}'")
+        faults = ", ".join(f"{fault.code}: {fault.message} at {fault.location}" for fault in found)
+        raise ConstraintError(f"InvalidDefinition: Invalid State Machine Definition: '{faults}'")
 
 
 def machine_role(role: Role | None, machine_arn: str) -> None:

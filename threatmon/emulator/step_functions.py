@@ -72,10 +72,10 @@ class StepFunctions:
         events: list[Params] = []
         for type_, name, details in _steps(record):
             shown = {key: _json(value) if key in _DATA else value for key, value in details.items()}
-            told = {key: value for key, value in shown.items() if with_data or key not in _DATA}
+            visible = {key: value for key, value in shown.items() if with_data or key not in _DATA}
             number = len(events) + 1
             event = {"timestamp": record.start_date, "type": type_, "id": number, "previousEventId": number - 1}
-            events.append({**event, name: told})
+            events.append({**event, name: visible})
         return {"events": events[::-1] if asked.get("reverseOrder") else events}
 
     def validate(self, asked: Params) -> Params:

@@ -93,7 +93,7 @@ class _Evaluator(Jsonata):
 @lru_cache(maxsize=256)  # all of several machines; each takes long to parse
 def _parsed(expression: str) -> Jsonata:
     parsed = _Evaluator(expression)
-    parsed.set_output_convert_nulls(False)  # else null and undefined could not be told apart
+    parsed.set_output_convert_nulls(False)  # else null and undefined would be the same
     parsed.assign("eval", None)  # Step Functions has none
     parsed.assign("string", _STRING)
     return parsed

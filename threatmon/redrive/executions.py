@@ -20,7 +20,7 @@ _POLL_SECONDS = 2
 
 
 def unsent(aws: Aws, state_machine_arn: str) -> list[Undelivered]:
-    """Return the executions of the last 90 days that ended before everyone was told, oldest first.
+    """Return the executions of the last 90 days that ended before everyone had a message, oldest first.
 
     Those that were sent again are left out; if that failed too, it is the later execution that is returned.
     """
