@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from threatmon.model.severity import BANDS, SeverityName, is_below, lowest
+from threatmon.model.severity import BANDS, SeverityName, band_of, is_below, lowest
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from threatmon.model.severity import BANDS, SeverityName, is_below, lowest
 def test_a_severity_belongs_to_the_one_band_aws_names(lowest: float, highest: float, name: str) -> None:
     for severity in (lowest, highest):
         assert [band.name for band in BANDS if severity in band] == [name]
+        assert band_of(severity) in [band for band in BANDS if band.name == name]
 
 
 def test_every_severity_up_to_ten_belongs_to_one_band() -> None:
@@ -21,6 +22,7 @@ def test_every_severity_up_to_ten_belongs_to_one_band() -> None:
 @pytest.mark.parametrize("value", [None, "5", True, [5]])
 def test_only_a_number_belongs_to_a_band(value: object) -> None:
     assert not any(value in band for band in BANDS)
+    assert band_of(value) is None
 
 
 def test_a_floor_lets_through_what_is_in_its_band_or_above_and_no_floor_everything() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from threatmon.model.severity import BANDS
+from threatmon.model.severity import band_of
 
 Json = Mapping[str, Any]
 
@@ -39,5 +39,5 @@ def time_of(value: Any) -> datetime | None:
 
 def severity_word(finding: Json) -> str:
     """Return LOW, MEDIUM, HIGH or CRITICAL; ``?`` if the severity is none."""
-    severity = finding.get("severity")
-    return next((band.name.upper() for band in BANDS if severity in band), "?")
+    band = band_of(finding.get("severity"))
+    return band.name.upper() if band else "?"

@@ -26,6 +26,11 @@ class Band(NamedTuple):
 BANDS = (Band("low", None, 4), Band("medium", 4, 7), Band("high", 7, 9), Band("critical", 9, None))
 
 
+def band_of(severity: object) -> Band | None:
+    """Return the band a severity belongs to; None if it is no number."""
+    return next((band for band in BANDS if severity in band), None)
+
+
 def lowest(minimum: SeverityName | None) -> float | None:
     """Return the lowest severity at or above the band ``minimum``; None is no bound."""
     return next((band.minimum for band in BANDS if band.name == minimum), None)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from threatmon.model.one_line import one_line
-from threatmon.model.severity import BANDS, Band
+from threatmon.model.severity import Band, band_of
 
 _FIELD_LENGTH = 1000
 
@@ -44,7 +44,7 @@ class Undelivered(NamedTuple):
     @property
     def band(self) -> Band | None:
         """The finding's severity band."""
-        return next((band for band in BANDS if self.detail.get("severity") in band), None)
+        return band_of(self.detail.get("severity"))
 
     def field(self, name: str) -> str:
         """Return a scalar of the finding (``type``, ``severity``, ``accountId``...) as one line."""
