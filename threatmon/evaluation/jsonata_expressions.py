@@ -27,8 +27,8 @@ def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
 
     ``bindings`` are the variables by name: ``states`` and those a state assigned. Raise :class:`QueryEvaluationError`.
     """
-    if isinstance(value, str) and value.startswith(_START) and value.endswith(_END):
-        return evaluate(value.removeprefix(_START).removesuffix(_END), bindings)
+    if (expression := _expression(value)) is not None:
+        return evaluate(expression, bindings)
     if isinstance(value, Mapping):
         return {key: resolve(entry, bindings) for key, entry in value.items()}
     return [resolve(entry, bindings) for entry in value] if isinstance(value, list) else value
@@ -36,11 +36,17 @@ def resolve(value: Any, bindings: Mapping[str, Any]) -> Any:
 
 def expressions(value: Any) -> Iterator[str]:
     """Yield every expression in a field of a state, at any depth."""
-    if isinstance(value, str) and value.startswith(_START) and value.endswith(_END):
-        yield value.removeprefix(_START).removesuffix(_END)
+    if (expression := _expression(value)) is not None:
+        yield expression
     elif isinstance(value, Mapping | list):
         for entry in value.values() if isinstance(value, Mapping) else value:
             yield from expressions(entry)
+
+
+def _expression(value: Any) -> str | None:
+    """Return what stands between the marks of an expression; None if a value is none."""
+    marked = isinstance(value, str) and value.startswith(_START) and value.endswith(_END)
+    return value.removeprefix(_START).removesuffix(_END) if marked else None
 
 
 def syntax_error(expression: str) -> str | None:

@@ -231,6 +231,7 @@ def _link(partition: str) -> str:
 
 def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
     name = branch_name(branch.channel)
+    end = f"{name}{_DONE}"
     done, lost = _done(branch.channel), _done(branch.channel, lost=True)
     publish = {"Type": "Task", "Resource": f"arn:{partition}:states:::sns:publish", "Retry": _RETRY}
     severity = {"severity": {"DataType": "Number", "StringValue": f"{{% {_SEVERITY} %}}"}}
@@ -243,13 +244,13 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                 "Default": f"{name} skipped",
             },
             # Without the event, or that of two channels together could be more than a state may put out.
-            f"{name} skipped": {"Type": "Pass", "Output": done, "Next": f"{name}{_DONE}"},
+            f"{name} skipped": {"Type": "Pass", "Output": done, "Next": end},
             name: {
                 **publish,
                 "Arguments": f"{{% $merge([{{'TopicArn': '{branch.topic_arn}'}}, ({branch.arguments})]) %}}",
                 "Output": done,
-                "Catch": [_to(f"{name} plain")],
-                "Next": f"{name}{_DONE}",
+                "Catch": [_to(f"{name} plain", _SAME_EVENT)],
+                "Next": end,
             },
             f"{name} plain": {
                 **publish,
@@ -259,7 +260,7 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     "MessageAttributes": severity,
                 },
                 "Output": done,
-                "Catch": [_to(f"{name} to queue", failure="{% $states.errorOutput.Error & '' %}")],
+                "Catch": [{**_to(f"{name} to queue", _SAME_EVENT), "Assign": {"failure": _ERROR_NAME}}],
                 "Next": f"{name} counted",
             },
             # The formatter needs a look; that this fails says nothing of the finding.
@@ -268,8 +269,8 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                 "Resource": f"arn:{partition}:states:::aws-sdk:cloudwatch:putMetricData",
                 "Arguments": {"Namespace": METRIC_NAMESPACE, "MetricData": [_PLAIN_MESSAGE]},
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": done, "Next": f"{name}{_DONE}"}],
-                "Next": f"{name}{_DONE}",
+                "Catch": [_to(end, done)],
+                "Next": end,
             },
             f"{name} to queue": {
                 "Type": "Task",
@@ -284,10 +285,10 @@ def _states(branch: _Branch, queue_url: str, partition: str) -> Definition:
                     },
                 },
                 "Output": done,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Output": lost, "Next": f"{name}{_DONE}"}],
-                "Next": f"{name}{_DONE}",
+                "Catch": [_to(end, lost)],
+                "Next": end,
             },
-            f"{name}{_DONE}": {"Type": "Succeed"},
+            end: {"Type": "Succeed"},
         },
     }
 
@@ -300,7 +301,9 @@ _PLAIN_MESSAGE = {
 }
 
 
-def _to(state: str, **assign: str) -> Definition:
-    """Catch everything that can be caught, and go on to a state with the same event."""
-    caught = {"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": state}
-    return {**caught, "Assign": assign} if assign else caught
+_SAME_EVENT, _ERROR_NAME = "{% $states.input %}", "{% $states.errorOutput.Error & '' %}"
+
+
+def _to(state: str, output: object) -> Definition:
+    """Catch everything that can be caught, and go on to a state with an output."""
+    return {"ErrorEquals": ["States.ALL"], "Output": output, "Next": state}
