@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from botocore import xform_name
+
 from threatmon.emulator import constraints, tagging
 from threatmon.emulator.account import EmulatedAccount
 from threatmon.emulator.constraints import ConstraintError
@@ -20,15 +22,14 @@ _ARN: ApiNames = {"chatConfigurationArn": "ChatConfigurationArn"}
 _FIXED = ("configurationName", "slackTeamId", "teamId", "tenantId")
 
 
-def _checked(account: EmulatedAccount, operation: str, inputs: Properties, names: ApiNames) -> dict[str, Any]:
-    """Return the parameters of an operation; refuse what does not have the form that the API's model gives it."""
+def _call(account: EmulatedAccount, operation: str, inputs: Properties, names: ApiNames, **known: str) -> Any:
+    """Call an operation; refuse first what does not have the form that the API's model gives it."""
+    client: Any = account.client("chatbot")
     parameters = to_api(inputs, names)
-    for fault in _faults(
-        account.client("chatbot").meta.service_model.operation_model(operation).input_shape, parameters
-    ):
+    for fault in _faults(client.meta.service_model.operation_model(operation).input_shape, parameters):
         raise ConstraintError(f"InvalidParameterException: {fault}")
     constraints.chat_role(find_role(account, inputs["iamRoleArn"]))
-    return parameters
+    return getattr(client, xform_name(operation))(**known, **parameters)
 
 
 def _faults(shape: Any, value: Any, name: str = "") -> list[str]:
@@ -47,18 +48,19 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _refuse_fixed(found: Properties, inputs: Properties) -> None:
+def _change(account: EmulatedAccount, operation: str, found: Properties, inputs: Properties, names: ApiNames) -> None:
     for name in _FIXED:
         if name in inputs and inputs[name] != found[name]:
             raise ConstraintError(f"{name} cannot be changed; give the resource another name, so that it is replaced")
+    changed = {name: api for name, api in names.items() if name not in _FIXED}
+    _call(account, operation, inputs, changed, **to_api(found, _ARN))
 
 
 # Slack: the provider knows a channel by its ARN
 
 
 def _make_slack(account: EmulatedAccount, inputs: Properties) -> str:
-    parameters = _checked(account, "CreateSlackChannelConfiguration", inputs, _SLACK)
-    made = account.client("chatbot").create_slack_channel_configuration(**parameters)
+    made = _call(account, "CreateSlackChannelConfiguration", inputs, _SLACK)
     return made["ChannelConfiguration"]["ChatConfigurationArn"]
 
 
@@ -68,20 +70,16 @@ def _look_at_slack(account: EmulatedAccount, arn: str) -> Properties:
 
 
 def _change_slack(account: EmulatedAccount, arn: str, inputs: Properties) -> None:
-    _refuse_fixed(_look_at_slack(account, arn), inputs)
-    changed = {name: api for name, api in _SLACK.items() if name not in _FIXED}
-    parameters = _checked(account, "UpdateSlackChannelConfiguration", inputs, changed)
-    account.client("chatbot").update_slack_channel_configuration(ChatConfigurationArn=arn, **parameters)
+    _change(account, "UpdateSlackChannelConfiguration", _look_at_slack(account, arn), inputs, _SLACK)
 
 
 # Teams: the provider knows a channel by its team, which can have one only
 
 
 def _make_teams(account: EmulatedAccount, inputs: Properties) -> str:
-    parameters = _checked(account, "CreateMicrosoftTeamsChannelConfiguration", inputs, _TEAMS)
-    client: Any = account.client("chatbot")
-    client.create_microsoft_teams_channel_configuration(**parameters)
-    known = client.list_microsoft_teams_channel_configurations(TeamId=inputs["teamId"])["TeamChannelConfigurations"]
+    _call(account, "CreateMicrosoftTeamsChannelConfiguration", inputs, _TEAMS)
+    team = {"TeamId": inputs["teamId"]}
+    known = account.client("chatbot").list_microsoft_teams_channel_configurations(**team)["TeamChannelConfigurations"]
     if len(known) > 1:
         raise ConstraintError(
             f"waiting for creation AWS Chatbot Teams Channel Configuration ({inputs['teamId']}): too many results: "
@@ -97,10 +95,7 @@ def _look_at_teams(account: EmulatedAccount, team_id: str) -> Properties:
 
 def _change_teams(account: EmulatedAccount, team_id: str, inputs: Properties) -> None:
     found = _look_at_teams(account, team_id)
-    _refuse_fixed(found, inputs)
-    changed = {name: api for name, api in _TEAMS.items() if name not in _FIXED}
-    parameters = _checked(account, "UpdateMicrosoftTeamsChannelConfiguration", inputs, changed)
-    account.client("chatbot").update_microsoft_teams_channel_configuration(**to_api(found, _ARN), **parameters)
+    _change(account, "UpdateMicrosoftTeamsChannelConfiguration", found, inputs, _TEAMS)
 
 
 _DEFAULTS: Properties = {"loggingLevel": "NONE", "userAuthorizationRequired": False}
