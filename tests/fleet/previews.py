@@ -64,6 +64,7 @@ _changes = st.builds(
     new=_inputs,
     diff=_diffs,
     retained=st.booleans(),
+    options=st.dictionaries(st.sampled_from(["protect", "retainOnDelete"]), st.tuples(st.booleans(), st.booleans())),
 )
 _dangerous = st.builds(shortened, st.sampled_from(["a", "b"]) | hostile, st.sampled_from([90, 30]))
 fleets = st.lists(

@@ -298,6 +298,12 @@ def test_there_is_no_danger_without_a_change(numbers: set[int]) -> None:
     assert dangers(same) == []
 
 
+@pytest.mark.parametrize("option", ["protect", "retainOnDelete"])
+@pytest.mark.parametrize(("before", "after", "kinds"), [(True, False, ["protection-removed"]), (False, True, [])])
+def test_no_protection_is_taken_away_unasked(option: str, before: bool, after: bool, kinds: list[str]) -> None:
+    assert _kinds(_change("update", harness.KEY, {}, {}, options={option: (before, after)})) == kinds
+
+
 def test_dangers_come_in_the_order_of_their_kinds() -> None:
     kinds = list(dict.fromkeys(danger.kind for danger in dangers(EVERYTHING)))
     assert kinds == [kind for kind in KINDS if kind in kinds]

@@ -41,6 +41,11 @@ def test_each_value_that_changes_is_shown(old: Any, new: Any, expected: list[Fou
     assert found(old, new, {}) == expected
 
 
+def test_options_that_change_are_shown_like_properties() -> None:
+    change = ResourceChange("update", TOPIC, "t", {"name": "t"}, {"name": "t"}, {}, options={"protect": (True, False)})
+    assert differences(change) == (Difference("protect", "~", "true", "false"),)
+
+
 def test_a_further_finding_type_is_shown_inside_the_event_pattern() -> None:
     old = {"source": ["aws.guardduty"], "detail": {"type": [{"prefix": "Trojan:"}]}}
     new = {"source": ["aws.guardduty"], "detail": {"type": [{"prefix": "Trojan:"}, "Recon:EC2/Portscan"]}}

@@ -40,6 +40,57 @@ def test_a_change_has_the_inputs_before_and_after_and_the_kinds_of_its_differenc
     assert collector.changed == 4
 
 
+def test_options_alone_that_change_are_an_update() -> None:
+    before, after = {"protect": True}, {"retainOnDelete": True}
+    inputs = {"name": "group"}
+    collector = collected(
+        pre("same", LOG_GROUP, "group", inputs, inputs, old_state=before, new_state=after),
+        pre("update", TOPIC, "topic", {}, {"name": "t"}, new_state=before, diff={"name": "add"}),
+        pre("same", DETECTOR, "detector", {}, {}, old_state=before, new_state=before),
+    )
+    options = {"protect": (True, False), "retainOnDelete": (False, True)}
+    assert collector.changes == [
+        ResourceChange("update", LOG_GROUP, "group", inputs, inputs, {}, retained=False, options=options),
+        ResourceChange(
+            "update", TOPIC, "topic", {}, {"name": "t"}, {"name": "add"}, options={"protect": (False, True)}
+        ),
+        ResourceChange("same", DETECTOR, "detector", {}, {}, {}),
+    ]
+    assert collector.changed == 2
+
+
+def test_outputs_alone_that_change_are_an_update_of_the_stack() -> None:
+    old = {"gone": 1, "kept": "a", "changed": "b", "later": "c"}
+    new = {"kept": "a", "changed": "B", "later": UNKNOWN, "new": {"of": [UNKNOWN]}}
+    states = ({"custom": False, "outputs": old}, {"custom": False, "outputs": new})
+    stack = "pulumi:pulumi:Stack"
+    collector = collected(
+        done("same", stack, "threat-monitor-prod", {}, {}, old_state=states[0], new_state=states[0]),
+        done("same", stack, "threat-monitor-prod", {}, {}, old_state=states[0], new_state=states[1]),
+    )
+    diff = {"gone": "delete", "changed": "update", "new": "add"}
+    assert collector.changes == [ResourceChange("update", stack, "threat-monitor-prod", old, new, diff)]
+    unknown = {"custom": False, "outputs": {**old, "later": UNKNOWN}}
+    later = done("update", stack, "threat-monitor-prod", {}, {}, old_state=states[0], new_state=unknown)
+    assert collected(later).changes == []
+
+
+def test_another_provider_in_place_of_the_one_before_is_a_change() -> None:
+    old, new = {"region": "eu-west-1"}, {"region": "eu-west-1", "assumeRoles": "[]"}
+    provider = "pulumi:providers:aws"
+    events = [
+        pre("update", provider, "default_7", old, new),
+        pre("create", provider, "default_8", None, new),
+        pre("same", provider, "other", old, old),
+        pre("delete", provider, "default_6", old),
+    ]
+    assert collected(*events).changes == [
+        ResourceChange("update", provider, "default_7", old, new, {}),
+        ResourceChange("delete", provider, "default_6", old, {}, {}),
+    ]
+    assert collected(done("update", provider, "default_7", old, new), refreshing=True).changes == []
+
+
 def test_components_providers_and_the_stack_itself_are_no_changes() -> None:
     component = {"custom": False}
     collector = collected(

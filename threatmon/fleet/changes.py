@@ -27,6 +27,8 @@ class ResourceChange(NamedTuple):
     ``-replace`` if that replaces the resource"""
     retained: bool = False
     """deleting it leaves it in the account (``retainOnDelete``)"""
+    options: Mapping[str, tuple[bool, bool]] = {}
+    """the options that change, before and after: ``protect``, ``retainOnDelete``"""
 
 
 class StackPreview(NamedTuple):
@@ -36,7 +38,8 @@ class StackPreview(NamedTuple):
     account_id: str
     region: str
     changes: tuple[ResourceChange, ...] = ()
-    """every resource but components and the stack itself, those that stay the same included"""
+    """every resource, those that stay the same included; a provider or the stack itself, with its outputs, only if it
+    changes, and no components"""
     error: str | None = None
     """why the preview failed; ``changes`` is incomplete then"""
     is_new: bool = False

@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "retention-shortened": "records or undelivered alerts are kept for a shorter time",
     "last-subscriber-dropped": "all subscriptions of a topic end; new ones must be confirmed first",
     "finding-type-dropped": "findings of some type or severity alert nobody any more",
+    "protection-removed": "something is no longer protected from deletion, or no longer kept when its stack goes",
     "plan-switched-off": "a protection plan of GuardDuty is switched off",
     "policy-widened": "a policy allows something it did not allow",
 }
@@ -51,6 +52,7 @@ def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
         return []
     found = [Danger(kind, *lost) for kind, rule in _RULES_ON_ALL.items() for lost in rule(changes)]
     for change in changes:
+        found += [Danger("protection-removed", change.name, text) for text in _unprotected(change)]
         if change.op in ("update", "replace", "delete") and change.type in _RULES:
             found += [Danger(kind, change.name, text) for kind, text in _RULES[change.type](change)]
     order = list(KINDS)
@@ -58,6 +60,14 @@ def dangers(changes: Sequence[ResourceChange]) -> list[Danger]:
 
 
 _Found = Iterator[tuple[str, str]]  # a kind and a text
+
+
+def _unprotected(change: ResourceChange) -> Iterator[str]:
+    lost = {
+        "protect": "an update or `pulumi destroy` may delete it",
+        "retainOnDelete": "what deletes it in the stack deletes it in the account too",
+    }
+    yield from (text for option, text in lost.items() if change.options.get(option) == (True, False))
 
 
 def _detector(change: ResourceChange) -> _Found:

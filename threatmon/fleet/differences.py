@@ -41,6 +41,11 @@ def differences(change: ResourceChange) -> tuple[Difference, ...]:
     """Return what a change without secrets does to properties: all of a new resource, none of a deleted one."""
     if change.op == "delete":
         return ()
+    options = (_difference(name, "~", *values) for name, values in change.options.items())
+    return (*options, *_differences_of_inputs(change))
+
+
+def _differences_of_inputs(change: ResourceChange) -> tuple[Difference, ...]:
     if not change.diff:
         inputs = [{key: of[key] for key in of if not key.startswith("__")} for of in (change.old, change.new)]
         return tuple(_compare("", *inputs))

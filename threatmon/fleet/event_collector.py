@@ -3,18 +3,20 @@
 https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/events.go
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 from pulumi.automation import events
 
-from threatmon.fleet.changes import Op, ResourceChange, to_do
+from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange, to_do
 from threatmon.fleet.recovery import InterruptedOperation, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
+_STACK = "pulumi:pulumi:Stack"
 _MARKUP = re.compile(r"<\{%.*?%\}>")
 
 
@@ -38,18 +40,34 @@ class EventCollector:
         # A refresh knows only when it is done with a resource what became of it.
         if step := event.res_outputs_event if self.refreshing else event.resource_pre_event:
             self._take_step(step.metadata)
+        elif outputs := event.res_outputs_event:
+            self._take_outputs(outputs.metadata)
         elif diagnostic := event.diagnostic_event:
             self._take_diagnostic(diagnostic)
 
     def _take_step(self, step: events.StepEventMetadata) -> None:
         state = step.new or step.old
         op = _OPS.get(str(getattr(step.op, "value", step.op)))
-        if op and state and state.custom and not step.type.startswith("pulumi:"):
-            old = (step.old.inputs if step.old else None) or {}
-            new = (step.new.inputs if step.new and op != "delete" else None) or {}
-            retained = bool((step.old or state).retain_on_delete)
-            name = step.urn.split("::", 3)[3]
-            self.changes.append(ResourceChange(op, step.type, name, old, new, _diff(step), retained))
+        if not (op and state and state.custom):
+            return
+        # Of providers only what takes the place of one that the stack had; a refresh changes none.
+        if step.type.startswith("pulumi:") and (self.refreshing or op == "same" or not step.old):
+            return
+        old = (step.old.inputs if step.old else None) or {}
+        new = (step.new.inputs if step.new and op != "delete" else None) or {}
+        options = _changed_options(step.old, step.new) if step.old and step.new else {}
+        # The engine calls a step the same if no input differs, and yet records options that do.
+        op = "update" if op == "same" and options else op
+        retained = bool((step.old or state).retain_on_delete)
+        self.changes.append(ResourceChange(op, step.type, _name(step), old, new, _diff(step), retained, options))
+
+    def _take_outputs(self, step: events.StepEventMetadata) -> None:
+        """Take the outputs of the stack, which come twice: as they are, and as the program has set them."""
+        if step.type == _STACK and step.old and step.new:
+            old, new = step.old.outputs or {}, step.new.outputs or {}
+            diff = _changed_outputs(old, new)
+            self.changes = [change for change in self.changes if change.type != _STACK]
+            self.changes += [ResourceChange("update", _STACK, _name(step), old, new, diff)] if diff else []
 
     def _take_diagnostic(self, diagnostic: events.DiagnosticEvent) -> None:
         text = _MARKUP.sub("", diagnostic.message).strip()
@@ -59,6 +77,29 @@ class EventCollector:
             operations = interrupted_operations(text)
             self.interrupted += operations
             self.warnings += [] if operations else [text]
+
+
+def _name(step: events.StepEventMetadata) -> str:
+    return step.urn.split("::", 3)[3]
+
+
+def _changed_options(
+    old: events.StepEventStateMetadata, new: events.StepEventStateMetadata
+) -> dict[str, tuple[bool, bool]]:
+    options = {
+        "protect": (bool(old.protect), bool(new.protect)),
+        "retainOnDelete": (bool(old.retain_on_delete), bool(new.retain_on_delete)),
+    }
+    return {name: values for name, values in options.items() if values[0] != values[1]}
+
+
+def _changed_outputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return what differs; a value that is not known yet belongs to a resource that changes."""
+    added, removed = dict.fromkeys(new.keys() - old.keys(), "add"), dict.fromkeys(old.keys() - new.keys(), "delete")
+    changed = [
+        name for name in old.keys() & new.keys() if old[name] != new[name] and UNKNOWN not in json.dumps(new[name])
+    ]
+    return added | removed | dict.fromkeys(changed, "update")
 
 
 def _diff(step: events.StepEventMetadata) -> dict[str, str]:
