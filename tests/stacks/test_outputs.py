@@ -6,7 +6,7 @@ import pytest
 
 from threatmon.errors import UsageError
 from threatmon.stacks import engine
-from threatmon.stacks.outputs import last_updates, stack_outputs
+from threatmon.stacks.outputs import stack_outputs
 
 Engine = Callable[[str], None]
 
@@ -46,13 +46,10 @@ def test_a_stack_without_outputs_says_why(pulumi: Engine, script: str, said: str
     assert said in str(error.value)
 
 
-def test_last_updates_are_by_the_stacks_own_name(pulumi: Engine) -> None:
-    pulumi('echo \'[{"name": "acme/x/prod", "resourceCount": 1}, {"name": "dev"}]\'')
-    assert last_updates() == {"prod": {"name": "acme/x/prod", "resourceCount": 1}, "dev": {"name": "dev"}}
-
-
 def test_a_backend_that_does_not_answer_is_not_waited_for(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_PATIENCE", 0.05)
     pulumi("exec /bin/sleep 60")
-    with pytest.raises(UsageError, match=r"^The last updates are unknown: the backend did not answer within 0\.05 sec"):
-        last_updates()
+    with pytest.raises(
+        UsageError, match=r"^The outputs of stack prod cannot be read: the backend did not answer within 0\.05 sec"
+    ):
+        stack_outputs("prod")

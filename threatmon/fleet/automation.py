@@ -17,6 +17,7 @@ from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import engine_message
 from threatmon.fleet.event_collector import EventCollector
 from threatmon.fleet.locks import when_unlocked
+from threatmon.fleet.places import why_moved
 from threatmon.fleet.recovery import InterruptedOperation, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target
@@ -37,19 +38,39 @@ class Fleet:
 
     def preview(self, target: Target) -> StackPreview:
         """Return what an update would do. Raises :class:`UsageError` if the stacks cannot be listed."""
-        is_new = target.stack not in self.workspaces.known
+        workspaces = self.workspaces
+        is_new = target.stack not in workspaces.known
 
         def run(events: EventCollector) -> None:
-            workspaces = self.workspaces
+            workspaces.refuse_unreadable(target)
+            if is_new:
+                workspaces.refuse_renamed(target)
             with workspaces.throwaway(target) if is_new else nullcontext(workspaces.open(target)) as stack:
                 stack.preview(on_event=events, color="never")
 
-        return _preview(target, EventCollector(), run, is_new=is_new)
+        events = EventCollector()
+        preview = _preview(target, events, run, is_new=is_new)
+        # A provider that refuses the new place keeps the engine from reporting the old one.
+        deployed = workspaces.places(target) if preview.error and not is_new else events.places
+        return preview._replace(error=why_moved(target, deployed) or preview.error)
+
+    def is_unreadable(self, stack: str) -> bool:
+        """Say whether the state of a stack cannot be read, which concerns no other stack."""
+        known = self.workspaces.known.get(stack)
+        return known is not None and known.fault is not None
+
+    def without_file(self) -> list[StackPreview]:
+        """Return the stacks that have no file. Raises :class:`UsageError` if the stacks cannot be listed."""
+        return [
+            StackPreview(left.known.name, left.account_id, left.region, without_file=True, notes=(left.advice,))
+            for left in self.workspaces.leftovers
+        ]
 
     def drift(self, target: Target) -> StackPreview:
         """Return what differs between the account and the stack's state."""
 
         def run(events: EventCollector) -> None:
+            self.workspaces.refuse_unreadable(target)
             self.workspaces.open(target).preview_refresh(on_event=events, color="never")
 
         return _preview(target, EventCollector(refreshing=True), run, is_new=False)
@@ -99,7 +120,7 @@ def _preview(
     except _FAILURES as failure:
         error = _error(events, failure)
     place = target.stack, target.account_id, target.region
-    return StackPreview(*place, tuple(events.changes), error, is_new, tuple(events.warnings))
+    return StackPreview(*place, tuple(events.changes), error, is_new, notes=tuple(events.warnings))
 
 
 def _error(events: EventCollector, failure: Exception) -> str:

@@ -44,6 +44,8 @@ class StackPreview(NamedTuple):
     """why the preview failed; ``changes`` is incomplete then"""
     is_new: bool = False
     """there is no such stack yet"""
+    without_file: bool = False
+    """there is only the stack, and nothing that could be previewed"""
     notes: tuple[str, ...] = ()
     """warnings"""
 

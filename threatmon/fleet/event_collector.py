@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pulumi.automation import events
 
 from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange, to_do
+from threatmon.fleet.places import Place, places
 from threatmon.fleet.recovery import InterruptedOperation, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
@@ -29,6 +30,8 @@ class EventCollector:
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     interrupted: list[InterruptedOperation] = field(default_factory=list[InterruptedOperation])
+    places: set[Place] = field(default_factory=set[Place])
+    """where the stack is deployed"""
 
     @property
     def changed(self) -> int:
@@ -39,6 +42,7 @@ class EventCollector:
         """Take one event."""
         # A refresh knows only when it is done with a resource what became of it.
         if step := event.res_outputs_event if self.refreshing else event.resource_pre_event:
+            self._take_place(step.metadata)
             self._take_step(step.metadata)
         elif outputs := event.res_outputs_event:
             self._take_outputs(outputs.metadata)
@@ -60,6 +64,11 @@ class EventCollector:
         op = "update" if op == "same" and options else op
         retained = bool((step.old or state).retain_on_delete)
         self.changes.append(ResourceChange(op, step.type, _name(step), old, new, _diff(step), retained, options))
+
+    def _take_place(self, step: events.StepEventMetadata) -> None:
+        """Take the place of what exists."""
+        if step.old and step.op != "read":
+            self.places |= places(step.old.outputs or {})
 
     def _take_outputs(self, step: events.StepEventMetadata) -> None:
         """Take the outputs of the stack, which come twice: as they are, and as the program has set them."""

@@ -10,7 +10,7 @@ from threatmon.fleet.differences import Difference, differences, without_secrets
 from threatmon.fleet.normalize import Normalize, normalizers
 from threatmon.fleet.preview_errors import important_lines
 
-StackStatus = Literal["changed", "new", "unchanged", "failed"]
+StackStatus = Literal["changed", "new", "unchanged", "failed", "without file"]
 _T = TypeVar("_T")
 # Returns a value with each text in it replaced that may hold a stack's own words.
 _Replace = Callable[[_T, Normalize], _T]
@@ -70,6 +70,8 @@ def status(preview: StackPreview) -> StackStatus:
         return "failed"
     if preview.is_new:
         return "new"
+    if preview.without_file:
+        return "without file"
     return "changed" if preview.to_do else "unchanged"
 
 

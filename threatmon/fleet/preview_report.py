@@ -69,6 +69,7 @@ def _headline(fleet: FleetPreview, wording: Wording) -> str:
         (len(fleet.stacks("new")), "would be created"),
         (unchanged, "stays the same" if unchanged == 1 else "stay the same"),
         (len(fleet.stacks("failed")), "failed"),
+        (len(fleet.stacks("without file")), "without a stack file"),
     ]
     parts = ", ".join(f"{count:,} {words}" for count, words in counts if count)
     dangerous = sum(danger.number for danger in fleet.dangers)

@@ -144,16 +144,16 @@ def _faults_of_location(file: StackFile) -> Iterator[tuple[str, str]]:
 
 def _faults_between(files: Sequence[StackFile]) -> Iterator[str]:
     """Yield what several stacks claim; files with faults of their own count too, so that all is reported at once."""
-    claims = defaultdict[tuple[str, str, str], list[str]](list)
+    claimed = defaultdict[tuple[str, str, str], list[str]](list)
     for file in files:
-        for claim in dict.fromkeys(_claims(file)):
-            claims[claim].append(file_name(file.name))
-    for (key, value, fix), names in claims.items():
+        for claim in dict.fromkeys(claims(file)):
+            claimed[claim].append(file_name(file.name))
+    for (key, value, fix), names in claimed.items():
         if len(names) > 1:
             yield f"{first_few(names)}: {key}: {value} is claimed by {len(names)} stacks; {fix}"
 
 
-def _claims(file: StackFile) -> Iterator[tuple[str, str, str]]:
+def claims(file: StackFile) -> Iterator[tuple[str, str, str]]:
     """Yield what no two stacks may have: key, value, and what to do if two have it."""
     if file.region:
         for account in file.account_ids:

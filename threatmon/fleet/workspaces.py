@@ -1,6 +1,6 @@
 """The project's stacks as Pulumi's Automation API opens them, each with the environment of its account."""
 
-import re
+import json
 import secrets
 import shutil
 import tempfile
@@ -16,10 +16,13 @@ from pulumi.automation import CommandError, LocalWorkspace, OutputMap, PulumiFn,
 
 from threatmon import project
 from threatmon.errors import UsageError
+from threatmon.fleet import backend
 from threatmon.fleet.engine import Engine, engine_message
-from threatmon.fleet.folder_backend import remove_empty_attributes
 from threatmon.fleet.inline_program import inline_program
+from threatmon.fleet.known_stack import KnownStack, Leftover
+from threatmon.fleet.places import Place, places
 from threatmon.fleet.targets import Target
+from threatmon.stacks import files as stack_files
 from threatmon.stacks import yaml
 from threatmon.stacks.files import file_name
 
@@ -56,19 +59,36 @@ class Workspaces:
     _creating: Lock = field(default_factory=Lock)
 
     @cached_property
-    def known(self) -> frozenset[str]:
-        """The stacks that exist. Raises :class:`UsageError` if the state backend cannot be asked."""
-        workspace = self._workspace(self.folder, _QUIET)
+    def known(self) -> Mapping[str, KnownStack]:
+        """The stacks that exist, by name. Raises :class:`UsageError` if the state backend cannot be asked."""
+        return backend.known_stacks(self._ask, self.folder)
+
+    @cached_property
+    def leftovers(self) -> list[Leftover]:
+        """The stacks that exist and have no file. Raises :class:`UsageError` if the state backend cannot be asked."""
+        return backend.leftovers(self._ask, self.known, stack_files.names(self.folder))
+
+    def refuse_unreadable(self, target: Target) -> None:
+        """Raise :class:`UsageError` if the state of the stack cannot be read."""
+        if (stack := self.known.get(target.stack)) and stack.fault:
+            raise UsageError(stack.fault)
+
+    def refuse_renamed(self, target: Target) -> None:
+        """Raise :class:`UsageError` if a stack that does not exist yet has what one without a file has deployed."""
+        if old := backend.renamed_from(target, self.leftovers):
+            raise UsageError(
+                f"It has the account and Region, or subnets, of stack {old}, which is deployed and has no file any "
+                "more: the file was renamed. A stack's name is part of what it deployed, so that all of it would be "
+                f"deployed twice.\nRename the file back: mv {file_name(target.stack)} {file_name(old)}\n"
+                f"Or take the old stack down first: pulumi destroy --stack {old} && pulumi stack rm {old}"
+            )
+
+    def places(self, target: Target) -> set[Place]:
+        """Return where a stack is deployed, by its outputs; none if they cannot be read."""
         try:
-            try:
-                found = workspace.list_stacks()
-            except CommandError as error:
-                if not re.search(r"\bEOF\b", str(error)) or not remove_empty_attributes(workspace.who_am_i().url or ""):
-                    raise
-                found = workspace.list_stacks()
-        except CommandError as error:
-            raise UsageError(f"The stacks cannot be listed: {engine_message(error)}") from None
-        return frozenset(stack.name.rpartition("/")[2] for stack in found)
+            return places(self._ask("stack", "output", "--stack", target.stack) or {})
+        except UsageError:
+            return set()
 
     def open(self, target: Target) -> Stack:
         """Return a stack that exists."""
@@ -102,6 +122,12 @@ class Workspaces:
         """Return what a command prints that the Automation API does not have, or not in this form."""
         command = [*arguments, "--stack", target.stack]
         return self.engine.run(command, str(self.folder), self._environment(target)).stdout
+
+    def _ask(self, *arguments: str) -> Any:
+        try:
+            return json.loads(self.engine.run([*arguments, "--json"], str(self.folder), _QUIET).stdout or "null")
+        except CommandError as error:
+            raise UsageError(f"The stacks cannot be listed: {engine_message(error)}") from None
 
     def _environment(self, target: Target) -> dict[str, str]:
         return {**_QUIET, **self.environment_of(target)}

@@ -68,6 +68,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in folder.glob(file_name("*")))
 
 
+def project_name(folder: Path) -> str:
+    """Return the name of the project in a folder. Raises :class:`StackFileError`."""
+    return _project_in(folder)[0]
+
+
 def load(folder: Path, stack: str) -> StackFile:
     """Return the config that the engine hands to the stack's program. Raises :class:`StackFileError`.
 
@@ -77,9 +82,8 @@ def load(folder: Path, stack: str) -> StackFile:
     a stack that lacks a key declared without a default, or has one of another type than declared; and if a single entry
     does not fit into the stack's value, the engine drops the value, while this is an error here.
     """
-    path, project_file = folder / file_name(stack), folder / PROJECT_FILE
-    # The text and not the path: a file may change while we run, and 500 stacks share this one.
-    project, defaults = _project(_text(project_file)) if project_file.is_file() else (NAMESPACE, {})
+    path = folder / file_name(stack)
+    project, defaults = _project_in(folder)
     if not path.is_file():
         raise StackFileError(f"{path.name}: no such stack file (there are: {', '.join(names(folder)) or 'none'})")
     config = {
@@ -112,6 +116,12 @@ def save(folder: Path, stack: str, text: str) -> None:
         raise StackFileError(f"{file_name(stack)} cannot be written: {error.strerror}") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _project_in(folder: Path) -> tuple[str, Mapping[str, Any]]:
+    file = folder / PROJECT_FILE
+    # The text and not the path: a file may change while we run, and 500 stacks share this one.
+    return _project(_text(file)) if file.is_file() else (NAMESPACE, {})
 
 
 @lru_cache(maxsize=1)

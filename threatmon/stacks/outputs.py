@@ -1,6 +1,5 @@
-"""The outputs and last updates of deployed stacks, from the Pulumi engine."""
+"""The outputs of deployed stacks, from the Pulumi engine."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from threatmon.errors import UsageError
@@ -16,16 +15,3 @@ def stack_outputs(stack: str) -> dict[str, Any]:
     if not outputs:
         raise UsageError(f"Stack {stack} is not deployed: it has no outputs. Run `make up STACK={stack}`.")
     return outputs
-
-
-def last_updates() -> dict[str, Mapping[str, Any]]:
-    """Return what the engine knows of each stack of the project, by name.
-
-    ``lastUpdate`` (ISO 8601), ``updateInProgress``, ``resourceCount``, if the backend says so. Raises
-    :class:`UsageError` if it cannot be asked.
-
-    https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_ls/
-    """
-    stacks = ask_engine("stack", "ls", failure="The last updates are unknown")
-    # An organisation may stand before the name: acme/prod.
-    return {entry["name"].rpartition("/")[2]: entry for entry in stacks or []}

@@ -34,8 +34,8 @@ def test_without_drift_all_is_well(run: RunCommand, engine: FakeEngine) -> None:
     assert found.code == 0
     assert found.out.startswith("2 stacks: 2 stay the same\n")
     assert found.err.splitlines() == ["Compared 1 of 2: dev", "Compared 2 of 2: prod"]
-    assert [asked.verb for asked in engine.asked] == ["refresh", "refresh"]
-    assert all("--preview-only" in asked.arguments for asked in engine.asked)
+    assert [asked.verb for asked in engine.asked] == ["stack ls", "refresh", "refresh"]
+    assert all("--preview-only" in asked.arguments for asked in engine.named("refresh"))
 
 
 def test_what_was_changed_by_hand_is_shown_and_is_an_exit_code(run: RunCommand, engine: FakeEngine) -> None:

@@ -76,8 +76,8 @@ def test_each_stack_has_a_row_of_where_it_is_what_it_watches_and_who_gets_its_al
     answering(tmp_path, PROD)
     rows = [" ".join(line.split()) for line in list_().out.splitlines()]
     assert rows[-4:] == [
-        f"dev {OTHER_ACCOUNT} us-east-1 0 1 dev@example.com lookup never",
-        f"prod {ACCOUNT} eu-west-1 2 0 soc@example.com, o'neil|x@example.com create 2026-03-01 12:30 UTC",
+        f"dev {OTHER_ACCOUNT} us-east-1 0 1 dev@example.com lookup new never",
+        f"prod {ACCOUNT} eu-west-1 2 0 soc@example.com, o'neil|x@example.com create deployed 2026-03-01 12:30 UTC",
         "",
         "2 stacks",
     ]
@@ -97,6 +97,7 @@ def test_json_has_the_lists_themselves(list_: List, tmp_path: Path) -> None:
                 "vpcIds": [],
                 "alertEmails": ["soc@example.com", "o'neil|x@example.com"],
                 "detector": "create",
+                "status": "deployed",
                 "lastUpdate": "2026-03-01T12:30:45.123Z",
                 "updateInProgress": False,
             }
@@ -118,8 +119,19 @@ def test_json_has_the_lists_themselves(list_: List, tmp_path: Path) -> None:
 def test_the_last_update_is_in_utc_or_says_why_there_is_none(
     list_: List, tmp_path: Path, name: str, known: dict[str, Any], shown: str
 ) -> None:
-    answering(tmp_path, {"name": name, **known}, {**PROD, "name": "another"})
+    answering(tmp_path, {"name": name, **known})
     assert last_update(list_("-o", "markdown"), "prod") == shown
+
+
+def test_stacks_that_are_deployed_without_a_file_have_rows_whichever_are_chosen(list_: List, tmp_path: Path) -> None:
+    answering(tmp_path, PROD, {**PROD, "name": "gone"}, {"name": "empty", "resourceCount": 0})
+    shown = list_("-o", "json", "--stacks", "dev")
+    assert {row["stack"]: row["status"] for row in json.loads(shown.out)["stacks"]} == {
+        "dev": "new",
+        "empty": "empty, without a file",
+        "gone": "deployed, without a file",
+    }
+    assert "gone: There is no Pulumi.gone.yaml, but the stack is deployed, and nobody updates it." in list_().out
 
 
 @pytest.mark.parametrize("output", ["text", "markdown", "json", "html"])

@@ -45,7 +45,7 @@ def preview(
         previews = _read(results)
     elif targets := selected(stacks, changed_since):
         fleet = fleet_with(role)
-        previews = preview_all("Previewed", fleet.preview, fleet, targets, parallel)
+        previews = preview_all("Previewed", fleet.preview, fleet, targets, parallel) + fleet.without_file()
     show(report(previews), output, limit=COMMENT_LIMIT, whole=pointer or PREVIEW.whole)
     if any(found.error is not None for found in previews):
         raise typer.Exit(CHECK_FAILED)

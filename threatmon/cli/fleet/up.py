@@ -75,8 +75,9 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
         return
     fleet = fleet_with(role, timedelta(minutes=stale_after))
     previews = preview_all("Previewed", fleet.preview, fleet, list(targets.values()), parallel)
-    log.previewed(previews)
-    if reasons := blockers(previews, allow or ()):
+    log.previewed(previews + fleet.without_file())
+    unreadable = [preview for preview in previews if fleet.is_unreadable(preview.stack)]
+    if reasons := blockers([preview for preview in previews if preview not in unreadable], allow or ()):
         for reason in reasons:
             log.stopped(f"Nothing was changed: {reason}")
         raise typer.Exit(CHECK_FAILED)
@@ -88,7 +89,8 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
         log.stopped("Nothing was changed.")
         raise typer.Exit(CHECK_FAILED)
     updates = list(_logged(_deployed(fleet, targets, planned, parallel, log), log))
-    complete = [stack for stack in targets if stack not in to_do]
+    updates += _logged((StackUpdate(each.stack, "failed", error=each.error) for each in unreadable), log)
+    complete = sorted(targets.keys() - {update.stack for update in updates})
     if any(update.notes for update in updates) and not has_stopped(updates):
         # A run was killed, and may have left a lock on a stack that it had completed.
         checked = map(_unchanged, _deployed(fleet, targets, [complete], parallel, log))

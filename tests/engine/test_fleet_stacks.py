@@ -1,0 +1,115 @@
+"""What the backend knows of stacks and the files do not, or the other way round, on the real engine."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.checkout import inventory
+from engine.fleets import Fleet, new_fleet
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Two deployed stacks, and an account for a third."""
+    with new_fleet(tmp_path, ["s0", "s1", "new"]) as fleet:
+        (fleet.folder / "Pulumi.new.yaml").unlink()
+        fleet.run("up", "--yes")
+        yield fleet
+
+
+def file(fleet: Fleet, stack: str) -> Path:
+    return fleet.folder / f"Pulumi.{stack}.yaml"
+
+
+def state(fleet: Fleet, stack: str) -> Path:
+    return fleet.folder / "state" / ".pulumi" / "stacks" / "threat-monitor" / f"{stack}.json"
+
+
+def rows(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    return {row["stack"]: row for row in json.loads(fleet.run("list", "-o", "json").stdout)["stacks"]}
+
+
+def test_a_stack_whose_file_is_deleted_is_spoken_of_until_it_is_taken_down(fleet: Fleet) -> None:
+    kept = inventory(fleet.accounts["s1"])
+    file(fleet, "s1").unlink()
+    row = rows(fleet)["s1"]
+    assert (row["status"], row["account"], row["region"]) == (
+        "deployed, without a file",
+        fleet.accounts["s1"].account_id,
+        "eu-west-1",
+    )
+    advice = "pulumi destroy --stack s1 && pulumi stack rm s1"
+    for shown in (fleet.run("preview").stdout, fleet.run("up", "--yes").stdout):
+        assert "2 stacks: 1 stays the same, 1 without a stack file" in shown
+        assert advice in " ".join(shown.split())
+    assert inventory(fleet.accounts["s1"]) == kept
+
+    fleet.pulumi("destroy", "--yes", "--skip-preview", "--stack", "s1")
+    file(fleet, "s1").unlink()  # the engine writes one for its salt
+    assert rows(fleet)["s1"]["status"] == "empty, without a file"
+    fleet.pulumi("stack", "rm", "--yes", "s1")
+    assert "s1" not in rows(fleet)
+
+
+def test_a_renamed_file_deploys_nothing_a_second_time(fleet: Fleet) -> None:
+    file(fleet, "s1").rename(file(fleet, "renamed"))
+    (fleet.folder / "ports" / "renamed").write_text((fleet.folder / "ports" / "s1").read_text())
+    before = inventory(fleet.accounts["s1"])
+    assert rows(fleet)["renamed"]["status"] == "renamed from s1"
+    run = fleet.run("up", "--yes", ok=False)
+    assert "Rename the file back: mv Pulumi.renamed.yaml Pulumi.s1.yaml" in run.stdout
+    assert "Nothing was changed: 1 of 2 previews failed." in run.stderr
+    assert inventory(fleet.accounts["s1"]) == before
+    assert not state(fleet, "renamed").exists()
+
+    file(fleet, "renamed").rename(file(fleet, "s1"))
+    assert "2 stacks: 2 stay the same" in fleet.run("preview").stdout
+
+
+@pytest.mark.parametrize("changes", [{"aws:region": "us-east-1"}, {"aws:allowedAccountIds": ["999999999999"]}])
+def test_a_stack_does_not_move(fleet: Fleet, changes: dict[str, Any]) -> None:
+    before = inventory(fleet.accounts["s1"])
+    fleet.configure("s1", **changes)
+    run = fleet.run("up", "--yes", ok=False)
+    where = f"The stack is deployed in {fleet.accounts['s1'].account_id} eu-west-1, and Pulumi.s1.yaml now names"
+    assert where in " ".join(run.stdout.split())
+    assert "Nothing was changed: 1 of 2 previews failed." in run.stderr
+    assert inventory(fleet.accounts["s1"]) == before
+
+
+def test_stacks_of_another_project_in_the_same_backend_are_not_ours(fleet: Fleet) -> None:
+    other = state(fleet, "foreign").parents[1] / "other" / "foreign.json"
+    other.parent.mkdir()
+    other.write_text(state(fleet, "s0").read_text().replace("threat-monitor::", "other::"))
+    assert sorted(rows(fleet)) == ["s0", "s1"]
+    assert "2 stacks: 2 stay the same\n" in fleet.run("preview").stdout
+
+
+# -- a state that cannot be read --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", ["half", "nothing"])
+def test_a_state_that_a_full_disk_cut_stops_its_stack_and_no_other(fleet: Fleet, left: str) -> None:
+    whole = state(fleet, "s0").read_text()
+    state(fleet, "s0").write_text(whole[: len(whole) // 2] if left == "half" else "")
+    assert rows(fleet)["s0"]["status"] == "its state cannot be read"
+    assert rows(fleet)["s1"]["status"] == "deployed"
+    for command in ("preview", "drift"):
+        shown = fleet.run(command, ok=False).stdout
+        assert "2 stacks: 1 stays the same, 1 failed" in shown
+        assert f"Its state {state(fleet, 's0')} cannot be read" in shown
+        assert "s0.json.bak" in shown
+
+    fleet.configure("s1", flowLogs={"retentionDays": 400})
+    fleet.configure("new")
+    events = [json.loads(line) for line in fleet.run("up", "--yes", "-o", "json", ok=False).stdout.splitlines()]
+    ended = {event["stack"]: (event["state"], event["error"]) for event in events if event["event"] == "ended"}
+    assert ended["s1"] == ended["new"] == ("updated", None)
+    assert ended["s0"][0] == "failed"
+    assert "cannot be read" in ended["s0"][1]
+    assert inventory(fleet.accounts["new"])["flow logs"] == list(fleet.subnets["new"])
+
+    state(fleet, "s0").write_text(whole)
+    assert "3 stacks: 3 stay the same" in fleet.run("preview").stdout
