@@ -1,8 +1,11 @@
 """What the backend knows of stacks and the files do not, or the other way round, on the real engine."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -113,3 +116,70 @@ def test_a_state_that_a_full_disk_cut_stops_its_stack_and_no_other(fleet: Fleet,
 
     state(fleet, "s0").write_text(whole)
     assert "3 stacks: 3 stay the same" in fleet.run("preview").stdout
+
+
+# -- what was previewed is what is deployed ---------------------------------------------------------------------------
+
+
+@contextmanager
+def confirming(fleet: Fleet) -> Generator[Popen[str]]:
+    """A rollout that has previewed everything and waits for its confirmation."""
+    # `--yes` is not given, and there is no terminal; so the confirmation is answered by a line of the standard input.
+    asking = "import sys; sys.stdin.isatty = lambda: True; from threatmon.cli import main; main()"
+    command = [sys.executable, "-u", "-c", asking, "fleet", "up"]
+    with Popen(
+        command, cwd=fleet.folder, env=fleet.environment, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+    ) as running:
+        assert running.stderr
+        read = ""
+        while "Update " not in read:
+            character = running.stderr.read(1)
+            assert character, read
+            read += character
+        yield running
+
+
+def retention(fleet: Fleet, stack: str) -> list[int]:
+    groups = (
+        fleet.accounts[stack].client("logs").describe_log_groups(logGroupNamePrefix="/threat-monitor/")["logGroups"]
+    )
+    return [group["retentionInDays"] for group in groups]
+
+
+def test_a_file_that_is_edited_after_the_preview_is_not_deployed_unseen(fleet: Fleet) -> None:
+    fleet.configure("s0", flowLogs={"retentionDays": 400})
+    with confirming(fleet) as running:
+        fleet.configure("s0", flowLogs={"retentionDays": 1})
+        output, _ = running.communicate("y\n")
+    assert running.returncode == 1
+    assert "Pulumi.s0.yaml or Pulumi.yaml was edited after the preview. Nothing was changed" in output
+    assert retention(fleet, "s0") == [365]
+    assert "--allow retention-shortened" in fleet.run("up", "--yes", ok=False).stderr
+
+
+def test_a_stack_that_somebody_else_updates_after_the_preview_is_previewed_again(fleet: Fleet) -> None:
+    fleet.configure("s0", flowLogs={"retentionDays": 400})
+    theirs = file(fleet, "s0").read_text()
+    fleet.configure("s0", findingTypes=["Recon:EC2/Portscan", "UnauthorizedAccess:EC2/SSHBruteForce"])
+    ours = file(fleet, "s0").read_text()
+    with confirming(fleet) as running:
+        file(fleet, "s0").write_text(theirs)
+        fleet.pulumi("up", "--yes", "--skip-preview", "--stack", "s0")
+        file(fleet, "s0").write_text(ours)
+        output, _ = running.communicate("y\n")
+    assert running.returncode == 1
+    assert "Somebody else updated the stack after the preview. Nothing was changed" in output
+    assert retention(fleet, "s0") == [400]
+    assert "--allow retention-shortened" in fleet.run("up", "--yes", ok=False).stderr
+
+
+def test_a_program_that_is_edited_after_the_preview_waits_for_the_next_run(fleet: Fleet) -> None:
+    fleet.configure("s0", flowLogs={"retentionDays": 400})
+    program = fleet.folder / "components" / "flow_logs.py"
+    text = program.read_text()
+    with confirming(fleet) as running:
+        program.write_text(text.replace("retention_in_days=", "retention_in_days=7 or "))
+        assert program.read_text() != text
+        running.communicate("y\n")
+    assert running.returncode == 0
+    assert retention(fleet, "s0") == [400]

@@ -6,11 +6,11 @@ https://www.pulumi.com/docs/iac/guides/building-extending/automation-api/
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from pulumi.automation import CommandError, Stack
+from pulumi.automation import CommandError, PulumiFn, Stack
 
 from threatmon.errors import ThreatmonError
 from threatmon.fleet.changes import StackPreview
@@ -18,6 +18,7 @@ from threatmon.fleet.engine import engine_message
 from threatmon.fleet.event_collector import EventCollector
 from threatmon.fleet.locks import when_unlocked
 from threatmon.fleet.places import why_moved
+from threatmon.fleet.previewed import Previewed
 from threatmon.fleet.recovery import InterruptedOperation, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target
@@ -35,21 +36,24 @@ class Fleet:
     """returns the id of what an interrupted creation has made, if it can be found"""
     stale_after: timedelta = timedelta(hours=1)
     """age at which a lock of another machine counts as left behind"""
+    _previewed: dict[str, Previewed] = field(default_factory=dict[str, Previewed])
 
     def preview(self, target: Target) -> StackPreview:
         """Return what an update would do. Raises :class:`UsageError` if the stacks cannot be listed."""
         workspaces = self.workspaces
         is_new = target.stack not in workspaces.known
+        seen = self._previewed[target.stack] = Previewed(target.stack)
 
         def run(events: EventCollector) -> None:
             workspaces.refuse_unreadable(target)
             if is_new:
                 workspaces.refuse_renamed(target)
             with workspaces.throwaway(target) if is_new else nullcontext(workspaces.open(target)) as stack:
-                stack.preview(on_event=events, color="never")
+                stack.preview(program=seen.seen_by(workspaces.program), on_event=events, color="never")
 
         events = EventCollector()
         preview = _preview(target, events, run, is_new=is_new)
+        seen.resources = preview.changes
         # A provider that refuses the new place keeps the engine from reporting the old one.
         deployed = workspaces.places(target) if preview.error and not is_new else events.places
         return preview._replace(error=why_moved(target, deployed) or preview.error)
@@ -86,24 +90,28 @@ class Fleet:
         changed, error = 0, None
         try:
             stack = self.workspaces.create(target)
-            events, error = self._up(stack, notes)
+            seen = self._previewed.get(target.stack) or Previewed(target.stack)
+            previewed = seen.required_by(
+                self.workspaces.program, partial(self.workspaces.run, target, "stack", "export")
+            )
+            events, error = self._up(stack, notes, previewed)
             found = look_up(events.interrupted, partial(self.find, target))  # the engine reports them only now
             notes += [f"an earlier run was interrupted while {key}: {value.summary}" for key, value in found.items()]
             # Keep interrupted operations that could not be looked up: they may be the reason of the failure.
             if found and (error is None or all(result.answered for result in found.values())):
                 changed = events.changed
                 repair(partial(self.workspaces.run, target), found)
-                events, error = self._up(stack, notes)
+                events, error = self._up(stack, notes, self.workspaces.program)
             changed += events.changed
         except _FAILURES as failure:
             error = _error(EventCollector(), failure)
         seconds = time.monotonic() - began
         return StackUpdate(target.stack, "failed" if error else "updated", 0, seconds, changed, error, tuple(notes))
 
-    def _up(self, stack: Stack, notes: list[str]) -> tuple[EventCollector, str | None]:
+    def _up(self, stack: Stack, notes: list[str], program: PulumiFn) -> tuple[EventCollector, str | None]:
         """Return what the engine reports of an update, and why it failed if it did."""
         events = EventCollector()
-        up = partial(stack.up, on_event=events, color="never", show_secrets=False)
+        up = partial(stack.up, program=program, on_event=events, color="never", show_secrets=False)
         try:
             when_unlocked(up, stack.cancel, self.stale_after, notes)
         except CommandError as failure:
@@ -125,5 +133,5 @@ def _preview(
 
 def _error(events: EventCollector, failure: Exception) -> str:
     if isinstance(failure, CommandError):
-        return "\n".join(events.errors) or engine_message(failure)
+        return "\n".join(dict.fromkeys(events.errors)) or engine_message(failure)
     return str(failure)
