@@ -108,3 +108,25 @@ def test_without_git_the_message_offers_the_other_way(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"needs git, which is not on PATH.*--stacks"):
         changed_files(tmp_path, "main")
+
+
+@with_git
+def test_a_stack_file_that_is_a_link_changes_with_what_it_leads_to(folder: Path) -> None:
+    shared = folder.parent / "shared"
+    shared.mkdir()
+    write(shared, "near.yaml", "far.yaml", "same.yaml")
+    (folder / "Pulumi.near.yaml").symlink_to("../shared/near.yaml")
+    (shared / "link.yaml").symlink_to("far.yaml")
+    (folder / "Pulumi.far.yaml").symlink_to(shared / "link.yaml")
+    (folder / "Pulumi.same.yaml").symlink_to("../shared/same.yaml")
+    base = commit(folder)
+    assert changed_files(folder, base) == set()
+    write(shared, "near.yaml", "far.yaml", text="2")
+    assert changed_files(folder, base) == {"Pulumi.near.yaml", "Pulumi.far.yaml"}
+
+
+@with_git
+def test_a_link_out_of_the_repository_counts_as_changed(folder: Path, tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere.yaml")
+    (folder / "Pulumi.out.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    assert changed_files(folder, commit(folder)) == {"Pulumi.out.yaml"}

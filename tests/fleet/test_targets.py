@@ -201,6 +201,16 @@ def test_a_broken_project_file_is_one_fault(tmp_path: Path) -> None:
     assert fault.startswith("Pulumi.yaml: cannot be read: ")
 
 
+@pytest.mark.parametrize("ending", ["yml", "json"])
+def test_a_stack_file_that_the_engine_ignores_is_a_fault(tmp_path: Path, ending: str) -> None:
+    write(tmp_path, "prod", 1)
+    (tmp_path / "Pulumi.prod.yaml").rename(tmp_path / f"Pulumi.prod.{ending}")
+    assert faults_of(tmp_path) == (
+        f"Pulumi.prod.{ending}: the engine does not read it, as the project's file is Pulumi.yaml; rename it: "
+        f"mv Pulumi.prod.{ending} Pulumi.prod.yaml",
+    )
+
+
 @pytest.mark.parametrize("name", ["-x", "a b", "a,b", "$(id)", "a*", "a\nb", "é"])
 def test_a_file_whose_name_is_no_stacks_is_a_fault_on_one_line(tmp_path: Path, name: str) -> None:
     write(tmp_path, name, 1)
@@ -249,7 +259,6 @@ def test_a_change_to_the_program_affects_every_stack(path: str) -> None:
         "tests/components/test_alerts.py",
         "threatmon/fleet/targets.py",
         "requirements-dev.txt",
-        "Pulumi.gone.yaml",
         "other/Pulumi.dev.yaml",
     ],
 )
@@ -276,6 +285,10 @@ def test_the_program_is_exactly_what_it_imports_and_reads() -> None:
     assert all(map(is_program, ("Pulumi.yaml", "requirements.txt", "threatmon/model/finding_types.json")))
 
 
+def test_a_deleted_stack_file_affects_every_stack_for_none_is_left_to_speak_of_it() -> None:
+    assert chosen(FLEET, ["*"], ["Pulumi.gone.yaml"]) == ["dev", "prod-eu", "prod-us", "staging"]
+
+
 NAMES = st.from_regex(r"[a-z][a-z0-9.-]{0,5}", fullmatch=True)
 
 
@@ -283,7 +296,8 @@ NAMES = st.from_regex(r"[a-z][a-z0-9.-]{0,5}", fullmatch=True)
 def test_the_stacks_affected_are_those_whose_files_changed(stacks: list[str], changed: set[str]) -> None:
     files = [f"Pulumi.{name}.yaml" for name in changed if name]
     targets = [target(name) for name in stacks]
-    assert chosen(targets, ["*"] if stacks else [], files) == [name for name in stacks if name in changed]
+    affected = stacks if changed - {*stacks} else [name for name in stacks if name in changed]
+    assert chosen(targets, ["*"] if stacks else [], files) == affected
 
 
 @given(

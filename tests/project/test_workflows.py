@@ -389,18 +389,26 @@ def test_a_report_that_github_would_not_take_is_cut_and_says_so(tmp_path: Path) 
 
 
 def report(
-    folder: Path, files: Mapping[str, str], outcome: str, program: str = 'import sys; print("grouped", *sys.argv[1:])'
+    folder: Path,
+    files: Mapping[str, str],
+    outcome: str,
+    program: str = 'import sys; print("grouped", *sys.argv[1:])',
+    matrix: str = '{"include":[]}',
 ) -> tuple[int, str]:
     for name, text in files.items():
         (folder / "previews" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "previews" / name).write_text(text, encoding="utf-8")
     programs = {".venv/bin/threatmon": program}
-    status = run_script(last_script("preview", "report"), folder, {"OUTCOME": outcome}, programs)
+    status = run_script(last_script("preview", "report"), folder, {"OUTCOME": outcome, "MATRIX": matrix}, programs)
     written = folder / "comment.md"
     return status, written.read_text(encoding="utf-8") if written.exists() else ""
 
 
-GROUPED = "grouped fleet preview --from=previews/preview-0/preview.json{} -o markdown --pointer " + RUN + "\n"
+GROUPED = (
+    "grouped fleet preview --from=previews/preview-0/preview.json{} --expect matrix.json -o markdown --pointer "
+    + RUN
+    + "\n"
+)
 FAILED = "\n**Stacks could not be previewed:**\n\n"
 FAULT = "Pulumi.dev.yaml has 1 fault:\n  threat-monitor:protect: ...\n"
 
@@ -431,6 +439,12 @@ def test_the_report_puts_shards_together_and_says_which_failed(
     tmp_path: Path, files: Mapping[str, str], outcome: str, text: str
 ) -> None:
     assert report(tmp_path, files, outcome) == (0, text)
+
+
+def test_the_report_knows_which_stacks_the_plan_had(tmp_path: Path) -> None:
+    program = "print(open('matrix.json').read())"
+    matrix = '{"include":[{"shard":"1/1","stacks":"dev"}]}'
+    assert report(tmp_path, {"preview-0/preview.json": "{}"}, "failure", program, matrix) == (0, f"{matrix}\n\n")
 
 
 def test_a_report_that_fails_turns_the_job_red(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The previews of a fleet as JSON, which CI jobs pass to the job that combines their results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +35,13 @@ def read_document(found: Any) -> list[StackPreview]:
         raise ValueError("\n".join(faults)) from None
     except (LookupError, TypeError, AttributeError):
         raise ValueError("stacks: expected a list of previews") from None
+
+
+def missing_previews(previews: Iterable[StackPreview], expected: Iterable[str]) -> list[StackPreview]:
+    """Return a failed preview for each expected stack that has none: its job failed, or its report was lost."""
+    missing = sorted(set(expected) - {preview.stack for preview in previews})
+    error = "There is no report on it: the job that previews it has failed, or its report is not given by --from."
+    return [StackPreview(stack, "", "", error=error) for stack in missing]
 
 
 def _plain(value: Any) -> Any:

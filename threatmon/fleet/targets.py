@@ -81,6 +81,7 @@ def read(folder: Path) -> list[Target]:
                 shared[text].append(stack)
             else:
                 faults.append(f"{file_name(stack)}: {text}")
+    faults += map(_fault_of_name, stack_files.unread(folder))
     faults += [f"{PROJECT_FILE}, as it reaches {first_few(stacks)}: {text}" for text, stacks in shared.items()]
     faults += _faults_between(files)
     if faults:
@@ -94,15 +95,17 @@ def select(
     """Return the targets whose stack matches one of ``globs``, and of those the ones that ``changed_files`` affect.
 
     ``changed_files`` are POSIX paths relative to the project's folder; None chooses by name alone. A stack is affected
-    if its own file changed, and every stack is if the program did. Raises :class:`FleetFaults` with every glob that
-    matches no stack.
+    if its own file changed, and every stack is if the program did, or a stack lost its file. Raises
+    :class:`FleetFaults` with every glob that matches no stack.
     """
     names = [target.stack for target in targets]
     unmatched = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]
     if unmatched:
         raise FleetFaults([f"{json.dumps(glob)} matches no stack{_suggestion(glob, names)}" for glob in unmatched])
     chosen = [target for target in targets if any(fnmatchcase(target.stack, glob) for glob in globs)]
-    if changed_files is None or any(map(is_program, changed_files)):
+    # Of a stack whose file is deleted only a preview of the others can speak.
+    gone = {file for file in changed_files or () if fnmatchcase(file, file_name("*"))} - set(map(file_name, names))
+    if changed_files is None or gone or any(map(is_program, changed_files)):
         return chosen
     return [target for target in chosen if file_name(target.stack) in changed_files]
 
@@ -118,6 +121,11 @@ def _suggestion(glob: str, names: Sequence[str]) -> str:
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def _fault_of_name(name: str) -> str:
+    why = f"the engine does not read it, as the project's file is {PROJECT_FILE}"
+    return f"{name}: {why}; rename it: mv {name} {Path(name).stem}.yaml"
 
 
 def _faults_of_location(file: StackFile) -> Iterator[tuple[str, str]]:

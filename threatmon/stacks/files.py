@@ -68,6 +68,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in folder.glob(file_name("*")))
 
 
+def unread(folder: Path) -> list[str]:
+    """Return the names of files that look like stack files and that the engine ignores, sorted.
+
+    It takes the ending of the project's file: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/workspace/paths.go
+    """
+    return sorted(path.name for ending in ("yml", "json") for path in folder.glob(f"Pulumi.*.{ending}"))
+
+
 def project_name(folder: Path) -> str:
     """Return the name of the project in a folder. Raises :class:`StackFileError`."""
     return _project_in(folder)[0]

@@ -65,6 +65,20 @@ def test_a_preview_that_fails_is_in_the_report_and_in_the_exit_code(
     assert "displayName" in done.out
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_stacks_without_a_file_are_named_whichever_are_chosen(
+    run: RunCommand, folder: Path, tmp_path: Path, output: str
+) -> None:
+    (folder / "Pulumi.prod.yaml").unlink()
+    done = run("--stacks", "dev", "--output", output)
+    assert done.code == 0
+    assert "2 stacks: 1 stays the same, 1 without a stack file" in done.out
+    assert "There is no Pulumi." in done.out
+    first, second = shard(run, tmp_path / "1.json", "dev"), shard(run, tmp_path / "2.json", "test")
+    together = run("--from", first, "--from", second, "--output", output)
+    assert "3 stacks: 2 stay the same, 1 without a stack file" in together.out
+
+
 def test_only_the_chosen_stacks_are_previewed(run: RunCommand, engine: FakeEngine) -> None:
     assert run("--stacks", "prod,de*").out.startswith("2 stacks: 2 stay the same")
     assert sorted(asked.stack for asked in engine.named("preview")) == ["dev", "prod"]
@@ -178,6 +192,31 @@ def test_a_failure_in_a_shard_fails_the_whole(run: RunCommand, engine: FakeEngin
     done = run("--output", "markdown", "--from", first, "--from", second)
     assert done.code == 1
     assert "it fails" in done.out
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_missing_shard_fails_the_whole_and_its_stacks_are_named(
+    run: RunCommand, threatmon: RunCommand, tmp_path: Path, output: str
+) -> None:
+    matrix = tmp_path / "matrix.json"
+    matrix.write_text(threatmon("fleet", "matrix", "--shards", "2").out, encoding="utf-8")
+    first, second = shard(run, tmp_path / "1.json", "dev", "test"), shard(run, tmp_path / "2.json", "prod")
+    done = run("--from", second, "--expect", str(matrix), "--output", output)
+    assert done.code == 1
+    assert "3 stacks: 1 stays the same, 2 failed" in done.out
+    assert "There is no report on it" in done.out
+    assert "dev" in done.out
+    assert run("--from", first, "--from", second, "--expect", str(matrix)).code == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"include": [{}]}', '{"include": [{"stacks": 1}]}'])
+def test_what_is_no_matrix_is_refused_by_name(run: RunCommand, tmp_path: Path, content: str) -> None:
+    first, matrix = shard(run, tmp_path / "1.json", "dev"), tmp_path / "matrix.json"
+    matrix.write_text(content, encoding="utf-8")
+    done = run("--from", first, "--expect", str(matrix))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"--expect {matrix}: not what `threatmon fleet matrix` prints: ")
+    assert run("--expect", str(matrix)).err == "--expect needs the reports that it is compared with: --from FILE.\n"
 
 
 def test_a_shard_given_twice_counts_once_and_another_preview_of_its_stack_is_refused(

@@ -29,7 +29,8 @@ def matrix(
 
     GitHub: `strategy: {matrix: "${{ fromJSON(needs.plan.outputs.matrix) }}"}`. No stack gives `{"include":[]}`, which
     GitHub refuses as a matrix, so that job also needs `if: needs.plan.outputs.matrix != '{"include":[]}'`. Artifacts
-    cannot have the slash of `shard` in their names; `strategy.job-index` can be used instead.
+    cannot have the slash of `shard` in their names; `strategy.job-index` can be used instead. The job that combines the
+    reports finds those that are missing by what is printed here: `fleet preview --from ... --expect matrix.json`.
 
     GitLab: write the entries of `include` to `parallel: matrix:` of a generated child pipeline (at most 200, and at
     least one).

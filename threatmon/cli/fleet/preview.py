@@ -11,7 +11,7 @@ from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, p
 from threatmon.cli.output import OutputOption, show
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.fleet.changes import StackPreview
-from threatmon.fleet.preview_document import read_document
+from threatmon.fleet.preview_document import missing_previews, read_document
 from threatmon.fleet.preview_report import PREVIEW, report
 from threatmon.reports.markdown import COMMENT_LIMIT
 
@@ -30,6 +30,14 @@ def preview(
             "--from", metavar="FILE", help="Combine reports printed by --output json instead of previewing. Repeatable."
         ),
     ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect",
+            metavar="FILE",
+            help="With --from: fail for each stack of this `fleet matrix` that has no report.",
+        ),
+    ] = None,
     pointer: Annotated[
         str, typer.Option("--pointer", metavar="URL", help="Link to the whole report, shown if the comment is cut.")
     ] = "",
@@ -40,9 +48,12 @@ def preview(
 
     Example: threatmon fleet preview --changed-since origin/main --output markdown
     """
+    if expect and not results:
+        raise UsageError("--expect needs the reports that it is compared with: --from FILE.")
     previews: list[StackPreview] = []
     if results:
         previews = _read(results)
+        previews += missing_previews(previews, _expected(expect) if expect else ())
     elif targets := selected(stacks, changed_since):
         fleet = fleet_with(role)
         previews = preview_all("Previewed", fleet.preview, fleet, targets, parallel) + fleet.without_file()
@@ -61,8 +72,16 @@ def _read(files: list[Path]) -> list[StackPreview]:
                 f"--from {file}: not what `threatmon fleet preview --output json` prints: {error}"
             ) from None
         for each in found:
-            if previews.setdefault(each.stack, each) != each:
+            if previews.setdefault(each.stack, each) != each and not each.without_file:
                 raise UsageError(
                     f"--from {file}: a preview of stack {each.stack} was already given; give only one of them."
                 )
     return list(previews.values())
+
+
+def _expected(file: Path) -> list[str]:
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))["include"]
+        return [stack for entry in entries for stack in (entry.get("stacks") or entry["stack"]).split(",")]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(f"--expect {file}: not what `threatmon fleet matrix` prints: {error}") from None
