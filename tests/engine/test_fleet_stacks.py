@@ -157,8 +157,11 @@ def test_a_file_that_is_edited_after_the_preview_is_not_deployed_unseen(fleet: F
     assert "--allow retention-shortened" in fleet.run("up", "--yes", ok=False).stderr
 
 
-def test_a_stack_that_somebody_else_updates_after_the_preview_is_previewed_again(fleet: Fleet) -> None:
-    fleet.configure("s0", flowLogs={"retentionDays": 400})
+@pytest.mark.parametrize(("days", "becomes"), [(180, 365), (400, 400)])
+def test_a_stack_that_somebody_else_updates_after_the_preview_is_previewed_and_judged_again(
+    fleet: Fleet, days: int, becomes: int
+) -> None:
+    fleet.configure("s0", flowLogs={"retentionDays": days})
     theirs = file(fleet, "s0").read_text()
     fleet.configure("s0", findingTypes=["Recon:EC2/Portscan", "UnauthorizedAccess:EC2/SSHBruteForce"])
     ours = file(fleet, "s0").read_text()
@@ -167,10 +170,26 @@ def test_a_stack_that_somebody_else_updates_after_the_preview_is_previewed_again
         fleet.pulumi("up", "--yes", "--skip-preview", "--stack", "s0")
         file(fleet, "s0").write_text(ours)
         output, _ = running.communicate("y\n")
-    assert running.returncode == 1
-    assert "Somebody else updated the stack after the preview. Nothing was changed" in output
-    assert retention(fleet, "s0") == [400]
-    assert "--allow retention-shortened" in fleet.run("up", "--yes", ok=False).stderr
+    assert running.returncode == (0 if days < becomes else 1)  # to shorten what they have set would be a danger
+    assert ("Somebody else updated the stack after the preview. Nothing was changed" in output) == (days == becomes)
+    assert retention(fleet, "s0") == [becomes]
+
+
+def test_what_the_engine_keeps_as_secret_or_only_reads_is_no_other_state(fleet: Fleet) -> None:
+    detector = fleet.accounts["new"].client("guardduty").create_detector(Enable=True)["DetectorId"]
+    fleet.pulumi("stack", "init", "new")
+    subscribers = [{"protocol": "https", "endpoint": "", "format": "raw"}]
+    for days in (365, 400):
+        fleet.configure(
+            "new",
+            detector={"mode": "lookup", "id": detector},
+            alerts={"subscribers": subscribers},
+            flowLogs={"retentionDays": days},
+        )
+        key = "threat-monitor:alerts.subscribers[0].endpoint"
+        fleet.pulumi("config", "set", "--stack", "new", "--secret", "--path", key, "https://example.com/hook/t0k3n")
+        assert "1 updated, 2 unchanged." in fleet.run("up", "--yes").stdout
+    assert retention(fleet, "new") == [400]
 
 
 def test_a_program_that_is_edited_after_the_preview_waits_for_the_next_run(fleet: Fleet) -> None:

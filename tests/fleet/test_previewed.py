@@ -1,60 +1,51 @@
 from typing import Any
 
 import pytest
-from fleet.previews import WRAPPED_SECRET, create, same, update
-from harness import KEY, TOPIC
+from fleet.previews import WRAPPED_SECRET
 
-from threatmon.fleet.changes import ResourceChange
-from threatmon.fleet.previewed import are_in
+from threatmon.fleet.previewed import States, are_in
 
-NAME = {"name": "t"}
-CIPHER = {**WRAPPED_SECRET, "ciphertext": "v1:x"}
+TOPIC, KEY = (f"urn:pulumi:prod::p::a:b:C$aws:{type_}::it" for type_ in ("sns/topic:Topic", "kms/key:Key"))
+NAME = {"name": "it"}
 
 
-def exported(*resources: tuple[str, str, dict[str, Any]], **further: Any) -> dict[str, Any]:
-    """What the engine exports of resources: type, name and inputs."""
+def exported(resources: States, **further: Any) -> dict[str, Any]:
+    """What the engine exports of resources with these inputs, besides the stack itself and its provider."""
     states = [
-        {
-            "urn": f"urn:pulumi:prod::p::a:b:C${type_}::{name}",
-            "type": type_,
-            "custom": True,
-            "inputs": inputs,
-            **further,
-        }
-        for type_, name, inputs in resources
+        {"urn": urn, "type": urn.split("$")[1].split("::")[0], "custom": True, "inputs": inputs, **further}
+        for urn, inputs in resources.items()
     ]
     stack = {"urn": "urn:pulumi:prod::p::pulumi:pulumi:Stack::p-prod", "type": "pulumi:pulumi:Stack"}
-    return {"deployment": {"resources": [stack, *states]}}
+    provider = {"urn": "urn:pulumi:prod::p::pulumi:providers:aws::d", "type": "pulumi:providers:aws", "custom": True}
+    return {"deployment": {"resources": [stack, provider, *states]}}
 
 
 @pytest.mark.parametrize(
-    ("resource", "there"),
+    ("before", "there"),
     [
-        (same(TOPIC, "t", **NAME), exported((TOPIC, "t", NAME))),
-        (update(TOPIC, "t", NAME, {"name": "later"}), exported((TOPIC, "t", NAME))),
-        (same(TOPIC, "t", days=365.0), exported((TOPIC, "t", {"days": 365}))),
-        (same(TOPIC, "t", endpoint=WRAPPED_SECRET), exported((TOPIC, "t", {"endpoint": CIPHER}))),
+        ({TOPIC: NAME}, exported({TOPIC: NAME})),
+        ({TOPIC: {"days": 365.0}}, exported({TOPIC: {"days": 365}})),
+        ({TOPIC: {"endpoint": WRAPPED_SECRET}}, exported({TOPIC: {"endpoint": {**WRAPPED_SECRET, "value": "v1:x"}}})),
         # the engine hides a secret wherever its text occurs
-        (same(TOPIC, "t", policy="allow [secret]"), exported((TOPIC, "t", {"policy": "allow soc@example.com"}))),
-        (create(TOPIC, "t", **NAME), {"deployment": None}),
-        (create(TOPIC, "t", **NAME), exported()),
-        (create(TOPIC, "t", **NAME), exported((TOPIC, "replaced", {}), delete=True)),
-        (same("pulumi:providers:aws", "p"), exported()),
+        ({TOPIC: {"policy": "allow [secret]"}}, exported({TOPIC: {"policy": "allow soc@example.com"}})),
+        ({}, {"deployment": None}),
+        ({}, exported({})),
+        ({}, exported({TOPIC: NAME}, delete=True)),
     ],
 )
-def test_a_state_is_what_the_preview_saw(resource: ResourceChange, there: dict[str, Any]) -> None:
-    assert are_in([resource], there)
+def test_a_state_is_what_the_preview_saw(before: States, there: dict[str, Any]) -> None:
+    assert are_in(before, there)
 
 
 @pytest.mark.parametrize(
-    ("resource", "there"),
+    ("before", "there"),
     [
-        (same(TOPIC, "t", **NAME), exported((TOPIC, "t", {"name": "other"}))),
-        (same(TOPIC, "t", **NAME), exported((TOPIC, "t", {**NAME, "tags": {}}))),
-        (same(TOPIC, "t", **NAME), exported((TOPIC, "t", NAME), (KEY, "k", {}))),
-        (same(TOPIC, "t", **NAME), exported()),
-        (create(TOPIC, "t", **NAME), exported((TOPIC, "t", NAME))),
+        ({TOPIC: NAME}, {TOPIC: {"name": "other"}}),
+        ({TOPIC: NAME}, {TOPIC: {**NAME, "tags": {}}}),
+        ({TOPIC: NAME}, {TOPIC: NAME, KEY: {}}),
+        ({TOPIC: NAME}, {}),
+        ({}, {TOPIC: NAME}),
     ],
 )
-def test_what_somebody_else_has_deployed_is_another_state(resource: ResourceChange, there: dict[str, Any]) -> None:
-    assert not are_in([resource], there)
+def test_what_somebody_else_has_deployed_is_another_state(before: States, there: States) -> None:
+    assert not are_in(before, exported(there))

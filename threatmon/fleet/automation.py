@@ -53,7 +53,7 @@ class Fleet:
 
         events = EventCollector()
         preview = _preview(target, events, run, is_new=is_new)
-        seen.resources = preview.changes
+        seen.before = events.before
         # A provider that refuses the new place keeps the engine from reporting the old one.
         deployed = workspaces.places(target) if preview.error and not is_new else events.places
         return preview._replace(error=why_moved(target, deployed) or preview.error)
@@ -62,6 +62,10 @@ class Fleet:
         """Say whether the state of a stack cannot be read, which concerns no other stack."""
         known = self.workspaces.known.get(stack)
         return known is not None and known.fault is not None
+
+    def is_outdated(self, stack: str) -> bool:
+        """Say whether the last update of a stack found another state than its preview, and changed nothing."""
+        return stack in self._previewed and self._previewed[stack].is_outdated
 
     def without_file(self) -> list[StackPreview]:
         """Return the stacks that have no file. Raises :class:`UsageError` if the stacks cannot be listed."""

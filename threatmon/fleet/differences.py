@@ -61,16 +61,17 @@ def _differences_of_inputs(change: ResourceChange) -> tuple[Difference, ...]:
 
 def without_secrets(change: ResourceChange) -> ResourceChange:
     """Return the change with ``[secret]`` in place of each secret, and whole numbers as such."""
-    return change._replace(old=_readable(change.old), new=_readable(change.new))
+    return change._replace(old=readable(change.old), new=readable(change.new))
 
 
-def _readable(value: Any) -> Any:
+def readable(value: Any) -> Any:
+    """Return the value with ``[secret]`` in place of each secret, and whole numbers as such."""
     if isinstance(value, Mapping):
         if _WRAPPED in value and (value[_WRAPPED] == _SECRET or value.get("secret")):
             return SECRET
-        return {str(key): _readable(entry) for key, entry in value.items()}
+        return {str(key): readable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_readable(entry) for entry in value]
+        return [readable(entry) for entry in value]
     # The engine has only one kind of number.
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
@@ -89,7 +90,7 @@ def _document(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(("{", "[")):
         return value
     try:
-        return json.loads(value, parse_float=lambda number: _readable(float(number)))
+        return json.loads(value, parse_float=lambda number: readable(float(number)))
     except (ValueError, RecursionError):
         return value
 

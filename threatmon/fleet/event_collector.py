@@ -30,6 +30,8 @@ class EventCollector:
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     interrupted: list[InterruptedOperation] = field(default_factory=list[InterruptedOperation])
+    before: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """the inputs of what exists, by URN"""
     places: set[Place] = field(default_factory=set[Place])
     """where the stack is deployed"""
 
@@ -42,7 +44,7 @@ class EventCollector:
         """Take one event."""
         # A refresh knows only when it is done with a resource what became of it.
         if step := event.res_outputs_event if self.refreshing else event.resource_pre_event:
-            self._take_place(step.metadata)
+            self._take_state(step.metadata)
             self._take_step(step.metadata)
         elif outputs := event.res_outputs_event:
             self._take_outputs(outputs.metadata)
@@ -51,7 +53,7 @@ class EventCollector:
 
     def _take_step(self, step: events.StepEventMetadata) -> None:
         state = step.new or step.old
-        op = _OPS.get(str(getattr(step.op, "value", step.op)))
+        op = _op(step)
         if not (op and state and state.custom):
             return
         # Of providers only what takes the place of one that the stack had; a refresh changes none.
@@ -65,10 +67,13 @@ class EventCollector:
         retained = bool((step.old or state).retain_on_delete)
         self.changes.append(ResourceChange(op, step.type, _name(step), old, new, _diff(step), retained, options))
 
-    def _take_place(self, step: events.StepEventMetadata) -> None:
-        """Take the place of what exists."""
-        if step.old and step.op != "read":
+    def _take_state(self, step: events.StepEventMetadata) -> None:
+        """Take what exists, and where it is."""
+        op = _op(step)
+        if step.old and op != "read":
             self.places |= places(step.old.outputs or {})
+        if step.old and step.old.custom and op and not step.type.startswith("pulumi:"):
+            self.before[step.old.urn] = step.old.inputs or {}
 
     def _take_outputs(self, step: events.StepEventMetadata) -> None:
         """Take the outputs of the stack, which come twice: as they are, and as the program has set them."""
@@ -86,6 +91,10 @@ class EventCollector:
             operations = interrupted_operations(text)
             self.interrupted += operations
             self.warnings += [] if operations else [text]
+
+
+def _op(step: events.StepEventMetadata) -> Op | None:
+    return _OPS.get(str(getattr(step.op, "value", step.op)))
 
 
 def _name(step: events.StepEventMetadata) -> str:

@@ -8,19 +8,19 @@ The program itself is loaded once for the whole run; what is edited meanwhile wa
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 from pulumi.automation import PulumiFn
 from pulumi.runtime.config import CONFIG, get_config_env
 
-from threatmon.fleet.changes import ResourceChange
-from threatmon.fleet.differences import SECRET, without_secrets
+from threatmon.fleet.differences import SECRET, readable
 from threatmon.stacks.files import file_name
 
-_States = Mapping[tuple[str, str], Mapping[str, Any]]
+States = Mapping[str, Mapping[str, Any]]
+"""The inputs of resources by URN."""
 
 
 @dataclass
@@ -28,8 +28,10 @@ class Previewed:
     """The config and the resources that the preview of one stack saw."""
 
     stack: str
+    before: States = field(default_factory=dict[str, Mapping[str, Any]])
+    is_outdated: bool = False
+    """an update found another state; the stack may be previewed again"""
     _config: str | None = None
-    resources: tuple[ResourceChange, ...] = ()
 
     def seen_by(self, program: PulumiFn) -> PulumiFn:
         """Return the program for a preview, which remembers the config."""
@@ -52,7 +54,8 @@ class Previewed:
                     f"{file_name(self.stack)} or Pulumi.yaml was edited after the preview. Nothing was changed; the "
                     "same command previews what they say now."
                 )
-            if self._config is not None and not are_in(self.resources, json.loads(export())):
+            self.is_outdated = self._config is not None and not are_in(self.before, json.loads(export()))
+            if self.is_outdated:
                 raise pulumi.RunError(
                     "Somebody else updated the stack after the preview. Nothing was changed; the same command previews "
                     "what there is now."
@@ -62,29 +65,24 @@ class Previewed:
         return refusing
 
 
-def are_in(resources: Iterable[ResourceChange], exported: Mapping[str, Any]) -> bool:
+def are_in(before: States, exported: Mapping[str, Any]) -> bool:
     """Say whether an exported state has just the resources that a preview saw, with the same inputs.
 
     A text of which the engine has hidden a part is not compared.
     """
-    before: _States = {
-        (resource.type, resource.name): without_secrets(resource).old
-        for resource in resources
-        if resource.op in ("same", "update", "replace", "delete") and not resource.type.startswith("pulumi:")
-    }
-    now: _States = {
-        (state["type"], state["urn"].split("::", 3)[3]): state.get("inputs") or {}
+    now: States = {
+        state["urn"]: state.get("inputs") or {}
         for state in (exported.get("deployment") or {}).get("resources") or []
-        if state.get("custom") and not state.get("delete") and not state.get("external")
-        if not state["type"].startswith("pulumi:")
+        if state.get("custom") and not state.get("delete") and not state["type"].startswith("pulumi:")
     }
-    return before.keys() == now.keys() and all(_equal(inputs, now[key]) for key, inputs in before.items())
+    return before.keys() == now.keys() and all(_equal(inputs, now[urn]) for urn, inputs in before.items())
 
 
 def _equal(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    hidden = {name for name, value in shown.items() if SECRET in json.dumps(value)}
-    exported = without_secrets(ResourceChange("same", "", "", inputs, {}, {})).old
-    return shown.keys() == exported.keys() and all(name in hidden or shown[name] == exported[name] for name in shown)
+    shown, inputs = readable(shown), readable(inputs)
+    return shown.keys() == inputs.keys() and all(
+        value == inputs[name] or SECRET in json.dumps(value) for name, value in shown.items()
+    )
 
 
 def _config() -> str:

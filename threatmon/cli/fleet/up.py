@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from threading import Event
 from typing import Annotated, Literal
 
@@ -88,12 +89,13 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     if to_do and not yes and not typer.confirm(f"Update {len(to_do)} stack(s)?", err=True):
         log.stopped("Nothing was changed.")
         raise typer.Exit(CHECK_FAILED)
-    updates = list(_logged(_deployed(fleet, targets, planned, parallel, log), log))
+    deployed = partial(_deployed, fleet, targets, parallel=parallel, allowed=allow or (), log=log)
+    updates = list(_logged(deployed(planned), log))
     updates += _logged((StackUpdate(each.stack, "failed", error=each.error) for each in unreadable), log)
     complete = sorted(targets.keys() - {update.stack for update in updates})
     if any(update.notes for update in updates) and not has_stopped(updates):
         # A run was killed, and may have left a lock on a stack that it had completed.
-        checked = map(_unchanged, _deployed(fleet, targets, [complete], parallel, log))
+        checked = map(_unchanged, deployed([complete]))
         updates += _logged(checked, log)
     else:
         updates += [StackUpdate(stack, "unchanged") for stack in complete]
@@ -103,13 +105,21 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
 
 
 def _deployed(
-    fleet: Fleet, targets: Mapping[str, Target], planned: Sequence[Sequence[str]], parallel: int, log: RolloutLog
+    fleet: Fleet,
+    targets: Mapping[str, Target],
+    planned: Sequence[Sequence[str]],
+    *,
+    parallel: int,
+    allowed: Sequence[str],
+    log: RolloutLog,
 ) -> Iterator[StackUpdate]:
     failed = Event()
 
     def update(stack: str) -> StackUpdate:
         log.started(stack)
         done = fleet.update(targets[stack])
+        if fleet.is_outdated(stack) and not blockers([fleet.preview(targets[stack])], allowed):
+            done = fleet.update(targets[stack])
         if done.state == "failed":
             failed.set()
         return done
