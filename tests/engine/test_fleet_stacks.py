@@ -103,7 +103,7 @@ def test_a_state_that_a_full_disk_cut_stops_its_stack_and_no_other(fleet: Fleet,
         shown = fleet.run(command, ok=False).stdout
         assert "2 stacks: 1 stays the same, 1 failed" in shown
         assert f"Its state {state(fleet, 's0')} cannot be read" in shown
-        assert "s0.json.bak" in shown
+        assert f"cp {state(fleet, 's0')}.bak {state(fleet, 's0')}" in shown
 
     fleet.configure("s1", flowLogs={"retentionDays": 400})
     fleet.configure("new")
@@ -114,8 +114,11 @@ def test_a_state_that_a_full_disk_cut_stops_its_stack_and_no_other(fleet: Fleet,
     assert "cannot be read" in ended["s0"][1]
     assert inventory(fleet.accounts["new"])["flow logs"] == list(fleet.subnets["new"])
 
-    state(fleet, "s0").write_text(whole)
+    before = inventory(fleet.accounts["s0"])
+    state(fleet, "s0").write_text(state(fleet, "s0").with_name("s0.json.bak").read_text())
+    fleet.run("up", "--yes")
     assert "3 stacks: 3 stay the same" in fleet.run("preview").stdout
+    assert inventory(fleet.accounts["s0"]) == before
 
 
 # -- what was previewed is what is deployed ---------------------------------------------------------------------------

@@ -64,7 +64,13 @@ def test_a_state_that_cannot_be_read_hides_no_other_stack(folder: Path, states: 
     assert known["small"] == KnownStack("small")
     fault = known["dev"].fault or ""
     assert fault.startswith(f"Its state {states / 'dev.json'} cannot be read: ")
-    assert f"{states / 'dev.json.bak'}" in fault
+    assert f"cp {states / 'dev.json.bak'} {states / 'dev.json'}" in fault
+
+
+def test_without_an_older_state_nothing_is_proposed_that_does_not_work(folder: Path, states: Path) -> None:
+    (states / "dev.json.bak").unlink()
+    known = known_stacks(Backend({"whoami --verbose": {"url": states.parents[2].as_uri()}}), folder)
+    assert "put back a copy of your own" in (known["dev"].fault or "")
 
 
 @pytest.mark.parametrize("url", ["s3://state", "https://api.pulumi.com", None])
@@ -83,6 +89,14 @@ def test_only_of_stacks_without_a_file_that_hold_something_the_last_config_is_as
     assert (full.known.name, full.account_id, full.region) == ("c", "100000000001", "eu-west-1")
     assert "pulumi destroy --stack c && pulumi stack rm c" in full.advice
     assert "destroy" not in empty.advice
+
+
+@pytest.mark.parametrize("history", [None, [], [{}]])
+def test_without_a_history_a_stack_without_a_file_is_named_all_the_same(history: Any) -> None:
+    answers = {} if history is None else {"stack history": history}
+    [left] = leftovers(Backend(answers), {"c": KnownStack("c", resources=3)}, [])
+    assert (left.account_id, left.region) == ("", "")
+    assert "the stack is deployed, and nobody updates it" in left.advice
 
 
 @pytest.mark.parametrize(

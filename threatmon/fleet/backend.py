@@ -1,6 +1,7 @@
 """What the state backend knows of the project's stacks, also of those that have no file any more."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ def _url(ask: Ask) -> str:
 
 
 def _last_config(ask: Ask, stack: KnownStack) -> StackFile:
-    config: Mapping[str, Any] = {}
+    updates: Sequence[Mapping[str, Any]] = ()
     if stack.resources and not stack.fault:
-        updates = ask("stack", "history", "--stack", stack.name, "--page-size", "1") or [{}]
-        config = updates[0].get("config") or {}
+        with suppress(UsageError):  # its history says where it is, and nothing that an update needs
+            updates = ask("stack", "history", "--stack", stack.name, "--page-size", "1") or ()
+    config = updates[0].get("config") or {} if updates else {}
     return StackFile(stack.name, {key: entry.get("objectValue", entry.get("value")) for key, entry in config.items()})

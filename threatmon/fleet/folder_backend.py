@@ -26,7 +26,7 @@ def states(url: str, project: str) -> list[KnownStack]:
     """Return the states of a project's stacks in a backend at a ``file://`` URL; none elsewhere."""
     if not (folder := _folder(url)):
         return []
-    stacks = sorted((folder / "stacks" / project).iterdir())
+    stacks = sorted((folder / "stacks" / project).glob("*"))
     compressed = [path.name.partition(".json.")[0] for path in stacks if path.name.endswith((".json.gz", ".json.zst"))]
     return [*map(KnownStack, compressed), *(_state(path) for path in stacks if path.suffix == ".json")]
 
@@ -39,12 +39,14 @@ def _state(path: Path) -> KnownStack:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         backup = path.with_name(f"{path.name}.bak")
-        older = (
-            f"The state before the last write is {backup}: without what was deployed since then"
+        # Which is not done here: nobody else knows whether what was deployed since then can be lost sight of.
+        fix = (
+            "The one before the last write is beside it. To go on from there, without what was deployed since then:\n"
+            f"cp {backup} {path}"
             if backup.exists()
-            else "There is no older one beside it"
+            else "There is no older one beside it; put back a copy of your own"
         )
-        return KnownStack(path.stem, fault=f"Its state {path} cannot be read: {error}\n{older}")
+        return KnownStack(path.stem, fault=f"Its state {path} cannot be read: {error}\n{fix}")
 
 
 def _folder(url: str) -> Path | None:
