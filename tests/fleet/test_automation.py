@@ -153,6 +153,15 @@ def test_a_stack_without_credentials_fails_and_not_the_run(
     assert engine.named(verb) == []
 
 
+@pytest.mark.parametrize(("region", "ok"), [("eu-west-1", True), ("us-east-1", False)])
+def test_a_stack_that_is_deployed_elsewhere_is_refused(engine: FakeEngine, folder: Path, region: str, ok: bool) -> None:
+    deployed = {"outputs": {"arn": f"arn:aws:sns:{region}:100000000001:t"}}
+    engine.would("prod", pre("same", TOPIC, "t", {}, {}, old_state=deployed))
+    error = fleet(engine, folder).preview(target(folder)).error
+    assert (error is None) == ok
+    assert ok or f"The stack is deployed in 100000000001 {region}" in str(error)
+
+
 # -- updates ----------------------------------------------------------------------------------------------------------
 
 

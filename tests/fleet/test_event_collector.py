@@ -91,6 +91,22 @@ def test_another_provider_in_place_of_the_one_before_is_a_change() -> None:
     assert collected(done("update", provider, "default_7", old, new), refreshing=True).changes == []
 
 
+def test_what_exists_is_known_with_its_inputs_and_where_it_is() -> None:
+    here, there = (
+        {"urn": region, "outputs": {"arn": f"arn:aws:sns:{region}:111122223333:t"}}
+        for region in ("eu-west-1", "us-east-1")
+    )
+    collector = collected(
+        pre("replace", TOPIC, "old", {"name": "a"}, {"name": "b"}, old_state=here),
+        pre("delete-replaced", TOPIC, "pending", {"name": "c"}, old_state={"urn": "pending"}),
+        pre("create", TOPIC, "new", None, {"name": "d"}),
+        pre("read", TOPIC, "theirs", {"name": "e"}, {}, old_state=there),
+        pre("same", "pulumi:providers:aws", "default", {}, {}, old_state={"urn": "provider"}),
+    )
+    assert collector.before == {"eu-west-1": {"name": "a"}, "us-east-1": {"name": "e"}}
+    assert collector.places == {("111122223333", "eu-west-1")}
+
+
 def test_components_providers_and_the_stack_itself_are_no_changes() -> None:
     component = {"custom": False}
     collector = collected(
