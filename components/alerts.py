@@ -12,11 +12,14 @@ import pulumi_aws as aws
 from components.alert_topic import AlertTopic, alert_topic
 from components.chat import ChatNotifications, ChatNotificationsArgs
 from components.formatter import AlertFormatter, AlertFormatterArgs
-from components.location import location_of
+from components.location import arn_of, location_of, role_name
 from components.outputs import json_of
+from threatmon.model import names
 from threatmon.model.channels import (
     DEAD_LETTER_BYTES,
     DEAD_LETTER_SECONDS,
+    MACHINE_TARGET,
+    RAW_TARGET,
     TOPICS,
     FormattedChannel,
     MessageFormat,
@@ -39,7 +42,7 @@ class FindingAlertsArgs:
     """What :class:`FindingAlerts` takes."""
 
     stack: str
-    """the stack's name, after which the state machine is named"""
+    """the stack's name, after which everything is named"""
     emails: Sequence[str]
     """addresses that get the mail"""
     kms_key_arn: pulumi.Input[str] | None = None
@@ -90,15 +93,16 @@ class FindingAlerts(pulumi.ComponentResource):
         if kms_key_arn is None:
             raise ValueError("kms_key_arn: is required, unless settings.kms_key_arn is set")
         super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
         location = location_of(self, args.location)
 
         rules = _rules(name, args, child)
-        rule_arns = [rule.arn for rule in rules.values()]
-        queue, queue_access = _dead_letter_queue(name, kms_key_arn, rule_arns, child)
+        rule_arns = [arn_of(location, "events", rule.name, "rule/") for rule in rules.values()]
+        queue, queue_access = _dead_letter_queue(name, args.stack, kms_key_arn, location, rule_arns, child)
         addresses = [AlertSubscriber(protocol="email", endpoint=address) for address in args.emails]
-        topics = _topics(name, [*addresses, *settings.subscribers], kms_key_arn, location.root, rule_arns, child)
-        channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].topic.arn}
+        subscribers = [*addresses, *settings.subscribers]
+        topics = _topics(name, args.stack, subscribers, kms_key_arn, location, rule_arns, child)
+        channels: dict[FormattedChannel, pulumi.Output[str]] = {"mail": topics["text"].arn}
         self.topic_names = {TOPICS[message_format]: made.topic.name for message_format, made in topics.items()}
         if settings.chats:
             chat = ChatNotifications(
@@ -120,7 +124,7 @@ class FindingAlerts(pulumi.ComponentResource):
             AlertFormatterArgs(
                 stack=args.stack,
                 topic_arns=channels,
-                dead_letter_queue_arn=queue.arn,
+                dead_letter_queue_arn=arn_of(location, "sqs", queue.name),
                 dead_letter_queue_url=queue.url,
                 kms_key_arn=kms_key_arn,
                 settings=settings,
@@ -133,13 +137,14 @@ class FindingAlerts(pulumi.ComponentResource):
         )
         targets = {"": _started(name, args, location, rule_arns, formatter.state_machine_arn, child)}
         if "raw" in topics:
-            targets["-raw"] = _Target(topics["raw"].topic.arn, topics["raw"].policy)
+            targets["-raw"] = _Target(RAW_TARGET, topics["raw"].topic.arn, topics["raw"].policy)
         for suffix, target in targets.items():
             # Without these permissions EventBridge would drop what it cannot deliver.
             permitted = pulumi.ResourceOptions(parent=self, depends_on=[target.permissions, queue_access])
             for key, rule in rules.items():
                 aws.cloudwatch.EventTarget(
                     f"{name}-{key}{suffix}",
+                    target_id=target.id,
                     rule=rule.name,
                     arn=target.arn,
                     role_arn=target.role_arn,
@@ -166,6 +171,7 @@ class FindingAlerts(pulumi.ComponentResource):
 class _Target(NamedTuple):
     """What each rule sends to, and the permissions that it takes."""
 
+    id: str
     arn: pulumi.Output[str]
     permissions: pulumi.Resource
     role_arn: pulumi.Output[str] | None = None
@@ -175,6 +181,7 @@ def _rules(name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions) -> 
     return {
         rule.key: aws.cloudwatch.EventRule(
             f"{name}-{rule.key}",
+            name=names.rule(args.stack, f"{name}-{rule.key}"),
             description=f"GuardDuty findings, for {name}",
             event_pattern=compact(rule.pattern),
             state="ENABLED",
@@ -190,33 +197,41 @@ def _rules(name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions) -> 
 
 
 def _dead_letter_queue(
-    name: str, kms_key_arn: pulumi.Input[str], rule_arns: Sequence[pulumi.Output[str]], opts: pulumi.ResourceOptions
+    name: str,
+    stack: str,
+    kms_key_arn: pulumi.Input[str],
+    location: pulumi.Output[Location],
+    rule_arns: Sequence[pulumi.Output[str]],
+    opts: pulumi.ResourceOptions,
 ) -> tuple[aws.sqs.Queue, aws.sqs.QueuePolicy]:
     queue = aws.sqs.Queue(
         f"{name}-dead-letters",
+        name=names.physical(stack, f"{name}-dead-letters"),
         message_retention_seconds=DEAD_LETTER_SECONDS,
         max_message_size=DEAD_LETTER_BYTES,
         kms_master_key_id=kms_key_arn,
         opts=opts,
     )
-    policy = json_of(queue_policy, queue_arn=queue.arn, rule_arns=list(rule_arns))
+    policy = json_of(queue_policy, queue_arn=arn_of(location, "sqs", queue.name), rule_arns=list(rule_arns))
     return queue, aws.sqs.QueuePolicy(f"{name}-dead-letters-policy", queue_url=queue.url, policy=policy, opts=opts)
 
 
 def _topics(
     name: str,
+    stack: str,
     subscribers: Sequence[AlertSubscriber],
     kms_key_arn: pulumi.Input[str],
-    owner: pulumi.Output[str],
+    location: pulumi.Output[Location],
     rule_arns: Sequence[pulumi.Output[str]],
     opts: pulumi.ResourceOptions,
 ) -> dict[MessageFormat, AlertTopic]:
     """Make a topic for the mail, whoever is subscribed, and one for raw events if somebody wants them."""
     topics: dict[MessageFormat, AlertTopic] = {
-        "text": alert_topic(f"{name}-{TOPICS['text']}", kms_key_arn, owner, opts)
+        "text": alert_topic(f"{name}-{TOPICS['text']}", stack, kms_key_arn, location, opts)
     }
     if any(subscriber.format == "raw" for subscriber in subscribers):
-        topics["raw"] = alert_topic(f"{name}-{TOPICS['raw']}", kms_key_arn, owner, opts, rule_arns=rule_arns)
+        raw = f"{name}-{TOPICS['raw']}"
+        topics["raw"] = alert_topic(raw, stack, kms_key_arn, location, opts, rule_arns=rule_arns)
     for subscriber in subscribers:
         filtered = filter_policy(subscriber.format, subscriber.minimum_severity)
         aws.sns.TopicSubscription(
@@ -243,14 +258,17 @@ def _started(
     """Make the role by which the rules start the state machine, and return what they send to."""
     role = aws.iam.Role(
         f"{name}-start-role",
+        name=role_name(location, args.stack, f"{name}-start-role"),
         description=f"Starts the state machine of {name}",
         assume_role_policy=json_of(start_trust, location=location, rule_arns=list(rule_arns)),
         permissions_boundary=args.permissions_boundary,
         opts=opts,
     )
     policy = json_of(start_execution, state_machine_arn=state_machine_arn)
-    permissions = aws.iam.RolePolicy(f"{name}-start-policy", role=role.name, policy=policy, opts=opts)
-    return _Target(state_machine_arn, permissions, role.arn)
+    permissions = aws.iam.RolePolicy(
+        f"{name}-start-policy", name=f"{name}-start-policy", role=role.name, policy=policy, opts=opts
+    )
+    return _Target(MACHINE_TARGET, state_machine_arn, permissions, role.arn)
 
 
 def _subscription_name(subscriber: AlertSubscriber) -> str:

@@ -7,8 +7,8 @@ from urllib.parse import quote, unquote
 import pulumi
 import pulumi_aws as aws
 
-from components.alert_topic import alert_topic
-from components.location import location_of
+from components.alert_topic import AlertTopic, alert_topic
+from components.location import location_of, role_name
 from threatmon.model import names
 from threatmon.model.channels import FormattedChannel, topic_of
 from threatmon.model.location import Location
@@ -23,7 +23,7 @@ class ChatNotificationsArgs:
     """What :class:`ChatNotifications` takes; a channel that is None gets nothing."""
 
     stack: str
-    """the stack's name, after which the configurations are named"""
+    """the stack's name, after which everything is named"""
     kms_key_arn: pulumi.Input[str]
     """key of the topics"""
     slack: SlackSettings | None = None
@@ -47,33 +47,34 @@ class ChatNotifications(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ChatNotificationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:ChatNotifications", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
         location = location_of(self, args.location)
         role = aws.iam.Role(
             f"{name}-role",
+            name=role_name(location, args.stack, f"{name}-role"),
             description="Allows nothing: notifications need no permissions",
             assume_role_policy=pulumi.Output.json_dumps(chat_trust()),
             permissions_boundary=args.permissions_boundary,
             opts=child,
         )
         guardrail = location.partition.apply(lambda partition: f"arn:{partition}:iam::aws:policy/AWSDenyAll")
-        topics: dict[FormattedChannel, aws.sns.Topic] = {}
+        topics: dict[FormattedChannel, AlertTopic] = {}
         for channel, (configuration, ids) in _channels(args).items():
-            topic, _ = alert_topic(f"{name}-{topic_of(channel)}", args.kms_key_arn, location.root, child)
-            topics[channel] = topic
+            made = alert_topic(f"{name}-{topic_of(channel)}", args.stack, args.kms_key_arn, location, child)
+            topics[channel] = made
             configuration(
                 f"{name}-{channel}",
                 configuration_name=names.chat_configuration(args.stack, channel),
                 iam_role_arn=role.arn,
                 guardrail_policy_arns=[guardrail],  # the default would be AdministratorAccess
-                sns_topic_arns=[topic.arn],
+                sns_topic_arns=[made.topic.arn],
                 logging_level="ERROR",
                 **ids,
                 # A name can be taken once, and a configuration cannot move to another workspace.
                 opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, replace_on_changes=_FIXED),
             )
-        self.topic_arns = {channel: topic.arn for channel, topic in topics.items()}
-        self.topic_names = {topic_of(channel): topic.name for channel, topic in topics.items()}
+        self.topic_arns = {channel: made.arn for channel, made in topics.items()}
+        self.topic_names = {topic_of(channel): made.topic.name for channel, made in topics.items()}
         self.register_outputs({"topicArns": dict(self.topic_arns)})
 
 

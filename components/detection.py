@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import already_exists
+from threatmon.model import names
 from threatmon.model.protection_plans import FEATURES
 from threatmon.model.settings import DetectorSettings
 
@@ -15,6 +16,8 @@ from threatmon.model.settings import DetectorSettings
 class ThreatDetectionArgs:
     """What :class:`ThreatDetection` takes; ``protect`` is an option of the detector."""
 
+    stack: str
+    """the stack's name, which a detector that it creates is tagged with"""
     settings: DetectorSettings = field(default_factory=DetectorSettings)
     """whether to create a detector, adopt (import) one or only refer to it (lookup), and which"""
     protection_plans: Mapping[str, bool] = field(default_factory=dict[str, bool])
@@ -53,6 +56,7 @@ class ThreatDetection(pulumi.ComponentResource):
             f"{name}-detector",
             enable=True,
             finding_publishing_frequency=args.finding_publishing_frequency,
+            tags=None if adopts else names.tags(args.stack),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.protect or None,

@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from components.location import location_of
 from components.outputs import json_of
+from threatmon.model import names
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy
 
@@ -16,6 +17,8 @@ from threatmon.model.policies import key_policy
 class EncryptionKeyArgs:
     """What :class:`EncryptionKey` takes; ``protect`` and ``keep_on_destroy`` are options of the key."""
 
+    stack: str
+    """the stack's name, after which the alias is named"""
     log_group_names: Sequence[str]
     """the log groups that may be encrypted with the key, by their exact names"""
     protect: bool = False
@@ -41,14 +44,20 @@ class EncryptionKey(pulumi.ComponentResource):
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Evidence and alerts of {name}",
+            is_enabled=True,
             enable_key_rotation=True,
             deletion_window_in_days=30,
             policy=json_of(key_policy, location=location, log_group_names=args.log_group_names),
+            tags=names.tags(args.stack),
             opts=pulumi.ResourceOptions(
                 parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
             ),
         )
-        # Named by Pulumi, so that an alias left behind by an interrupted run never blocks the next one.
-        aws.kms.Alias(f"{name}-alias", target_key_id=key.key_id, opts=pulumi.ResourceOptions(parent=self))
+        aws.kms.Alias(
+            f"{name}-alias",
+            name=names.alias(args.stack, name),
+            target_key_id=key.key_id,
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # a name can be taken once
+        )
         self.arn = key.arn
         self.register_outputs({"arn": self.arn})

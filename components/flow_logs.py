@@ -7,8 +7,9 @@ import pulumi
 import pulumi_aws as aws
 
 from components import already_exists
-from components.location import location_of
+from components.location import location_of, role_name
 from components.outputs import json_of
+from threatmon.model import names
 from threatmon.model.location import Location
 from threatmon.model.policies import flow_log_trust, flow_log_write
 from threatmon.model.queries import log_format
@@ -19,6 +20,8 @@ from threatmon.model.settings import FlowLogSettings
 class FlowLogsArgs:
     """What :class:`FlowLogs` takes; ``protect`` is an option of the log group."""
 
+    stack: str
+    """the stack's name, after which the role is named"""
     log_group_name: str
     """name of the log group to create; the key's policy has to name it beforehand"""
     subnet_ids: Sequence[str] = ()
@@ -57,6 +60,7 @@ class FlowLogs(pulumi.ComponentResource):
             kms_key_id=args.kms_key_arn,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                delete_before_replace=True,  # a name can be taken once
                 protect=args.protect or None,
                 retain_on_delete=settings.keep_on_destroy or None,
                 hooks=already_exists.explain(
@@ -67,13 +71,15 @@ class FlowLogs(pulumi.ComponentResource):
         location = location_of(self, args.location)
         role = aws.iam.Role(
             f"{name}-role",
+            name=role_name(location, args.stack, f"{name}-role"),
             description=f"Writes flow logs to {args.log_group_name}",
             assume_role_policy=json_of(flow_log_trust, location=location),
             permissions_boundary=settings.permissions_boundary,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         write = aws.iam.RolePolicy(
             f"{name}-write",
+            name=f"{name}-write",
             role=role.name,
             policy=json_of(flow_log_write, location=location, log_group_name=args.log_group_name),
             opts=pulumi.ResourceOptions(parent=self),
@@ -96,6 +102,7 @@ class FlowLogs(pulumi.ComponentResource):
                 log_destination=group.arn,
                 iam_role_arn=role.arn,
                 log_format=log_format(settings.format),
+                tags=names.tags(args.stack),
                 opts=child,
             )
         self.log_group_name, self.log_group_arn = group.name, group.arn

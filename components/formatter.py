@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.location import location_of
+from components.location import arn_of, location_of, role_name
 from components.outputs import json_of
 from threatmon.model import names
 from threatmon.model.alarms import METRIC_NAMESPACE
@@ -24,7 +24,7 @@ class AlertFormatterArgs:
     """What :class:`AlertFormatter` takes."""
 
     stack: str
-    """the stack's name, after which the state machine is named"""
+    """the stack's name, after which everything is named"""
     topic_arns: Mapping[FormattedChannel, pulumi.Input[str]]
     """the topic of each channel"""
     dead_letter_queue_arn: pulumi.Input[str]
@@ -53,11 +53,12 @@ class AlertFormatter(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertFormatterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:AlertFormatter", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
         location = location_of(self, args.location)
         machine_name = names.state_machine(args.stack)
         role = aws.iam.Role(
             f"{name}-role",
+            name=role_name(location, args.stack, f"{name}-role"),
             description=f"Publishes the alerts of {machine_name}",
             assume_role_policy=json_of(state_machine_trust, location=location, state_machine_name=machine_name),
             permissions_boundary=args.permissions_boundary,
@@ -65,6 +66,7 @@ class AlertFormatter(pulumi.ComponentResource):
         )
         policy = aws.iam.RolePolicy(
             f"{name}-policy",
+            name=f"{name}-policy",
             role=role.name,
             policy=json_of(
                 state_machine_permissions,
@@ -100,10 +102,10 @@ class AlertFormatter(pulumi.ComponentResource):
             logging_configuration=aws.sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
                 include_execution_data=False,
-                log_destination=log_group.arn.apply(lambda arn: f"{arn}:*"),
+                log_destination=arn_of(location, "logs", log_group.name, "log-group:").apply(lambda arn: f"{arn}:*"),
             ),
             # Its name can be taken once; Step Functions tries the log group at once.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy], delete_before_replace=True),
         )
-        self.state_machine_arn = machine.arn
+        self.state_machine_arn = arn_of(location, "states", machine.name, "stateMachine:")
         self.register_outputs({"stateMachineArn": self.state_machine_arn})

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.location import location_of
+from components.location import arn_of, location_of
 from components.outputs import json_of, result_of
-from threatmon.model import alarms
+from threatmon.model import alarms, names
 from threatmon.model.alarms import Alarm
 from threatmon.model.location import Location
 from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
@@ -18,6 +18,8 @@ from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
 class PipelineHealthArgs:
     """What :class:`PipelineHealth` takes."""
 
+    stack: str
+    """the stack's name, after which everything is named"""
     emails: Sequence[str]
     """addresses that get the alarms"""
     rule_names: Mapping[str, pulumi.Input[str]]
@@ -45,23 +47,29 @@ class PipelineHealth(pulumi.ComponentResource):
         if not args.emails:
             raise ValueError("emails: is empty; alarms need somebody to go to")
         super().__init__("threat-monitor:index:PipelineHealth", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
         location = location_of(self, args.location)
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Alarms of {name}",
+            is_enabled=True,
             enable_key_rotation=True,
             deletion_window_in_days=30,
             policy=json_of(alarm_key_policy, location=location),
-            opts=child,
+            tags=names.tags(args.stack),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         topic = aws.sns.Topic(
-            f"{name}-topic", display_name="GuardDuty alerts: health", kms_master_key_id=key.arn, opts=child
+            f"{name}-topic",
+            name=names.physical(args.stack, f"{name}-topic"),
+            display_name="GuardDuty alerts: health",
+            kms_master_key_id=key.arn,
+            opts=child,
         )
         access = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=json_of(alarm_topic_policy, topic_arn=topic.arn, location=location),
+            policy=json_of(alarm_topic_policy, topic_arn=arn_of(location, "sns", topic.name), location=location),
             opts=child,
         )
         for address in args.emails:
@@ -78,9 +86,11 @@ class PipelineHealth(pulumi.ComponentResource):
             "QueueName": args.dead_letter_queue_name,
             "LogGroupName": args.log_group_name,
         }
-        notifying = pulumi.ResourceOptions(parent=self, depends_on=[access])
+        notifying = pulumi.ResourceOptions(parent=self, depends_on=[access], delete_before_replace=True)
         self.alarm_names = [
-            _metric_alarm(f"{name}-{word}", alarm, watched[key or alarm.dimension], topic.arn, notifying).name
+            _metric_alarm(
+                f"{name}-{word}", args.stack, alarm, watched[key or alarm.dimension], topic.arn, notifying
+            ).name
             for word, alarm, key in alarms.of_stack(args.rule_names, args.topic_names)
         ]
         self.register_outputs({"alarmNames": self.alarm_names})
@@ -88,6 +98,7 @@ class PipelineHealth(pulumi.ComponentResource):
 
 def _metric_alarm(
     name: str,
+    stack: str,
     alarm: Alarm,
     resource_name: pulumi.Input[str],
     topic_arn: pulumi.Input[str],
@@ -111,6 +122,7 @@ def _metric_alarm(
     )
     return aws.cloudwatch.MetricAlarm(
         name,
+        name=names.physical(stack, name),
         alarm_description=alarm.description,
         metric_queries=[*metrics, total],
         comparison_operator=alarm.comparison,

@@ -26,7 +26,7 @@ class MonitoringPipelineArgs:
     settings: Settings
     """the stack's settings (``threatmon.model.settings.parse``)"""
     stack: str
-    """the stack's name, which the log group and the dashboard carry"""
+    """the stack's name, after which everything is named"""
 
 
 class MonitoringPipeline(pulumi.ComponentResource):
@@ -51,6 +51,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             or EncryptionKey(
                 f"{name}-encryption",
                 EncryptionKeyArgs(
+                    stack=args.stack,
                     log_group_names=names.log_groups(args.stack),
                     protect=settings.protect,
                     keep_on_destroy=settings.flow_logs.keep_on_destroy,
@@ -62,6 +63,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         flow_logs = FlowLogs(
             f"{name}-flow-logs",
             FlowLogsArgs(
+                stack=args.stack,
                 log_group_name=log_group_name,
                 subnet_ids=settings.subnet_ids,
                 vpc_ids=settings.vpc_ids,
@@ -75,6 +77,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
         detection = ThreatDetection(
             f"{name}-detection",
             ThreatDetectionArgs(
+                stack=args.stack,
                 settings=settings.detector,
                 protection_plans=settings.declared_plans,
                 finding_publishing_frequency=settings.finding_publishing_frequency,
@@ -132,6 +135,7 @@ class MonitoringPipeline(pulumi.ComponentResource):
             health = PipelineHealth(
                 f"{name}-health",
                 PipelineHealthArgs(
+                    stack=args.stack,
                     emails=settings.health_emails,
                     rule_names=alerts.rule_names,
                     topic_names=alerts.topic_names,

@@ -21,6 +21,7 @@ OUTPUTS = {
     "nextSteps",
 }
 
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 ALIAS = "aws:kms/alias:Alias"
 DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
 DETECTOR = "aws:guardduty/detector:Detector"
@@ -80,14 +81,13 @@ class AwsMocks(Mocks):
     def state(self, type_: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the id and properties of the resource that AWS makes of these inputs."""
         digest = hashlib.sha256(f"{type_} {name}".encode()).hexdigest()
-        # Pulumi's provider appends seven hex digits to the names that the program does not fix.
-        physical = str(inputs.get("name", f"{name}-{digest[:7]}"))
+        physical = str(inputs.get("name", name))
         key_id = "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]])
         queue_url = f"https://sqs.{self.region}.{_DNS_SUFFIXES[self.partition]}/{self.account}/{physical}"
         machine_arn = self.arn("states", f"stateMachine:{physical}")
         # Type -> id, and the properties AWS adds.
         made: dict[str, tuple[str, dict[str, Any]]] = {
-            ALIAS: (f"alias/{physical}", {"arn": self.arn("kms", f"alias/{physical}"), "name": f"alias/{physical}"}),
+            ALIAS: (physical, {"arn": self.arn("kms", physical)}),
             DASHBOARD: (str(inputs.get("dashboardName")), {}),
             DETECTOR: (digest[:32], {"arn": self.arn("guardduty", f"detector/{digest[:32]}"), "accountId": ACCOUNT}),
             FEATURE: (f"{inputs.get('detectorId')}/{inputs.get('name')}", {}),

@@ -89,7 +89,8 @@ def arn(run: ProgramRun, name: str, type_: str = "") -> str:
 def test_one_rule_matches_findings_of_the_chosen_types_from_the_chosen_severity_up() -> None:
     rule = the(deploy(finding_types=["Recon:EC2/Portscan", "Trojan:*"], minimum_severity="high"), RULE)
     assert rule.name == "page-findings"
-    assert set(rule.inputs) == {"description", "eventPattern", "state"}
+    assert set(rule.inputs) == {"name", "description", "eventPattern", "state"}
+    assert rule.inputs["name"] == "threat-monitor-dev-page-findings"
     assert rule.inputs["state"] == "ENABLED"
     assert json.loads(rule.inputs["eventPattern"]) == {
         "source": ["aws.guardduty"],
@@ -201,14 +202,15 @@ def test_targets_wait_for_the_permissions_they_need() -> None:
 def test_the_queue_keeps_all_it_can_and_topics_and_queue_are_encrypted_with_the_key() -> None:
     run = usual(raw=True)
     assert the(run, QUEUE).inputs == {
+        "name": "threat-monitor-dev-page-dead-letters",
         "messageRetentionSeconds": 14 * 24 * 3600,
         "maxMessageSize": 1024 * 1024,
         "kmsMasterKeyId": KEY_ARN,
     }
     expected = {"displayName": "GuardDuty alerts", "kmsMasterKeyId": KEY_ARN}
     assert {topic.name: topic.inputs for topic in run.of_type(TOPIC)} == {
-        "page-topic": expected,
-        "page-topic-raw": expected,
+        "page-topic": {"name": "threat-monitor-dev-page-topic", **expected},
+        "page-topic-raw": {"name": "threat-monitor-dev-page-topic-raw", **expected},
     }
 
 

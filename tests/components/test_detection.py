@@ -20,7 +20,7 @@ CREATE, IMPORT = DetectorSettings(), DetectorSettings(mode="import", id=DETECTOR
 
 def deploy(settings: DetectorSettings = CREATE, mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
     def build() -> None:
-        pulumi.export("id", ThreatDetection("watch", ThreatDetectionArgs(settings, **args)).detector_id)
+        pulumi.export("id", ThreatDetection("watch", ThreatDetectionArgs("dev", settings, **args)).detector_id)
 
     return run_component(build, mocks=mocks)
 
@@ -31,7 +31,15 @@ def statuses(run: ProgramRun) -> dict[str, str]:
 
 def test_the_detector_is_enabled_and_has_the_frequency_it_is_given() -> None:
     run = deploy(finding_publishing_frequency="ONE_HOUR")
-    assert the(run, DETECTOR).inputs == {"enable": True, "findingPublishingFrequency": "ONE_HOUR"}
+    assert the(run, DETECTOR).inputs == {
+        "enable": True,
+        "findingPublishingFrequency": "ONE_HOUR",
+        "tags": {"threat-monitor:stack": "dev"},
+    }
+
+
+def test_a_detector_that_was_there_before_the_stack_gets_no_tag_of_it() -> None:
+    assert "tags" not in the(deploy(IMPORT), DETECTOR).inputs
 
 
 @pytest.mark.parametrize("settings", [CREATE, IMPORT], ids=["create", "import"])
@@ -95,7 +103,7 @@ def test_a_detector_that_is_not_there_is_a_message_and_no_resource(mode: Literal
 
     def build() -> None:
         with pytest.raises(pulumi.RunError, match=r"threat-monitor:detector: .* cannot be found .*empty result"):
-            ThreatDetection("watch", ThreatDetectionArgs(DetectorSettings(mode=mode, id=DETECTOR_ID)))
+            ThreatDetection("watch", ThreatDetectionArgs("dev", DetectorSettings(mode=mode, id=DETECTOR_ID)))
 
     mocks = NoDetector()
     with pytest.raises(RuntimeError, match="empty result"):  # the mocks report a failed look-up once more, at the end
@@ -124,7 +132,7 @@ def retry_after(hooks: Mapping[str, pulumi.ErrorHook], error: str) -> object:
     answers: list[object] = []
 
     def build() -> None:
-        ThreatDetection("watch", ThreatDetectionArgs())
+        ThreatDetection("watch", ThreatDetectionArgs("dev"))
         (hook,) = hooks.values()
         answers.append(hook(pulumi.ErrorHookArgs("urn", "", "watch-detector", DETECTOR, errors=[error])))
 

@@ -12,7 +12,7 @@ GROUPS = ["/logs/flow", "/logs/errors"]
 
 
 def deploy(mocks: AwsMocks | None = None, **args: Any) -> ProgramRun:
-    return run_component(lambda: EncryptionKey("safe", EncryptionKeyArgs(GROUPS, **args)), mocks=mocks)
+    return run_component(lambda: EncryptionKey("safe", EncryptionKeyArgs("dev", GROUPS, **args)), mocks=mocks)
 
 
 def test_it_makes_a_rotating_key_and_an_alias_to_it() -> None:
@@ -21,10 +21,12 @@ def test_it_makes_a_rotating_key_and_an_alias_to_it() -> None:
     assert len(custom(run)) == 2
     assert {name: value for name, value in key.inputs.items() if name != "policy"} == {
         "description": "Evidence and alerts of safe",
+        "isEnabled": True,
         "enableKeyRotation": True,
+        "tags": {"threat-monitor:stack": "dev"},
         "deletionWindowInDays": 30,
     }
-    assert alias.inputs == {"targetKeyId": made(key)["keyId"]}
+    assert alias.inputs == {"name": "alias/threat-monitor-dev-safe", "targetKeyId": made(key)["keyId"]}
 
 
 def test_the_policy_is_for_the_log_groups_and_for_where_the_provider_deploys_to() -> None:

@@ -40,10 +40,12 @@ SLACK = SlackSettings(workspace_id="T0123456789", channel_id="C0123456789")
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 TEAMS = TeamsSettings(tenant_id=UUID, team_id=UUID, channel_id="19:abc@thread.tacv2")
 CHANNELS = AlertSettings(subscribers=(RAW,), slack=SLACK, teams=TEAMS)
-DETECTION = ThreatDetectionArgs(protection_plans=PLANS)
-LOOKUP = ThreatDetectionArgs(DetectorSettings(mode="lookup"))
+DETECTION = ThreatDetectionArgs("dev", protection_plans=PLANS)
+LOOKUP = ThreatDetectionArgs("dev", DetectorSettings(mode="lookup"))
 MACHINE = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:machine"
-HEALTH = PipelineHealthArgs(["a@example.com"], {"findings": "rule"}, {"topic": "topic"}, MACHINE, "queue", "/logs")
+HEALTH = PipelineHealthArgs(
+    "dev", ["a@example.com"], {"findings": "rule"}, {"topic": "topic"}, MACHINE, "queue", "/logs"
+)
 
 
 def formatter(name: str, opts: pulumi.ResourceOptions | None) -> AlertFormatter:
@@ -62,8 +64,8 @@ BUILDS: dict[str, Build] = {
     ),
     "ThreatDetection": lambda name, opts: ThreatDetection(name, DETECTION, opts),
     "ThreatDetection, lookup": lambda name, opts: ThreatDetection(name, LOOKUP, opts),
-    "EncryptionKey": lambda name, opts: EncryptionKey(name, EncryptionKeyArgs([f"/logs/{name}"]), opts),
-    "FlowLogs": lambda name, opts: FlowLogs(name, FlowLogsArgs(f"/logs/{name}", [SUBNET], [VPC]), opts),
+    "EncryptionKey": lambda name, opts: EncryptionKey(name, EncryptionKeyArgs(name, [f"/logs/{name}"]), opts),
+    "FlowLogs": lambda name, opts: FlowLogs(name, FlowLogsArgs(name, f"/logs/{name}", [SUBNET], [VPC]), opts),
     "Investigation": lambda name, opts: Investigation(
         name, InvestigationArgs(name, f"/logs/{name}", "default", "topic", "queue", ["rule"], MACHINE), opts
     ),

@@ -14,7 +14,7 @@ GROUP_ARN = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/logs/flow"
 
 def deploy(settings: FlowLogSettings | None = None, **args: Any) -> ProgramRun:
     given: dict[str, Any] = {"subnet_ids": [SUBNET], "settings": settings or FlowLogSettings(), **args}
-    return run_component(lambda: FlowLogs("evidence", FlowLogsArgs("/logs/flow", **given)))
+    return run_component(lambda: FlowLogs("evidence", FlowLogsArgs("dev", "/logs/flow", **given)))
 
 
 def test_it_makes_one_group_one_role_with_one_policy_and_a_flow_log_for_each_subnet_and_vpc() -> None:
@@ -56,6 +56,7 @@ def test_without_settings_a_year_is_kept_and_every_packet_recorded_and_the_group
         "logFormat": log_format("extended"),
         "logDestination": made(the(run, LOG_GROUP))["arn"],
         "iamRoleArn": made(the(run, ROLE))["arn"],
+        "tags": {"threat-monitor:stack": "dev"},
     }
 
 
@@ -82,7 +83,7 @@ def test_flow_logs_wait_for_the_policy_of_their_role_and_not_for_one_another() -
 
 def test_its_outputs_are_the_groups_name_and_arn() -> None:
     def build() -> None:
-        logs = FlowLogs("evidence", FlowLogsArgs("/logs/flow", [SUBNET]))
+        logs = FlowLogs("evidence", FlowLogsArgs("dev", "/logs/flow", [SUBNET]))
         pulumi.export("name", logs.log_group_name)
         pulumi.export("arn", logs.log_group_arn)
 

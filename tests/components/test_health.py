@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 from examples import ACCOUNT
-from harness import KEY, QUEUE, RULE, SUBSCRIPTION, TOPIC, TOPIC_POLICY, made, run, run_component, the
+from harness import ALARM, KEY, QUEUE, RULE, SUBSCRIPTION, TOPIC, TOPIC_POLICY, made, run, run_component, the
 
 from components.health import PipelineHealth, PipelineHealthArgs
 from threatmon.emulator.program import ProgramRun, Registration
 from threatmon.model.location import Location
 from threatmon.model.policies import alarm_key_policy, alarm_topic_policy
 
-ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 MACHINE = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:threat-monitor-dev"
 EMAILS = ("watch@example.com", "lead@example.com")
 
@@ -19,6 +18,7 @@ EMAILS = ("watch@example.com", "lead@example.com")
 @cache
 def deploy(emails: tuple[str, ...] = EMAILS) -> ProgramRun:
     args = PipelineHealthArgs(
+        stack="dev",
         emails=emails,
         rule_names={"findings": "rule", "findings-2": "rule-2"},
         topic_names={"topic": "alerts", "topic-raw": "alerts-raw", "topic-slack": "alerts-slack"},

@@ -11,6 +11,7 @@ from examples import KEY_ARN, OTHER_SUBNET, SUBNET, VPC
 from examples import SLACK as SLACK_CHANNEL
 from examples import TEAMS as TEAMS_CHANNEL
 from harness import (
+    ALARM,
     ALIAS,
     DASHBOARD,
     DETECTOR,
@@ -18,11 +19,17 @@ from harness import (
     KEY,
     LOG_GROUP,
     QUERY,
+    QUEUE,
+    QUEUE_POLICY,
     ROLE,
     ROLE_POLICY,
+    RULE,
     SLACK,
     STATE_MACHINE,
     TEAMS,
+    TOPIC,
+    TOPIC_POLICY,
+    AwsMocks,
     custom,
     documents,
     input_texts,
@@ -33,8 +40,11 @@ from harness import (
     the,
 )
 
+from threatmon.emulator.program import ProgramRun
+
 RAW = {"protocol": "https", "endpoint": "https://hooks.example.com/token", "format": "raw"}
 CHAT = {"slack": SLACK_CHANNEL, "teams": TEAMS_CHANNEL}
+POLICIES = {KEY, QUEUE_POLICY, ROLE_POLICY, TOPIC_POLICY}
 BOUNDARY = "arn:aws:iam::111122223333:policy/Boundary"
 
 
@@ -104,12 +114,55 @@ def test_another_subnet_at_any_place_adds_exactly_one_resource_and_changes_no_ot
     assert first == last == {**before, added: first[added]}
 
 
-def test_only_what_others_name_beforehand_has_the_stack_in_its_name() -> None:
-    deployed = run(stack="blue", alerts=CHAT)
-    assert not [r.name for r in deployed.resources.values() if "blue" in r.name]
-    names = ("name", "dashboardName", "configurationName")
-    fixed = {r.type for r in custom(deployed) for key in names if "blue" in str(r.inputs.get(key))}
-    assert fixed == {LOG_GROUP, QUERY, DASHBOARD, STATE_MACHINE, SLACK, TEAMS}
+NAMED = {ALARM, ALIAS, DASHBOARD, LOG_GROUP, QUERY, QUEUE, ROLE, RULE, SLACK, STATE_MACHINE, TEAMS, TOPIC}
+UNNAMED = {DETECTOR, FLOW_LOG, KEY}
+
+
+def names_of(deployed: ProgramRun) -> dict[str, str]:
+    """The name in the account of each resource that has one of its own, by URN."""
+    keys = ("name", "dashboardName", "configurationName")
+    return {r.urn: str(r.inputs[key]) for r in custom(deployed) if r.type in NAMED for key in keys if key in r.inputs}
+
+
+def test_everything_that_the_account_names_has_a_fixed_name_of_its_stack() -> None:
+    first, second = (run(stack=stack, alerts=CHAT, health={"enabled": True}) for stack in ("blue", "green"))
+    names = names_of(first)
+    assert names.keys() == {r.urn for r in custom(first) if r.type in NAMED}
+    assert all("blue" in name for name in names.values())
+    assert sorted(name.replace("blue", "green") for name in names.values()) == sorted(names_of(second).values())
+    of_type = [(urn.split("::")[2], name) for urn, name in names.items()]
+    assert len(set(of_type)) == len(of_type)
+    assert not [r.name for r in first.resources.values() if "blue" in r.name]
+
+
+def test_what_has_no_name_carries_the_stack_as_a_tag() -> None:
+    deployed = run(stack="blue", health={"enabled": True})
+    tagged = {r.type for r in custom(deployed) if r.inputs.get("tags", {}).get("threat-monitor:stack") == "blue"}
+    assert tagged == UNNAMED
+
+
+def test_a_role_which_an_account_has_for_all_regions_has_its_region_in_its_name() -> None:
+    names = [
+        {role.inputs["name"] for role in run(mocks=AwsMocks(region)).of_type(ROLE)}
+        for region in ("eu-west-1", "us-east-1")
+    ]
+    assert not names[0] & names[1]
+
+
+def test_what_has_a_name_is_deleted_before_it_is_replaced_as_a_name_can_be_taken_once() -> None:
+    deployed = run(alerts=CHAT, health={"enabled": True})
+    named = {r.urn for r in custom(deployed) if r.type in NAMED}
+    assert {r.urn for r in custom(deployed) if r.delete_before_replace and r.type in NAMED} == named
+    assert not [r.urn for r in custom(deployed) if r.delete_before_replace and r.type in UNNAMED]
+
+
+def test_a_preview_shows_every_policy_that_names_no_key() -> None:
+    """The key's ARN is the only thing that nobody knows before it is there."""
+    preview = run(preview=True, alerts={**CHAT, "subscribers": [RAW]}, health={"enabled": True})
+    hidden = {r.name for r in custom(preview) if r.type in POLICIES and not isinstance(r.inputs.get("policy"), str)}
+    assert hidden == {"threat-monitor-alerts-formatter-policy"}
+    trusts = {role.name: role.inputs.get("assumeRolePolicy") for role in preview.of_type(ROLE)}
+    assert all(isinstance(trust, str) for trust in trusts.values())
 
 
 def test_every_role_stays_within_the_boundary_of_the_settings() -> None:

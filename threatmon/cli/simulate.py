@@ -11,7 +11,7 @@ from threatmon.cli.output import OutputOption, show
 from threatmon.cli.progress import status
 from threatmon.errors import CHECK_FAILED, UsageError
 from threatmon.evaluation.explain import rules_of
-from threatmon.model import finding_types
+from threatmon.model import finding_types, names
 from threatmon.model.settings import Settings
 from threatmon.reports.model import Facts, Report, Section, Status, counted, first_few, verbatim
 from threatmon.stacks.connect import connect
@@ -19,7 +19,6 @@ from threatmon.stacks.files import StackFile, load, settings_of
 from threatmon.stacks.location import location_of
 from threatmon.stacks.outputs import stack_outputs
 from threatmon.verify import port_scan_plan
-from threatmon.verify.deployed_stack import names_by_rule
 from threatmon.verify.sample_findings import Samples, Selection, create, expectation, select
 
 PERMISSIONS = ("guardduty:CreateSampleFindings",)
@@ -84,9 +83,9 @@ def _selection(types: Sequence[str] | None, settings: Settings) -> Selection:
 def _report(
     place: Mapping[str, str], settings: Settings, selection: Selection, samples: Samples, deployed: Sequence[str]
 ) -> Report:
-    rules, rule_names = rules_of(settings), names_by_rule(deployed)
+    rules = rules_of(settings)
     expected = expectation(samples.created, rules)
-    by_rule = {rule_names.get(key, key): types for key, types in expected.by_rule.items()}
+    by_rule = {names.alert_rule(place["stack"], key): types for key, types in expected.by_rule.items()}
     warnings: list[str] = []
     if not settings.alerts.include_samples:
         warnings.append("threat-monitor:alerts.includeSamples is false: the rules let no sample through.")

@@ -44,7 +44,7 @@ def verify(
     outputs = stack_outputs(stack)
     aws = connect(stack_file)
     _refuse_another_place(stack, aws, outputs)
-    deployed = DeployedStack(aws, settings, stack, outputs)
+    deployed = DeployedStack(aws, settings, stack)
     with status("Checking the stack") as say:
         checks = stack_checks.run(stack_checks.checks_of(deployed))
         checks += rendering.checks(deployed, say, time.sleep)

@@ -14,6 +14,9 @@ CHANNELS: Sequence[FormattedChannel] = get_args(FormattedChannel)
 TOPICS: Mapping[MessageFormat, str] = {"text": "topic", "raw": "topic-raw"}
 """What the topic of each format is called within a stack."""
 
+MACHINE_TARGET, RAW_TARGET = "state-machine", "raw"
+"""The ids of a rule's targets: the state machine, and the topic of raw events"""
+
 DEAD_LETTER_SECONDS = 14 * 24 * 3600
 """How long the dead-letter queue keeps a message: the most SQS does"""
 DEAD_LETTER_BYTES = 1024 * 1024

@@ -1,9 +1,23 @@
-"""The names that are fixed before a resource exists: log groups, dashboard, state machine, stack."""
+"""The names of what a stack deploys, all of which are fixed before anything exists.
+
+A creation that is repeated, as after a crash between AWS's answer and the record of it, comes to the same resource or
+is refused; with random names there would be two. What has no name carries a tag.
+"""
 
 import hashlib
 import re
+from collections.abc import Mapping
 
-_LONGEST_NAME = 80
+# The longest name of a state machine or queue, and of a role or rule; everything else may have a longer one:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+_LONGEST, _LONGEST_OF_ROLE_OR_RULE = 80, 64
+
+PREFIX = "threat-monitor-"
+"""What every name in the account begins with."""
+STACK_TAG = "threat-monitor:stack"
+"""The tag by which a key, a detector or a flow log is found again, as they have no names."""
 
 
 def is_stack_name(name: str) -> bool:
@@ -12,6 +26,50 @@ def is_stack_name(name: str) -> bool:
     https://www.pulumi.com/docs/iac/concepts/stacks/; on a command line, a hyphen in front would make it an option.
     """
     return re.fullmatch(r"(?!-)[A-Za-z0-9_.-]{1,100}", name) is not None
+
+
+def physical(stack: str, logical: str, longest: int = _LONGEST) -> str:
+    """Return the name in the account of what the program calls ``logical`` (``threat-monitor-alerts-topic``).
+
+    That is ``threat-monitor-prod-alerts-topic`` in a stack ``prod``. A stack's name that is too long or has a period,
+    which some services refuse, is cut or replaced, and ends in a digest, so that no two stacks share a name.
+    """
+    word = logical.removeprefix(PREFIX)
+    room = longest - len(f"{PREFIX}-{word}")
+    shown = stack
+    if len(stack) > room or "." in stack:
+        shown = f"{stack.replace('.', '-')[: room - 8]}-{_digest(stack)}"
+    return f"{PREFIX}{shown}-{word}"
+
+
+def rule(stack: str, logical: str) -> str:
+    """Return the name of a rule; see :func:`physical`."""
+    return physical(stack, logical, _LONGEST_OF_ROLE_OR_RULE)
+
+
+def alert_rule(stack: str, key: str) -> str:
+    """Return the name of a rule of the settings (``findings-2``)."""
+    return rule(stack, f"alerts-{key}")
+
+
+def role(stack: str, logical: str, region: str) -> str:
+    """Return the name of a role, which an account has for all Regions; see :func:`physical`."""
+    return physical(stack, f"{logical}-{region}", _LONGEST_OF_ROLE_OR_RULE)
+
+
+def dead_letter_queue(stack: str) -> str:
+    """Return the name of the dead-letter queue."""
+    return physical(stack, "alerts-dead-letters")
+
+
+def alias(stack: str, logical: str) -> str:
+    """Return the alias of a key; see :func:`physical`."""
+    return f"alias/{physical(stack, logical)}"
+
+
+def tags(stack: str) -> Mapping[str, str]:
+    """Return the tags of what has no name."""
+    return {STACK_TAG: stack}
 
 
 def log_group(stack: str) -> str:
@@ -24,7 +82,7 @@ def dashboard(stack: str) -> str:
 
     CloudWatch takes no period: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
     """
-    return f"threat-monitor-{stack.replace('.', '-')}"
+    return f"{PREFIX}{stack.replace('.', '-')}"
 
 
 def state_machine(stack: str) -> str:
@@ -34,7 +92,7 @@ def state_machine(stack: str) -> str:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
     """
     name = dashboard(stack)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 8]}-{_digest(name)}"
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 8]}-{_digest(name)}"
 
 
 def state_machine_log_group(stack: str) -> str:

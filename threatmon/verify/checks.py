@@ -184,10 +184,8 @@ def _serves(key: KmsKey, role: Role, location: Location) -> bool:
 # -- choice -----------------------------------------------------------------------------------------------------------
 
 
-def rule(wanted: AlertRule, name: str | None, answer: Answer | None) -> CheckResult:
-    """Check a rule on findings, by its deployed name (None: it has none) and DescribeRule (None: it is gone)."""
-    if name is None:
-        return failed("the stack has no such rule")
+def rule(wanted: AlertRule, name: str, answer: Answer | None) -> CheckResult:
+    """Check a rule on findings, by its name and DescribeRule (None: there is none)."""
     if answer is None:
         return failed(f"{name} is not there")
     if answer["State"] != "ENABLED":

@@ -170,7 +170,7 @@ def _send(stack: DeployedStack, delivery: SampleDelivery, say: Callable[[str], o
     started = time.time()
     # What was counted before the first sample does not count.
     before = _read(stack, [step.metric for step in _steps(stack, delivery.types)], started)
-    samples = create(stack.aws, stack.output("detectorId"), list(delivery.types.values()), say)
+    samples = create(stack.aws, stack.detector_id(), list(delivery.types.values()), say)
     for key, name in list(delivery.types.items()):
         if name in samples.refused:
             delivery.leave_out(key, f"GuardDuty makes no sample of {name}: {samples.refused[name]}")

@@ -1,68 +1,35 @@
-"""What a deployed stack has in its account: its resources, and AWS's answers about them."""
+"""What a deployed stack has in its account: its resources, by their names, and AWS's answers about them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from threatmon.aws.errors import AwsError, NotThereError
 from threatmon.aws.reader import Answer, Aws, attempt
 from threatmon.aws.regions import location_in_region
 from threatmon.errors import ThreatmonError
+from threatmon.evaluation.explain import rules_of
 from threatmon.evaluation.roles import Role, role_of
-from threatmon.model import names
-from threatmon.model.channels import TOPICS, topic_of
+from threatmon.model import alarms, names
+from threatmon.model.channels import TOPICS
 from threatmon.model.location import Location
 from threatmon.model.settings import Settings
-from threatmon.model.state_machine import Definition, destinations
-
-# What the names of every stack's resources begin with; Pulumi ends them in a random suffix:
-# https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming
-ALERTS, HEALTH = "threat-monitor-alerts-", "threat-monitor-health-"
-
-# An output of the stack -> the same, found in an account that has one such stack.
-_FIND: Mapping[str, Callable[[Aws], Any]] = {
-    "detectorId": lambda aws: next(iter(aws.read_all("guardduty", "list_detectors")), None),
-    "ruleNames": lambda aws: [rule["Name"] for rule in aws.read_all("events", "list_rules", NamePrefix=ALERTS)],
-    "deadLetterQueueUrl": lambda aws: next(
-        iter(aws.read_all("sqs", "list_queues", QueueNamePrefix=f"{ALERTS}dead-letters-")), None
-    ),
-    "alarmNames": lambda aws: [alarm["AlarmName"] for alarm in _alarms(aws)],
-}
+from threatmon.model.state_machine import Definition
+from threatmon.verify.recipients import recipients
 
 
 class NotDeployedError(ThreatmonError):
     """Names something that a deployed stack has, and this one does not."""
 
 
-def logical_name(name: str) -> str:
-    """Return a resource's name without Pulumi's random suffix."""
-    return name.rpartition("-")[0]
-
-
-def names_by_rule(rule_names: Sequence[str]) -> dict[str, str]:
-    """Return the names of deployed rules by the keys they have in the settings (``findings-2``)."""
-    return {logical_name(name).removeprefix(ALERTS): name for name in sorted(rule_names, reverse=True)}
-
-
 class DeployedStack:
-    """A stack in its account.
+    """A stack in its account; all of it has fixed names, so that nobody need ask the stack's state.
 
-    ``outputs`` are those the engine remembers; without them the stack is found by the names of its resources, which
-    needs no access to its state, and an account and Region with one stack. Every reading raises
-    :class:`threatmon.aws.errors.AwsError` or :class:`NotDeployedError`, and is asked for once.
+    Every reading raises :class:`threatmon.aws.errors.AwsError` or :class:`NotDeployedError`, and is asked for once.
     """
 
-    def __init__(self, aws: Aws, settings: Settings, stack: str, outputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, aws: Aws, settings: Settings, stack: str) -> None:
         self.aws, self.settings, self.stack = aws, settings, stack
         self.log_group_name = names.log_group(stack)
-        self._outputs = outputs
-
-    def output(self, name: str) -> Any:
-        """Return an output of the stack."""
-        value = _FIND[name](self.aws) if self._outputs is None else self._outputs.get(name)
-        if value is None:
-            raise NotDeployedError(f"the stack has no {name}")
-        return value
 
     @property
     def location(self) -> Location:
@@ -71,9 +38,15 @@ class DeployedStack:
 
     # -- detection and evidence --
 
+    def detector_id(self) -> str:
+        """Return the id of the detector, of which an account has one in each Region."""
+        for detector_id in self.aws.read_all("guardduty", "list_detectors"):
+            return detector_id
+        raise NotDeployedError("the account has no detector in this Region")
+
     def detector(self) -> Answer:
         """Return GetDetector."""
-        return self.aws.read("guardduty", "get_detector", DetectorId=self.output("detectorId"))
+        return self.aws.read("guardduty", "get_detector", DetectorId=self.detector_id())
 
     def flow_logs(self) -> list[Answer]:
         """Return DescribeFlowLogs, of the whole account and Region."""
@@ -90,13 +63,17 @@ class DeployedStack:
 
     # -- choice --
 
-    def rule_name(self, key: str) -> str | None:
-        """Return the name of the deployed rule for one of the settings' (``findings-2``)."""
-        return names_by_rule(self.output("ruleNames")).get(key)
+    def rule_name(self, key: str) -> str:
+        """Return the name of one of the settings' rules (``findings-2``)."""
+        return names.alert_rule(self.stack, key)
+
+    def rule_names(self) -> list[str]:
+        """Return the names of the rules that the settings ask for."""
+        return [self.rule_name(rule.key) for rule in rules_of(self.settings)]
 
     def rule_arns(self) -> list[str]:
-        """Return the ARNs of the stack's rules."""
-        return [self.location.arn("events", f"rule/{name}") for name in self.output("ruleNames")]
+        """Return the ARNs of the rules that the settings ask for."""
+        return [self.location.arn("events", f"rule/{name}") for name in self.rule_names()]
 
     def rule(self, name: str) -> Answer | None:
         """Return DescribeRule; None if the rule is gone."""
@@ -133,31 +110,13 @@ class DeployedStack:
         return role_of(arn, role["AssumeRolePolicyDocument"], policies)
 
     def topic_arns(self) -> dict[str, str]:
-        """Return the topics that are sent to, as far as there are any, by what they are called within the stack."""
-        formatted = attempt(self._formatted_topics, NotThereError)
-        return ({} if isinstance(formatted, AwsError) else formatted) | self._raw_topics()
+        """Return the topics that the settings ask for, by what they are called within the stack."""
+        return {topic: self.topic_arn(topic) for topic in recipients(self.settings)}
 
     def topic_arn(self, topic: str) -> str:
-        """Return the topic of a name within the stack (``topic-raw``) that is sent to, whatever others are called."""
-        if topic == TOPICS["text"] and self._outputs and "topicArn" in self._outputs:
-            return self._outputs["topicArn"]
-        if topic == TOPICS["raw"]:
-            missing, found = f"no rule sends to a {topic}", self._raw_topics()
-        else:
-            missing, found = f"the state machine sends to no {topic}", self._formatted_topics()
-        if topic not in found:
-            raise NotDeployedError(missing)
-        return found[topic]
-
-    def _formatted_topics(self) -> dict[str, str]:
-        sent_to = destinations(self.definition()).topic_arns
-        topics = {topic_of(channel): arn for channel, arn in sent_to.items()}
-        return {topic: arn for topic, arn in topics.items() if _is_ours(arn, topic)}
-
-    def _raw_topics(self) -> dict[str, str]:
-        raw = TOPICS["raw"]
-        arns = {target["Arn"] for name in self.output("ruleNames") for target in self.targets(name)}
-        return {raw: min(ours)} if (ours := [arn for arn in arns if _is_ours(arn, raw)]) else {}
+        """Return the ARN of a topic by what it is called within the stack (``topic-raw``)."""
+        component = "alerts" if topic in TOPICS.values() else "alerts-chat"
+        return self.location.arn("sns", names.physical(self.stack, f"{component}-{topic}"))
 
     def topic(self, arn: str) -> Mapping[str, str]:
         """Return GetTopicAttributes."""
@@ -167,36 +126,28 @@ class DeployedStack:
         """Return ListSubscriptionsByTopic."""
         return self.aws.read_all("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)
 
+    def queue_url(self) -> str:
+        """Return the URL of the dead-letter queue."""
+        return self.aws.read("sqs", "get_queue_url", QueueName=names.dead_letter_queue(self.stack))["QueueUrl"]
+
     def queue(self) -> Mapping[str, str]:
         """Return GetQueueAttributes of the dead-letter queue."""
-        url = self.output("deadLetterQueueUrl")
+        url = self.queue_url()
         return self.aws.read("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])["Attributes"]
 
     def queue_arn(self) -> str:
         """Return the ARN of the dead-letter queue."""
-        return self.location.arn("sqs", self.output("deadLetterQueueUrl").rpartition("/")[2])
+        return self.location.arn("sqs", names.dead_letter_queue(self.stack))
 
     # -- alarms --
 
     def alarms(self) -> dict[str, Answer]:
         """Return DescribeAlarms of the stack, by the alarms' names within it."""
-        known = set(self.output("alarmNames"))
-        ours = (alarm for alarm in _alarms(self.aws) if alarm["AlarmName"] in known)
-        return {logical_name(alarm["AlarmName"]).removeprefix(HEALTH): alarm for alarm in ours}
+        rules, topics = [rule.key for rule in rules_of(self.settings)], recipients(self.settings)
+        words = {names.physical(self.stack, f"health-{name}"): name for name, _, _ in alarms.of_stack(rules, topics)}
+        answers = self.aws.read_all("cloudwatch", "describe_alarms", AlarmNames=list(words))
+        return {words[answer["AlarmName"]]: answer for answer in answers}
 
     def alarm_topic_arn(self) -> str:
-        """Return the topic that the alarms notify."""
-        arns = {arn for alarm in self.alarms().values() for arn in alarm.get("AlarmActions", ())}
-        if not arns:
-            raise NotDeployedError("no alarm notifies a topic")
-        return min(arns)
-
-
-def _alarms(aws: Aws) -> list[Answer]:
-    return aws.read_all("cloudwatch", "describe_alarms", AlarmNamePrefix=HEALTH)
-
-
-def _is_ours(arn: str, topic: str) -> bool:
-    """Say whether an ARN is of what a stack calls ``topic``; that of a chat channel has a component of its own."""
-    *_, service, _, _, name = arn.split(":", 5)
-    return service == "sns" and logical_name(name) in (f"{ALERTS}{topic}", f"{ALERTS}chat-{topic}")
+        """Return the ARN of the topic that the alarms notify."""
+        return self.location.arn("sns", names.physical(self.stack, "health-topic"))

@@ -40,7 +40,7 @@ PERMISSIONS = (
     "sns:GetTopicAttributes",
     "sns:ListSubscriptionsByTopic",
     "sqs:GetQueueAttributes",
-    "sqs:ListQueues",
+    "sqs:GetQueueUrl",
     "states:DescribeExecution",
     "states:DescribeStateMachine",
     "states:GetExecutionHistory",
@@ -123,15 +123,15 @@ def _choice(stack: DeployedStack, topics: Iterable[str]) -> Iterator[NamedJudge]
 
     def rule(rule: AlertRule) -> CheckResult:
         name = stack.rule_name(rule.key)
-        return checks.rule(rule, name, stack.rule(name) if name else None)
+        return checks.rule(rule, name, stack.rule(name))
 
     def further() -> CheckResult:
-        known = {stack.rule_name(rule.key) for rule in wanted}
-        reached = [stack.machine_arn(), *(stack.topic_arn(topic) for topic in topics)]
+        reached = [stack.machine_arn(), *map(stack.topic_arn, topics)]
         senders = {
             name for arn in reached for name in stack.aws.read_all("events", "list_rule_names_by_target", TargetArn=arn)
         }
-        return checks.further_rules(sorted({*senders, *stack.output("ruleNames")} - known))
+        named = stack.aws.read_all("events", "list_rules", NamePrefix=names.PREFIX)
+        return checks.further_rules(sorted({*senders, *(rule["Name"] for rule in named)} - {*stack.rule_names()}))
 
     for alert_rule in wanted:
         yield f"rule {alert_rule.key}", partial(rule, alert_rule)
@@ -153,7 +153,7 @@ def _machine(stack: DeployedStack) -> Iterator[NamedJudge]:
             stack.location,
             stack.settings.alerts,
             topic_arns={channel: stack.topic_arn(topic) for channel, topic in sent_to.items()},
-            queue_url=stack.output("deadLetterQueueUrl"),
+            queue_url=stack.queue_url(),
             log_group_name=stack.log_group_name,
             dashboard_name=names.dashboard(stack.stack),
         )
@@ -167,7 +167,7 @@ def _machine(stack: DeployedStack) -> Iterator[NamedJudge]:
     def start_role() -> CheckResult:
         roles = {
             stack.location.arn("events", f"rule/{name}"): stack.role(target["RoleArn"])
-            for name in filter(None, (stack.rule_name(rule.key) for rule in rules_of(stack.settings)))
+            for name in stack.rule_names()
             for target in stack.targets(name)
             if target["Arn"] == stack.machine_arn() and "RoleArn" in target
         }
@@ -191,8 +191,7 @@ def _machine_role(stack: DeployedStack) -> Role | None:
 
 def _targets(stack: DeployedStack, on: str, arn: Callable[[], str]) -> Iterator[NamedJudge]:
     def target(rule: AlertRule) -> CheckResult:
-        name = stack.rule_name(rule.key)
-        return checks.target(stack.targets(name) if name else [], arn(), stack.queue_arn())
+        return checks.target(stack.targets(stack.rule_name(rule.key)), arn(), stack.queue_arn())
 
     for rule in rules_of(stack.settings):
         yield f"{on} target of rule {rule.key}", partial(target, rule)
