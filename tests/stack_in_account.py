@@ -18,11 +18,12 @@ from scripted_account import ScriptedAccount
 
 from threatmon.aws.reader import Aws
 from threatmon.emulator.deployment import Deployment, deployed
+from threatmon.model import names
 from threatmon.model.event_patterns import compact
 from threatmon.reports.model import Check
 from threatmon.stacks.files import StackFile, settings_of
 from threatmon.verify import stack_checks
-from threatmon.verify.deployed_stack import DeployedStack, names_by_rule
+from threatmon.verify.deployed_stack import DeployedStack
 
 TOKEN = "https://hooks.example.com/T0KEN"
 HEALTH: Mapping[str, Any] = {"health": {"enabled": True, "emails": ["ops@example.com"]}}
@@ -65,10 +66,10 @@ class StackInAccount:
     def client(self, service: str) -> Any:
         return self.account.client(service)
 
-    def checks(self, file: StackFile | None = None, *, found: bool = False) -> dict[str, Check]:
-        """What is said of the stack by its outputs, or by what is found in the account without them."""
+    def checks(self, file: StackFile | None = None) -> dict[str, Check]:
+        """What is said of the stack as it is in the account."""
         aws, settings = Aws(self.aws.session), settings_of(file or self.file)
-        stack = DeployedStack(aws, settings, self.file.name, None if found else self.outputs)
+        stack = DeployedStack(aws, settings, self.file.name)
         return {check.subject: check for check in stack_checks.run(stack_checks.checks_of(stack))}
 
     def confirm(self, *, authenticated: bool = True) -> None:
@@ -103,20 +104,19 @@ class StackInAccount:
     def machine(self) -> str:
         return self.outputs["stateMachineArn"]
 
-    def role_of(self, description: str) -> str:
+    def role_of(self, word: str) -> str:
         """The name of the role that ``start``s the state machine, or of its own, the ``formatter``'s."""
-        roles = self.client("iam").list_roles()["Roles"]
-        return next(role["RoleName"] for role in roles if f"-alerts-{description}-role-" in role["RoleName"])
+        return names.role(self.file.name, f"alerts-{word}-role", self.account.region)
 
     def rule(self, key: str = "findings") -> str:
-        return names_by_rule(self.outputs["ruleNames"])[key]
+        return names.alert_rule(self.file.name, key)
 
     def alarm(self, word: str) -> str:
-        return next(name for name in self.outputs["alarmNames"] if f"health-{word}-" in name)
+        return names.physical(self.file.name, f"health-{word}")
 
     def topic_like(self, suffix: str) -> str:
         topics = [topic["TopicArn"] for topic in self.client("sns").list_topics()["Topics"]]
-        return next(arn for arn in topics if arn.rpartition("-")[0].endswith(f"-topic{suffix}"))
+        return next(arn for arn in topics if arn.endswith(f"-topic{suffix}"))
 
     def target(self, arn: str | None = None) -> dict[str, Any]:
         targets = self.client("events").list_targets_by_rule(Rule=self.rule())["Targets"]

@@ -42,7 +42,7 @@ def checks(
 ) -> dict[str, Check]:
     """What is said of the stack, given its file with changes."""
     settings = settings_of(stack_file(**changes))
-    deployed = DeployedStack(Aws(stack.aws.session), settings, "dev", stack.outputs)
+    deployed = DeployedStack(Aws(stack.aws.session), settings, "dev")
     return {check.subject: check for check in rendering.checks(deployed, say, sleep)}
 
 

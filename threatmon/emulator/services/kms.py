@@ -20,7 +20,7 @@ _ALIAS: ApiNames = {"name": "AliasName", "targetKeyId": "TargetKeyId"}
 def _make_key(account: EmulatedAccount, inputs: Properties) -> str:
     constraints.key_policy(inputs["policy"], account.location.root)
     key_id = account.client("kms").create_key(**to_api(inputs, _KEY))["KeyMetadata"]["KeyId"]
-    _set_rotation(account, key_id, inputs)
+    _switch(account, key_id, inputs)
     return key_id
 
 
@@ -31,6 +31,7 @@ def _look_at_key(account: EmulatedAccount, key_id: str) -> Properties:
         raise MissingResourceError
     return {
         **from_api(key, capitalised("description", "arn", "keyId")),
+        "isEnabled": key["Enabled"],
         "policy": kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"],
         "enableKeyRotation": kms.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"],
     }
@@ -41,11 +42,12 @@ def _change_key(account: EmulatedAccount, key_id: str, inputs: Properties) -> No
     kms = account.client("kms")
     kms.update_key_description(KeyId=key_id, Description=inputs.get("description", ""))
     kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=inputs["policy"])
-    _set_rotation(account, key_id, inputs)
+    _switch(account, key_id, inputs)
 
 
-def _set_rotation(account: EmulatedAccount, key_id: str, inputs: Properties) -> None:
+def _switch(account: EmulatedAccount, key_id: str, inputs: Properties) -> None:
     kms = account.client("kms")
+    (kms.enable_key if inputs["isEnabled"] else kms.disable_key)(KeyId=key_id)
     (kms.enable_key_rotation if inputs["enableKeyRotation"] else kms.disable_key_rotation)(KeyId=key_id)
 
 
@@ -68,13 +70,13 @@ def _look_at_alias(account: EmulatedAccount, name: str) -> Properties:
 RESOURCES = (
     Emulated(
         type="aws:kms/key:Key",
-        inputs={*_KEY, "enableKeyRotation", "deletionWindowInDays", "tags"},
+        inputs={*_KEY, "isEnabled", "enableKeyRotation", "deletionWindowInDays", "tags"},
         make=_make_key,
         look=_look_at_key,
         change=_change_key,
         remove=_remove_key,
         computed={"arn", "keyId"},
-        defaults={"enableKeyRotation": False},
+        defaults={"isEnabled": True, "enableKeyRotation": False},
         tagging=tagging.KMS,
     ),
     Emulated(
