@@ -181,7 +181,7 @@ def _rules(name: str, args: FindingAlertsArgs, opts: pulumi.ResourceOptions) -> 
     return {
         rule.key: aws.cloudwatch.EventRule(
             f"{name}-{rule.key}",
-            name=names.rule(args.stack, f"{name}-{rule.key}"),
+            name=names.physical(args.stack, f"{name}-{rule.key}"),
             description=f"GuardDuty findings, for {name}",
             event_pattern=compact(rule.pattern),
             state="ENABLED",

@@ -52,7 +52,6 @@ SCOPES = (
             "logs:DescribeLogGroups",
             "logs:StopQuery",
             "sns:GetSubscriptionAttributes",
-            "sqs:ListQueues",
             "states:TestState",
             "states:ValidateStateMachineDefinition",
         ],
@@ -63,7 +62,7 @@ SCOPES = (
         "Alarms",
         ["cloudwatch:DescribeAlarms"],
         ["arn:{partition}:cloudwatch:{region}:{account}:alarm:*"],
-        "a search by the prefix of a name has to be allowed for every alarm",
+        "a list of alarms, even by their names, has to be allowed for every alarm",
     ),
     Scope(
         "AlertKey",
@@ -74,8 +73,14 @@ SCOPES = (
     ),
     Scope(
         "DeadLetters",
-        ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
-        ["arn:{partition}:sqs:{region}:{account}:threat-monitor-alerts-dead-letters-*"],
+        [
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ReceiveMessage",
+        ],
+        ["arn:{partition}:sqs:{region}:{account}:{dead_letters}"],
     ),
     Scope(
         "Detector",
@@ -117,13 +122,13 @@ SCOPES = (
     Scope(
         "Roles",
         ["iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies"],
-        ["arn:{partition}:iam::{account}:role/threat-monitor-alerts-*"],
+        ["arn:{partition}:iam::{account}:role/threat-monitor-*-alerts-*-role-{region}"],
     ),
-    Scope("RawTopic", ["sns:Publish"], ["arn:{partition}:sns:{region}:{account}:threat-monitor-alerts-topic-raw-*"]),
+    Scope("RawTopic", ["sns:Publish"], ["arn:{partition}:sns:{region}:{account}:{prefix}alerts-topic-raw"]),
     Scope(
         "Rules",
         ["events:DescribeRule", "events:ListTargetsByRule"],
-        ["arn:{partition}:events:{region}:{account}:rule/threat-monitor-alerts-*"],
+        ["arn:{partition}:events:{region}:{account}:rule/{prefix}*"],
     ),
     Scope(
         "StateMachine",
@@ -133,7 +138,7 @@ SCOPES = (
     Scope(
         "Topics",
         ["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"],
-        ["arn:{partition}:sns:{region}:{account}:threat-monitor-*"],
+        ["arn:{partition}:sns:{region}:{account}:{prefix}*"],
     ),
 )
 
@@ -147,6 +152,8 @@ def document(actions: Iterable[str], account: Location, stack: str) -> Document:
         "partition": account.partition,
         "region": account.region,
         "account": account.id,
+        "prefix": names.prefix(stack),
+        "dead_letters": names.dead_letter_queue(stack),
         "log_group": names.log_group(stack),
         "state_machine": names.state_machine(stack),
     }

@@ -144,7 +144,7 @@ _WITH_OWN_ROLES = [
 _FLOW_LOG_GROUPS = "logs:*:log-group:/threat-monitor/*"
 _LOG_GROUPS = f"{_FLOW_LOG_GROUPS} logs:*:log-group:/aws/vendedlogs/states/threat-monitor-*"
 _MACHINES = "states:*:stateMachine:threat-monitor-*"
-_TOPICS, _DEAD_LETTERS = "sns:*:threat-monitor-*", "sqs:*:threat-monitor-alerts-dead-letters-*"
+_TOPICS, _DEAD_LETTERS = "sns:*:threat-monitor-*", "sqs:*:threat-monitor-*-alerts-dead-letters"
 GRANTS = (
     # IAM cannot limit these to a resource.
     Grant(
@@ -160,7 +160,7 @@ GRANTS = (
     ),
     Grant(
         "Alarms",
-        "cloudwatch:*:alarm:threat-monitor-health-*",
+        "cloudwatch:*:alarm:threat-monitor-*-health-*",
         "DescribeAlarms ListTagsForResource",
         "DeleteAlarms PutMetricAlarm TagResource UntagResource",
     ),
@@ -226,7 +226,7 @@ GRANTS = (
     ),
     Grant(
         "Rules",
-        "events:*:rule/threat-monitor-alerts-*",
+        "events:*:rule/threat-monitor-*-alerts-*",
         "DescribeRule ListTagsForResource ListTargetsByRule",
         "DeleteRule PutRule PutTargets RemoveTargets TagResource UntagResource",
     ),

@@ -67,7 +67,6 @@ PROVIDER_ASKS = {
     "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions), and the "
     "first chat configuration (docs.aws.amazon.com/chatbot: slr-permissions)",
     "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
-    "kms:EnableKey": "the provider enables a key again that somebody disabled (the same)",
     "states:ListStateMachineVersions": "a refresh looks for the newest version (internal/service/sfn/state_machine.go)",
     "states:ValidateStateMachineDefinition": "a preview has a changed definition validated (the same)",
 }
@@ -332,7 +331,7 @@ def test_another_account_is_out_of_reach() -> None:
         (
             "iam:PassRole",
             "iam",
-            "role/threat-monitor-flow-logs-role-0f6ea24",
+            "role/threat-monitor-prod-flow-logs-role-eu-west-1",
             "iam:PassedToService",
             "vpc-flow-logs.amazonaws.com",
             "lambda.amazonaws.com",
@@ -341,7 +340,7 @@ def test_another_account_is_out_of_reach() -> None:
             (
                 "iam:PassRole",
                 "iam",
-                f"role/threat-monitor-alerts-{what}-role-0f6ea24",
+                f"role/threat-monitor-prod-alerts-{what}-role-eu-west-1",
                 "iam:PassedToService",
                 f"{name}.amazonaws.com",
                 "ec2.amazonaws.com",
@@ -378,7 +377,7 @@ def test_some_rights_hang_on_what_they_are_used_for(
 def test_within_a_boundary_no_role_gets_rights_without_it() -> None:
     text, role = (
         json.dumps(deploy_policy(HERE, bounded=True)),
-        HERE.arn("iam", "role/threat-monitor-flow-logs-role-1", ""),
+        HERE.arn("iam", "role/threat-monitor-prod-flow-logs-role-eu-west-1", ""),
     )
     boundary = HERE.arn("iam", f"policy/{role_policies.BOUNDARY}", "")
     for action in ("iam:CreateRole", "iam:PutRolePolicy"):

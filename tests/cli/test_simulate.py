@@ -133,7 +133,7 @@ def test_a_stack_file_that_is_ahead_of_the_deployment_is_warned_of(simulate: Sim
     simulate.stack.outputs["ruleNames"] = []
     document = simulate.json()
     assert document["warnings"] == ["The stack file makes 1 rule, deployed: 0. Run `make preview`."]
-    assert document["expected"]["byRule"] == {"findings": [PORT_SCAN]}
+    assert document["expected"]["byRule"] == {"threat-monitor-dev-alerts-findings": [PORT_SCAN]}
 
 
 # -- what GuardDuty refuses -------------------------------------------------------------------------------------------

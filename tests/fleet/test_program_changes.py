@@ -1,5 +1,6 @@
 """The helper plans what the real engine plans: the table of `engine/test_updating.py` holds for both."""
 
+import json
 from typing import Any
 
 import pytest
@@ -41,7 +42,13 @@ def test_a_new_stack_is_created_without_anything_of_before() -> None:
 
 def test_what_aws_assigns_to_a_new_resource_is_unknown() -> None:
     named = {change.name: change for change in changes_between(None, BASE)}
-    assert named["threat-monitor-alerts-topic-policy"].new == {"arn": UNKNOWN, "policy": UNKNOWN}
+    assert named["threat-monitor-alerts-topic-policy"].new["arn"] == UNKNOWN
+
+
+def test_a_policy_is_known_before_what_it_is_about() -> None:
+    named = {change.name: change for change in changes_between(None, BASE)}
+    policy = json.loads(named["threat-monitor-alerts-topic-policy"].new["policy"])
+    assert policy["Statement"][0]["Resource"].endswith(":threat-monitor-dev-alerts-topic")
 
 
 def test_a_replacement_names_the_property_that_forces_it() -> None:

@@ -1,6 +1,8 @@
 import re
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from threatmon.model import names
 
@@ -44,6 +46,47 @@ def test_the_chat_configurations_of_a_stack_have_names_of_their_own_that_aws_tak
 
 def test_a_log_group_names_its_stack() -> None:
     assert names.log_group("eu.prod-1") == "/threat-monitor/eu.prod-1/flow-logs"
+
+
+LONGEST_WORD = "threat-monitor-health-undeliverable-topic-slack"
+STACKS = ["prod", "eu.prod", "x" * 29, "x" * 30, "x" * 31, "x" * 100, "." * 100, "a_b"]
+
+
+def test_a_name_in_the_account_is_the_programs_with_the_stack_in_it() -> None:
+    assert names.physical("prod", "threat-monitor-alerts-topic") == "threat-monitor-prod-alerts-topic"
+    assert names.physical("prod", "guard-topic") == "threat-monitor-prod-guard-topic"
+    assert names.alert_rule("prod", "findings-2") == "threat-monitor-prod-alerts-findings-2"
+    assert names.dead_letter_queue("prod") == "threat-monitor-prod-alerts-dead-letters"
+    assert names.alias("prod", "threat-monitor-encryption") == "alias/threat-monitor-prod-encryption"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_service_takes_the_names(stack: str) -> None:
+    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html and the services' own pages
+    assert re.fullmatch("[A-Za-z0-9_-]{1,64}", names.alert_rule(stack, "findings-10"))
+    assert re.fullmatch("[A-Za-z0-9_-]{1,80}", names.dead_letter_queue(stack))
+    assert re.fullmatch("[A-Za-z0-9_-]{1,255}", names.physical(stack, LONGEST_WORD))
+    assert re.fullmatch("alias/[A-Za-z0-9_-]{1,250}", names.alias(stack, "threat-monitor-encryption"))
+    for region in ("eu-west-1", "ap-southeast-1"):
+        assert re.fullmatch("[A-Za-z0-9_-]{1,64}", names.role(stack, "threat-monitor-alerts-formatter-role", region))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_all_names_of_a_stack_begin_alike(stack: str) -> None:
+    assert all(
+        name.startswith(names.prefix(stack)) for name in (names.alert_rule(stack, "f"), names.dead_letter_queue(stack))
+    )
+
+
+_stacks = st.text("abz09-_.", min_size=1, max_size=100).filter(names.is_stack_name)
+
+
+@given(_stacks, _stacks)
+def test_two_stacks_share_no_name(one: str, other: str) -> None:
+    assume(one != other)
+    for name in (names.alert_rule, names.physical):
+        assert name(one, "findings") != name(other, "findings")
+    assert names.role(one, "alerts-start-role", "eu-west-1") != names.role(other, "alerts-start-role", "eu-west-1")
 
 
 @pytest.mark.parametrize("name", ["prod", "prod-eu.west_1", "1", "_x", "a" * 100])

@@ -61,7 +61,7 @@ def without_machine(stack: StackInAccount) -> Generator[None]:
 @contextmanager
 def without_topic(stack: StackInAccount, suffix: str) -> Generator[None]:
     topics = stack.account.backend("sns").topics
-    [arn] = [arn for arn in topics if arn.rpartition("-")[0].endswith(f"-topic{suffix}")]
+    [arn] = [arn for arn in topics if arn.endswith(f"-topic{suffix}")]
     gone = topics.pop(arn)
     yield
     topics[arn] = gone

@@ -103,7 +103,7 @@ def test_a_policy_reaches_every_resource_of_the_deployed_stack(
 
 def test_only_the_topic_of_untouched_events_may_be_published_to(stack: dict[str, list[str]]) -> None:
     allowed = [arn for arn in stack["topics"] if allows(policy("sns:Publish"), "sns:Publish", arn)]
-    assert allowed == [arn for arn in stack["topics"] if "alerts-topic-raw-" in arn]
+    assert allowed == [arn for arn in stack["topics"] if arn.endswith("-alerts-topic-raw")]
     assert len(allowed) == 1
 
 
@@ -118,12 +118,15 @@ def test_only_the_stacks_own_state_machine_may_be_started_and_looked_at(action: 
     ("action", "arn"),
     [
         ("sqs:DeleteMessage", "arn:aws:sqs:eu-west-1:111122223333:orders"),
-        ("sqs:DeleteMessage", "arn:aws:sqs:eu-west-1:444455556666:threat-monitor-alerts-dead-letters-1"),
-        ("sqs:DeleteMessage", "arn:aws:sqs:us-east-1:111122223333:threat-monitor-alerts-dead-letters-1"),
+        ("sqs:DeleteMessage", "arn:aws:sqs:eu-west-1:444455556666:threat-monitor-prod-alerts-dead-letters"),
+        ("sqs:DeleteMessage", "arn:aws:sqs:us-east-1:111122223333:threat-monitor-prod-alerts-dead-letters"),
         ("sns:Publish", "arn:aws:sns:eu-west-1:111122223333:orders"),
         ("logs:StartQuery", "arn:aws:logs:eu-west-1:111122223333:log-group:/threat-monitor/dev/flow-logs:*"),
         ("events:ListTargetsByRule", "arn:aws:events:eu-west-1:111122223333:rule/other"),
-        ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:threat-monitor-health-1"),
+        (
+            "cloudwatch:DescribeAlarms",
+            "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:threat-monitor-prod-health-dead-letters",
+        ),
         ("guardduty:GetDetector", "arn:aws:guardduty:eu-west-1:444455556666:detector/1"),
     ],
 )

@@ -8,11 +8,13 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-# The longest name of a state machine or queue, and of a role or rule; everything else may have a longer one:
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
+_LONGEST_MACHINE = 80
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_LONGEST_ROLE = 64
+# A rule's name has 64 characters at most, which is the least but for roles:
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-_LONGEST, _LONGEST_OF_ROLE_OR_RULE = 80, 64
+_LONGEST_STACK = 30
 
 PREFIX = "threat-monitor-"
 """What every name in the account begins with."""
@@ -28,33 +30,28 @@ def is_stack_name(name: str) -> bool:
     return re.fullmatch(r"(?!-)[A-Za-z0-9_.-]{1,100}", name) is not None
 
 
-def physical(stack: str, logical: str, longest: int = _LONGEST) -> str:
+def prefix(stack: str) -> str:
+    """Return what the names of a stack's resources begin with: ``threat-monitor-prod-``, unless that is too long."""
+    return f"{PREFIX}{_fitted(stack, _LONGEST_STACK)}-"
+
+
+def physical(stack: str, logical: str) -> str:
     """Return the name in the account of what the program calls ``logical`` (``threat-monitor-alerts-topic``).
 
-    That is ``threat-monitor-prod-alerts-topic`` in a stack ``prod``. A stack's name that is too long or has a period,
-    which some services refuse, is cut or replaced, and ends in a digest, so that no two stacks share a name.
+    That is ``threat-monitor-prod-alerts-topic`` in a stack ``prod``.
     """
-    word = logical.removeprefix(PREFIX)
-    room = longest - len(f"{PREFIX}-{word}")
-    shown = stack
-    if len(stack) > room or "." in stack:
-        shown = f"{stack.replace('.', '-')[: room - 8]}-{_digest(stack)}"
-    return f"{PREFIX}{shown}-{word}"
-
-
-def rule(stack: str, logical: str) -> str:
-    """Return the name of a rule; see :func:`physical`."""
-    return physical(stack, logical, _LONGEST_OF_ROLE_OR_RULE)
+    return f"{prefix(stack)}{logical.removeprefix(PREFIX)}"
 
 
 def alert_rule(stack: str, key: str) -> str:
     """Return the name of a rule of the settings (``findings-2``)."""
-    return rule(stack, f"alerts-{key}")
+    return physical(stack, f"alerts-{key}")
 
 
 def role(stack: str, logical: str, region: str) -> str:
     """Return the name of a role, which an account has for all Regions; see :func:`physical`."""
-    return physical(stack, f"{logical}-{region}", _LONGEST_OF_ROLE_OR_RULE)
+    word = f"{logical.removeprefix(PREFIX)}-{region}"
+    return f"{PREFIX}{_fitted(stack, _LONGEST_ROLE - len(f'{PREFIX}-{word}'))}-{word}"
 
 
 def dead_letter_queue(stack: str) -> str:
@@ -92,7 +89,7 @@ def state_machine(stack: str) -> str:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
     """
     name = dashboard(stack)
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 8]}-{_digest(name)}"
+    return name if len(name) <= _LONGEST_MACHINE else f"{name[: _LONGEST_MACHINE - 8]}-{_digest(name)}"
 
 
 def state_machine_log_group(stack: str) -> str:
@@ -112,6 +109,13 @@ def log_groups(stack: str) -> list[str]:
 def chat_configuration(stack: str, application: str) -> str:
     """Return the name of a stack's configuration of a chat channel, unique in the account."""
     return f"{dashboard(stack)}-{application}"
+
+
+def _fitted(stack: str, longest: int) -> str:
+    """Return a stack's name, or if it is too long or has a period, which some services refuse, one of its own."""
+    if len(stack) <= longest and "." not in stack:
+        return stack
+    return f"{stack.replace('.', '-')[: longest - 8]}-{_digest(stack)}"
 
 
 def _digest(text: str) -> str:
