@@ -93,7 +93,7 @@ class FindingAlerts(pulumi.ComponentResource):
         if kms_key_arn is None:
             raise ValueError("kms_key_arn: is required, unless settings.kms_key_arn is set")
         super().__init__("threat-monitor:index:FindingAlerts", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
+        child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
 
         rules = _rules(name, args, child)

@@ -47,7 +47,7 @@ class ChatNotifications(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ChatNotificationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:ChatNotifications", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
+        child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
         role = aws.iam.Role(
             f"{name}-role",

@@ -57,7 +57,7 @@ class EncryptionKey(pulumi.ComponentResource):
             f"{name}-alias",
             name=names.alias(args.stack, name),
             target_key_id=key.key_id,
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # a name can be taken once
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.arn = key.arn
         self.register_outputs({"arn": self.arn})

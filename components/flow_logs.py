@@ -60,7 +60,6 @@ class FlowLogs(pulumi.ComponentResource):
             kms_key_id=args.kms_key_arn,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                delete_before_replace=True,  # a name can be taken once
                 protect=args.protect or None,
                 retain_on_delete=settings.keep_on_destroy or None,
                 hooks=already_exists.explain(
@@ -75,7 +74,7 @@ class FlowLogs(pulumi.ComponentResource):
             description=f"Writes flow logs to {args.log_group_name}",
             assume_role_policy=json_of(flow_log_trust, location=location),
             permissions_boundary=settings.permissions_boundary,
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         write = aws.iam.RolePolicy(
             f"{name}-write",

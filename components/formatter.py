@@ -53,7 +53,7 @@ class AlertFormatter(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertFormatterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:AlertFormatter", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
+        child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
         machine_name = names.state_machine(args.stack)
         role = aws.iam.Role(

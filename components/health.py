@@ -47,7 +47,7 @@ class PipelineHealth(pulumi.ComponentResource):
         if not args.emails:
             raise ValueError("emails: is empty; alarms need somebody to go to")
         super().__init__("threat-monitor:index:PipelineHealth", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
+        child = pulumi.ResourceOptions(parent=self)
         location = location_of(self, args.location)
         key = aws.kms.Key(
             f"{name}-key",
@@ -86,7 +86,7 @@ class PipelineHealth(pulumi.ComponentResource):
             "QueueName": args.dead_letter_queue_name,
             "LogGroupName": args.log_group_name,
         }
-        notifying = pulumi.ResourceOptions(parent=self, depends_on=[access], delete_before_replace=True)
+        notifying = pulumi.ResourceOptions(parent=self, depends_on=[access])
         self.alarm_names = [
             _metric_alarm(
                 f"{name}-{word}", args.stack, alarm, watched[key or alarm.dimension], topic.arn, notifying

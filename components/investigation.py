@@ -38,7 +38,7 @@ class Investigation(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InvestigationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("threat-monitor:index:Investigation", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, delete_before_replace=True)  # a name can be taken once
+        child = pulumi.ResourceOptions(parent=self)
         for title, query in queries.saved_queries(args.log_format).items():
             aws.cloudwatch.QueryDefinition(
                 f"{name}-{title.replace(' ', '-')}",

@@ -149,13 +149,6 @@ def test_a_role_which_an_account_has_for_all_regions_has_its_region_in_its_name(
     assert not names[0] & names[1]
 
 
-def test_what_has_a_name_is_deleted_before_it_is_replaced_as_a_name_can_be_taken_once() -> None:
-    deployed = run(alerts=CHAT, health={"enabled": True})
-    named = {r.urn for r in custom(deployed) if r.type in NAMED}
-    assert {r.urn for r in custom(deployed) if r.delete_before_replace and r.type in NAMED} == named
-    assert not [r.urn for r in custom(deployed) if r.delete_before_replace and r.type in UNNAMED]
-
-
 def test_a_preview_shows_every_policy_that_names_no_key() -> None:
     """The key's ARN is the only thing that nobody knows before it is there."""
     preview = run(preview=True, alerts={**CHAT, "subscribers": [RAW]}, health={"enabled": True})

@@ -45,7 +45,6 @@ class Registration:
     custom: bool
     protect: bool
     retain_on_delete: bool
-    delete_before_replace: bool
     import_id: str
     provider: str
     aliases: tuple[Any, ...] = ()
@@ -164,7 +163,6 @@ def _registration(urn: str, request: Any) -> Registration:
         custom=request.custom,
         protect=request.protect,
         retain_on_delete=request.retainOnDelete,
-        delete_before_replace=request.deleteBeforeReplace,
         import_id=request.importId,
         provider=request.provider,
         aliases=tuple(request.aliases),

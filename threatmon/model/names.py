@@ -1,7 +1,9 @@
 """The names of what a stack deploys, all of which are fixed before anything exists.
 
 A creation that is repeated, as after a crash between AWS's answer and the record of it, comes to the same resource or
-is refused; with random names there would be two. What has no name carries a tag.
+is refused; with random names there would be two. What has no name carries a tag. A resource that is replaced under the
+same name is deleted first, by the provider; if its name changes, after the new one is there:
+https://github.com/pulumi/pulumi-terraform-bridge
 """
 
 import hashlib

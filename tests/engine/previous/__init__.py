@@ -1,9 +1,9 @@
-"""The program before this one, by what it registered.
+"""The program before this one, by what it registered; Pulumi named most of it, and ended the names in seven digits.
 
-``registrations.json`` is its last recording (tests/recordings) of the config ``subscribers``, but for the input
-transformers of its targets, which nothing emulates any more.
+``registrations.json`` is its last recording (tests/recordings) of the config ``subscribers``.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -72,7 +72,9 @@ def _used(properties: dict[str, Any], key: str) -> list[str]:
 
 def _given(properties: dict[str, Any]) -> dict[str, str]:
     """Return the texts that a recorded resource gives to others -> the attribute."""
-    id_, state = AwsMocks().state(properties["type"], properties["name"], _inputs(properties))
+    digest = hashlib.sha256(f"{properties['type']} {properties['name']}".encode()).hexdigest()
+    named = {"name": f"{properties['name']}-{digest[:7]}", **_inputs(properties)}
+    id_, state = AwsMocks().state(properties["type"], properties["name"], named)
     values = {**state, "id": id_}
     return {values[attribute]: attribute for attribute in _GIVEN if isinstance(values.get(attribute), str)}
 
