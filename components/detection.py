@@ -56,7 +56,7 @@ class ThreatDetection(pulumi.ComponentResource):
             f"{name}-detector",
             enable=True,
             finding_publishing_frequency=args.finding_publishing_frequency,
-            tags=None if adopts else names.tags(args.stack),
+            tags=None if adopts else names.tags(args.stack, f"{name}-detector"),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.protect or None,

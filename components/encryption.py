@@ -48,7 +48,7 @@ class EncryptionKey(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=30,
             policy=json_of(key_policy, location=location, log_group_names=args.log_group_names),
-            tags=names.tags(args.stack),
+            tags=names.tags(args.stack, f"{name}-key"),
             opts=pulumi.ResourceOptions(
                 parent=self, protect=args.protect or None, retain_on_delete=args.keep_on_destroy or None
             ),

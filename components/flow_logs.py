@@ -101,7 +101,7 @@ class FlowLogs(pulumi.ComponentResource):
                 log_destination=group.arn,
                 iam_role_arn=role.arn,
                 log_format=log_format(settings.format),
-                tags=names.tags(args.stack),
+                tags=names.tags(args.stack, f"{name}-{resource_id}"),
                 opts=child,
             )
         self.log_group_name, self.log_group_arn = group.name, group.arn

@@ -56,7 +56,7 @@ class PipelineHealth(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=30,
             policy=json_of(alarm_key_policy, location=location),
-            tags=names.tags(args.stack),
+            tags=names.tags(args.stack, f"{name}-key"),
             opts=pulumi.ResourceOptions(parent=self),
         )
         topic = aws.sns.Topic(

@@ -38,6 +38,8 @@ SCOPES = (
     Scope(
         "NoResourceToNarrowTo",
         [
+            "chatbot:DescribeSlackChannelConfigurations",
+            "chatbot:ListMicrosoftTeamsChannelConfigurations",
             "cloudwatch:GetMetricData",
             "cloudwatch:GetMetricStatistics",
             "ec2:Describe*",
@@ -49,7 +51,10 @@ SCOPES = (
             "guardduty:GetFindings",
             "guardduty:ListDetectors",
             "guardduty:ListFindings",
+            "kms:ListAliases",
+            "kms:ListKeys",
             "logs:DescribeLogGroups",
+            "logs:DescribeQueryDefinitions",
             "logs:StopQuery",
             "sns:GetSubscriptionAttributes",
             "states:TestState",
@@ -109,7 +114,7 @@ SCOPES = (
     ),
     Scope(
         "KeyPolicies",
-        ["kms:DescribeKey", "kms:GetKeyPolicy"],
+        ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"],
         [_ANY_KEY],
         "keys have no names; put their ARNs here",
     ),

@@ -151,7 +151,7 @@ GRANTS = (
         "NoResourceToNarrowTo",
         "*",
         "chatbot:DescribeSlackChannelConfigurations chatbot:ListMicrosoftTeamsChannelConfigurations "
-        "chatbot:ListTagsForResource ec2:DescribeFlowLogs guardduty:ListDetectors kms:ListAliases "
+        "chatbot:ListTagsForResource ec2:DescribeFlowLogs guardduty:ListDetectors kms:ListAliases kms:ListKeys "
         "logs:DescribeLogGroups logs:DescribeQueryDefinitions sns:GetSubscriptionAttributes "
         "states:ValidateStateMachineDefinition",
         "chatbot:CreateMicrosoftTeamsChannelConfiguration chatbot:CreateSlackChannelConfiguration "

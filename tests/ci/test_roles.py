@@ -23,7 +23,7 @@ from threatmon.emulator.mocks import EmulatedMocks
 from threatmon.emulator.program import plain, run_project
 from threatmon.emulator.resources import emulated
 from threatmon.evaluation.policy_evaluator import allows, statements
-from threatmon.fleet import recovery
+from threatmon.fleet import made
 from threatmon.project import ROOT as PROJECT_ROOT
 
 HERE = AwsAccount(ACCOUNT)
@@ -66,6 +66,7 @@ PROVIDER_ASKS = {
     " PutTargets, CreateStateMachine and the chat configurations",
     "iam:CreateServiceLinkedRole": "CreateDetector makes it (docs.aws.amazon.com/guardduty: slr-permissions), and the "
     "first chat configuration (docs.aws.amazon.com/chatbot: slr-permissions)",
+    "kms:ListKeys": "`threatmon fleet up` looks for a key that an interrupted run made (threatmon/fleet/made.py)",
     "kms:DisableKey": "the provider sets the state of a key by it (internal/service/kms/key.go)",
     "states:ListStateMachineVersions": "a refresh looks for the newest version (internal/service/sfn/state_machine.go)",
     "states:ValidateStateMachineDefinition": "a preview has a changed definition validated (the same)",
@@ -238,7 +239,7 @@ def test_a_whole_stack_can_be_read_under_its_own_names(by_stack: Phases) -> None
 
 
 def test_whoever_deploys_may_look_for_what_an_interrupted_run_has_made() -> None:
-    assert set(recovery.PERMISSIONS) <= actions(DEPLOY)
+    assert set(made.PERMISSIONS) <= actions(DEPLOY)
 
 
 def test_what_is_allowed_is_asked_or_has_a_reason(by_type: Phases, by_stack: Phases) -> None:

@@ -9,6 +9,7 @@ from pulumi.runtime import MockCallArgs
 
 from components.detection import ThreatDetection, ThreatDetectionArgs
 from threatmon.emulator.program import ProgramRun
+from threatmon.model import names
 from threatmon.model.protection_plans import DEFAULT_PLANS, FEATURES, PlanName
 from threatmon.model.settings import DetectorSettings
 
@@ -34,7 +35,7 @@ def test_the_detector_is_enabled_and_has_the_frequency_it_is_given() -> None:
     assert the(run, DETECTOR).inputs == {
         "enable": True,
         "findingPublishingFrequency": "ONE_HOUR",
-        "tags": {"threat-monitor:stack": "dev"},
+        "tags": names.tags("dev", "watch-detector"),
     }
 
 

@@ -5,6 +5,7 @@ from harness import ALIAS, KEY, AwsMocks, custom, made, run_component, the
 
 from components.encryption import EncryptionKey, EncryptionKeyArgs
 from threatmon.emulator.program import ProgramRun
+from threatmon.model import names
 from threatmon.model.location import Location
 from threatmon.model.policies import key_policy
 
@@ -23,7 +24,7 @@ def test_it_makes_a_rotating_key_and_an_alias_to_it() -> None:
         "description": "Evidence and alerts of safe",
         "isEnabled": True,
         "enableKeyRotation": True,
-        "tags": {"threat-monitor:stack": "dev"},
+        "tags": names.tags("dev", "safe-key"),
         "deletionWindowInDays": 30,
     }
     assert alias.inputs == {"name": "alias/threat-monitor-dev-safe", "targetKeyId": made(key)["keyId"]}

@@ -6,6 +6,7 @@ from harness import FLOW_LOG, LOG_GROUP, ROLE, ROLE_POLICY, custom, made, run_co
 
 from components.flow_logs import FlowLogs, FlowLogsArgs
 from threatmon.emulator.program import ProgramRun
+from threatmon.model import names
 from threatmon.model.queries import log_format
 from threatmon.model.settings import FlowLogSettings
 
@@ -56,7 +57,7 @@ def test_without_settings_a_year_is_kept_and_every_packet_recorded_and_the_group
         "logFormat": log_format("extended"),
         "logDestination": made(the(run, LOG_GROUP))["arn"],
         "iamRoleArn": made(the(run, ROLE))["arn"],
-        "tags": {"threat-monitor:stack": "dev"},
+        "tags": names.tags("dev", f"evidence-{SUBNET}"),
     }
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import grpc
 from botocore.exceptions import ClientError
@@ -34,6 +34,8 @@ from threatmon.emulator.resources import emulated
 
 # The inputs a provider filled in itself; it keeps them from one deployment to the next.
 _DEFAULTS = "__defaults"
+# Before the account is asked for a resource, and when it has made it.
+Moment = Literal["before", "made"]
 _Answer = TypeVar("_Answer")
 _Provider = TypeVar("_Provider", bound="EmulatedProvider")
 
@@ -85,6 +87,8 @@ class EmulatedProvider(ResourceProviderServicer):
         self.account = account
         self._default_tags: Mapping[str, str] = {}
         self._faults: list[_Fault] = []
+        self.at: Callable[[Moment, str], object] = lambda _, __: None
+        """called with each moment of a creation, and the resource's logical name"""
 
     def fail_next(self, type_: str, message: str, *, name: str | None = None) -> None:
         """Let the next creation of this type, and logical name if given, fail once with this message."""
@@ -175,7 +179,9 @@ class EmulatedProvider(ResourceProviderServicer):
             if fault.type == entry.type and fault.name in (None, request.name):
                 self._faults.remove(fault)
                 raise RefusedError(fault.message)
+        self.at("before", request.name)
         physical_id, outputs = entry.create(self.account, request.name, inputs)
+        self.at("made", request.name)
         return rpc.CreateResponse(id=physical_id, properties=_struct(outputs))
 
     @_rpc

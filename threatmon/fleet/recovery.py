@@ -1,23 +1,14 @@
-"""The recovery of resources that a killed engine created but could not record.
+"""The recovery of resources that a killed engine created but could not record; :mod:`threatmon.fleet.made` finds them.
 
-What AWS has is found by what there can be only one of; what AWS allows twice is simply made again, by another name.
 https://www.pulumi.com/docs/support/troubleshooting/common-issues/pending-operations/
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from threatmon.aws.reader import Aws
 from threatmon.errors import ThreatmonError
-from threatmon.model import names
-
-PERMISSIONS = ("ec2:DescribeFlowLogs", "guardduty:GetDetector", "guardduty:ListDetectors", "logs:DescribeLogGroups")
-
-# An older detector was not created by the interrupted run: with one, the creation would have failed at once.
-_RECENT = timedelta(days=1)
 
 
 class InterruptedOperation(NamedTuple):
@@ -60,45 +51,6 @@ class LookupResult(NamedTuple):
     summary: str
     made: str | None = None
     answered: bool = True
-
-
-# -- what an interrupted creation made --------------------------------------------------------------------------------
-
-
-def _log_group(aws: Aws, stack: str, _: InterruptedOperation) -> str | None:
-    name = names.log_group(stack)
-    groups = aws.read_all("logs", "describe_log_groups", logGroupNamePrefix=name)
-    return name if any(group["logGroupName"] == name for group in groups) else None
-
-
-def _flow_log(aws: Aws, stack: str, interrupted: InterruptedOperation) -> str | None:
-    resource_id = "-".join(interrupted.name.rsplit("-", 2)[1:])  # `subnet-1` of `threat-monitor-flow-logs-subnet-1`
-    filters = {"resource-id": resource_id, "log-group-name": names.log_group(stack)}
-    found = aws.read_all(
-        "ec2", "describe_flow_logs", Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
-    )
-    return found[0]["FlowLogId"] if found else None
-
-
-def _detector(aws: Aws, _: str, __: InterruptedOperation) -> str | None:
-    for detector_id in aws.read_all("guardduty", "list_detectors"):
-        created = aws.read("guardduty", "get_detector", DetectorId=detector_id)["CreatedAt"]
-        if datetime.now(UTC) - datetime.fromisoformat(created) < _RECENT:
-            return detector_id
-    return None
-
-
-_FINDERS = {
-    "aws:cloudwatch/logGroup:LogGroup": _log_group,
-    "aws:ec2/flowLog:FlowLog": _flow_log,
-    "aws:guardduty/detector:Detector": _detector,
-}
-
-
-def find(connect: Callable[[], Aws], stack: str, interrupted: InterruptedOperation) -> str | None:
-    """Return the physical id of the created resource, if it can be found; only types that exist once are looked up."""
-    finder = _FINDERS.get(interrupted.type)
-    return finder(connect(), stack, interrupted) if finder else None
 
 
 def look_up(

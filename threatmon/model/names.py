@@ -20,8 +20,8 @@ _LONGEST_STACK = 30
 
 PREFIX = "threat-monitor-"
 """What every name in the account begins with."""
-STACK_TAG = "threat-monitor:stack"
-"""The tag by which a key, a detector or a flow log is found again, as they have no names."""
+STACK_TAG, RESOURCE_TAG = f"{PREFIX[:-1]}:stack", f"{PREFIX[:-1]}:resource"
+"""The tags by which a key, a detector or a flow log is found again, as they have no names."""
 
 
 def is_stack_name(name: str) -> bool:
@@ -66,9 +66,9 @@ def alias(stack: str, logical: str) -> str:
     return f"alias/{physical(stack, logical)}"
 
 
-def tags(stack: str) -> Mapping[str, str]:
+def tags(stack: str, logical: str) -> Mapping[str, str]:
     """Return the tags of what has no name."""
-    return {STACK_TAG: stack}
+    return {STACK_TAG: stack, RESOURCE_TAG: logical}
 
 
 def log_group(stack: str) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from threatmon.cli import progress
 from threatmon.errors import UsageError
-from threatmon.fleet import recovery, roles
+from threatmon.fleet import made, roles
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.changes import StackPreview
 from threatmon.fleet.engine import Engine
@@ -33,7 +33,9 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
     return Fleet(
         workspaces,
-        lambda target, operation: recovery.find(lambda: roles.connected(target, role), target.stack, operation),
+        lambda target, operation: made.find(
+            lambda: roles.connected(target, role), target.stack, operation.type, operation.name
+        ),
         stale_after,
     )
 

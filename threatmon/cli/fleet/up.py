@@ -14,14 +14,14 @@ from threatmon.cli.fleet.options import ChangedSince, Stacks, selected
 from threatmon.cli.fleet.previews import PARALLEL, Parallel, Role, fleet_with, preview_all
 from threatmon.cli.fleet.rollout_log import RolloutLog, rollout_log
 from threatmon.errors import CHECK_FAILED, UsageError
-from threatmon.fleet import recovery
+from threatmon.fleet import made
 from threatmon.fleet.automation import Fleet
 from threatmon.fleet.dangers import KINDS
 from threatmon.fleet.rollout import StackUpdate, blockers, has_stopped, roll_out, waves
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workers import in_parallel, interruptible
 
-PERMISSIONS = recovery.PERMISSIONS
+PERMISSIONS = made.PERMISSIONS
 
 
 def up(  # noqa: PLR0913, PLR0917 - options of the command line
