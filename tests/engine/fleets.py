@@ -97,7 +97,7 @@ def new_fleet(folder: Path, stacks: Sequence[str]) -> Generator[Fleet]:
         environment |= {
             "AWS_ACCESS_KEY_ID": "emulated",
             "AWS_SECRET_ACCESS_KEY": "emulated",
-            "AWS_ENDPOINT_URL": contexts.enter_context(serving_aws()),
+            "AWS_ENDPOINT_URL": contexts.enter_context(serving_aws(accounts.values())),
         }
         fleet = Fleet(folder, environment, accounts, providers, subnets)
         for stack in stacks:

@@ -66,6 +66,7 @@ class FakeEngine(Engine):
         self.asked: list[Asked] = []
         self.interrupted = 0
         self.pending: dict[str, list[Mapping[str, Any]]] = {}
+        self.recorded: dict[str, list[str]] = {}
         """what the state of a stack says of operations that a killed engine had begun"""
         self._events: defaultdict[str, list[Event]] = defaultdict(list)
         self._failures: defaultdict[tuple[str, str], list[tuple[str, Sequence[Event]]]] = defaultdict(list)
@@ -139,8 +140,9 @@ class FakeEngine(Engine):
                 [{"name": f"organization/threat-monitor/{name}", "current": False} for name in self.stacks]
             )
         if asked.verb == "stack export":
-            pending = self.pending.get(asked.stack, [])
-            return json.dumps({"version": 3, "deployment": {"pending_operations": pending}})
+            pending, urns = self.pending.get(asked.stack, []), self.recorded.get(asked.stack, [])
+            resources = [{"urn": urn, "type": urn.split("::")[2]} for urn in urns]
+            return json.dumps({"version": 3, "deployment": {"pending_operations": pending, "resources": resources}})
         if asked.verb == "stack history":
             times = dict.fromkeys(("startTime", "endTime"), "2026-09-14T09:30:00.000Z")
             update = {"kind": "update", "message": "", "environment": {}, "config": {}, "result": "succeeded", **times}

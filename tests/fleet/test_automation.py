@@ -16,10 +16,6 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s3c
 ENDPOINT = "https://hooks.example.com/v1-hook"
 URN = f"urn:pulumi:prod::threat-monitor::{PREFIX}{{}}::threat-monitor"
 GROUP_URN, TOPIC_URN = URN.format(LOG_GROUP), URN.format(TOPIC)
-LEFT_BEHIND = (
-    "Attempting to deploy or update resources with {} pending operations from previous deployment.\n"
-    "{}These resources are in an unknown state because the Pulumi CLI was interrupted."
-)
 
 
 def fleet(
@@ -60,7 +56,7 @@ def test_credentials_are_given_by_environment_and_no_secret_is_an_argument(engin
     stacks = fleet(engine, folder, environment_of)
     engine.would("prod", pre("create", TOPIC, "threat-monitor", None, {"endpoint": ENDPOINT}))
     stacks.preview(target(folder))
-    engine.fails("up", "prod", "error: pending", left_behind((TOPIC_URN, "creating")))
+    engine.pending["prod"] = left_behind((TOPIC_URN, "creating"))
     stacks.update(target(folder))
     stacks.drift(target(folder))
     of_stack = [asked for asked in engine.asked if asked.stack]
@@ -73,7 +69,7 @@ def test_credentials_are_given_by_environment_and_no_secret_is_an_argument(engin
 
 def test_no_secret_is_decrypted_for_what_nobody_reads(engine: FakeEngine, folder: Path) -> None:
     fleet(engine, folder).update(target(folder))
-    assert [asked.verb for asked in engine.asked] == ["stack ls", "up", "stack history"]
+    assert [asked.verb for asked in engine.asked] == ["stack ls", "stack export", "up", "stack history"]
     assert [asked for asked in engine.asked if "--show-secrets" in asked.arguments] == []
 
 
@@ -185,9 +181,8 @@ def test_an_update_counts_what_it_changed(engine: FakeEngine, folder: Path) -> N
 # -- what a killed run leaves -----------------------------------------------------------------------------------------
 
 
-def left_behind(*operations: tuple[str, str]) -> Mapping[str, Any]:
-    lines = "".join(f"  * {urn}, interrupted while {doing}\n" for urn, doing in operations)
-    return says("warning", LEFT_BEHIND.format(len(operations), lines))
+def left_behind(*operations: tuple[str, str]) -> list[Mapping[str, Any]]:
+    return [{"resource": {"urn": urn, "parent": f"{urn}-parent"}, "type": doing} for urn, doing in operations]
 
 
 def repairs(engine: FakeEngine) -> list[str]:
@@ -203,18 +198,18 @@ def test_what_an_interrupted_creation_made_is_taken_over_and_what_cannot_be_foun
         looked_for.append((target.stack, operation))
         return "/threat-monitor/prod/flow-logs" if operation.type == LOG_GROUP else None
 
-    operations = [(GROUP_URN, "creating"), (TOPIC_URN, "creating")]
-    engine.pending["prod"] = [{"resource": {"urn": urn, "parent": f"{urn}-parent"}} for urn, _ in operations]
-    engine.fails("up", "prod", "error: update failed", left_behind(*operations), says("error", "it exists already"))
+    engine.pending["prod"] = left_behind((GROUP_URN, "creating"), (TOPIC_URN, "creating"))
     engine.would("prod", pre("create", TOPIC, "a", None, {}), pre("same", TOPIC, "b", {}, {}))
     update = fleet(engine, folder, lambda _: CREDENTIALS, find).update(target(folder))
 
-    assert repairs(engine) == ["up", "refresh", "import", "up"]
+    assert repairs(engine) == ["refresh", "import", "up"]
     of_stack = [asked for asked in engine.asked if asked.stack]
     assert all(asked.folder == folder and asked.environment.items() >= CREDENTIALS.items() for asked in of_stack)
     assert {asked.stack for asked in of_stack} == {"prod"}
     assert not any("--show-secrets" in asked.arguments for asked in engine.asked)
-    assert looked_for == [("prod", InterruptedOperation(urn, "creating")) for urn in (GROUP_URN, TOPIC_URN)]
+    assert looked_for == [
+        ("prod", InterruptedOperation(urn, "creating", f"{urn}-parent")) for urn in (GROUP_URN, TOPIC_URN)
+    ]
     assert (update.state, update.error, update.changed) == ("updated", None, 1)
     assert update.notes == (
         "an earlier run was interrupted while creating LogGroup threat-monitor: "
@@ -223,39 +218,33 @@ def test_what_an_interrupted_creation_made_is_taken_over_and_what_cannot_be_foun
     )
 
 
-def test_an_update_that_succeeds_in_spite_of_it_is_made_again_after_the_repair_and_counted_with_it(
-    engine: FakeEngine, folder: Path
-) -> None:
-    engine.would("prod", pre("create", TOPIC, "a", None, {}), left_behind((GROUP_URN, "creating")))
-    update = fleet(engine, folder).update(target(folder))
-    assert repairs(engine) == ["up", "refresh", "up"]
-    assert (update.state, update.changed) == ("updated", 1)
+def test_what_somebody_else_has_recorded_meanwhile_is_left_alone(engine: FakeEngine, folder: Path) -> None:
+    engine.pending["prod"] = left_behind((GROUP_URN, "creating"))
+    engine.recorded["prod"] = [GROUP_URN]
+    update = fleet(engine, folder, find=lambda _, __: "/threat-monitor/prod/flow-logs").update(target(folder))
+    assert repairs(engine) == ["refresh", "up"]
+    assert update.state == "updated"
 
 
-def test_a_repair_that_fails_fails_the_stack(engine: FakeEngine, folder: Path) -> None:
-    engine.fails("up", "prod", "error: update failed", left_behind((GROUP_URN, "creating")))
+def test_a_repair_that_fails_fails_the_stack_before_anything_is_made(engine: FakeEngine, folder: Path) -> None:
+    engine.pending["prod"] = left_behind((GROUP_URN, "creating"))
     engine.fails("refresh", "prod", "error: no such resource")
     update = fleet(engine, folder).update(target(folder))
     assert (update.state, update.error) == ("failed", "no such resource")
-    assert engine.touched() == ["prod"]
+    assert repairs(engine) == ["refresh"]
 
 
-@pytest.mark.parametrize(("succeeds", "commands"), [(False, ["up"]), (True, ["up", "refresh", "up"])])
-def test_only_a_failed_update_needs_what_an_account_that_cannot_be_searched_hides(
-    engine: FakeEngine, folder: Path, succeeds: bool, commands: list[str]
-) -> None:
+def test_what_cannot_be_looked_up_is_not_made_a_second_time(engine: FakeEngine, folder: Path) -> None:
     def denied(_: Target, __: InterruptedOperation) -> str | None:
         raise AwsError("Permission {action} is missing: no", "logs:DescribeLogGroups", "AccessDenied", "no")
 
-    left = left_behind((GROUP_URN, "creating"))
-    if succeeds:
-        engine.would("prod", left)
-    else:
-        engine.fails("up", "prod", "error: update failed", left)
+    engine.pending["prod"] = left_behind((GROUP_URN, "creating"))
     update = fleet(engine, folder, find=denied).update(target(folder))
-    assert update.state == ("updated" if succeeds else "failed")
+    assert repairs(engine) == []
+    assert update.state == "failed"
+    assert update.error
+    assert update.error.startswith("Nothing was changed: ")
     assert update.notes == (
         "an earlier run was interrupted while creating LogGroup threat-monitor: what it made, if anything, cannot be "
         "looked up: Permission logs:DescribeLogGroups is missing: no",
     )
-    assert repairs(engine) == commands

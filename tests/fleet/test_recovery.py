@@ -50,41 +50,41 @@ def test_an_account_that_cannot_be_asked_is_asked_once() -> None:
     assert asked == [LOG_GROUP]
 
 
-@pytest.mark.parametrize("pending", [[LOG_GROUP.urn], []])
-def test_what_the_state_has_under_way_is_imported_under_its_parent(pending: list[str]) -> None:
+@pytest.mark.parametrize("recorded", [[LOG_GROUP.urn], []])
+def test_what_was_made_is_imported_under_its_parent_unless_the_state_has_it(recorded: list[str]) -> None:
     ran: list[tuple[str, ...]] = []
 
     def run(*arguments: str) -> str:
         ran.append(arguments)
-        operations = [{"resource": {"urn": urn, "parent": f"{urn}-parent"}} for urn in pending]
-        return json.dumps({"deployment": {"pending_operations": operations} if pending else None})
+        return json.dumps({"deployment": {"resources": [{"urn": urn} for urn in recorded]} if recorded else None})
 
-    found = {LOG_GROUP: LookupResult("took over /logs", "/logs"), TOPIC: LookupResult("is made again")}
-    repair(run, found)
+    operation = LOG_GROUP._replace(parent="urn:parent")
+    repair(run, {operation: LookupResult("took over /logs", "/logs"), TOPIC: LookupResult("is made again")})
     options = ("import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false")
     # https://www.pulumi.com/docs/iac/cli/commands/pulumi_import/
+    command = (*options, LOG_GROUP.type, "threat-monitor", "/logs", "--parent", "parent=urn:parent")
     assert ran == [
-        ("stack", "export"),
         ("refresh", "--yes", "--skip-preview", "--clear-pending-creates"),
-        *((*options, LOG_GROUP.type, "threat-monitor", "/logs", "--parent", f"parent={urn}-parent") for urn in pending),
+        ("stack", "export"),
+        *([] if recorded else [command]),
     ]
 
 
-# -- the engine's warning ---------------------------------------------------------------------------------------------
-
-WARNING = f"""Attempting to deploy or update resources with 2 pending operations from previous deployment.
-  * {SUBNET_LOG.urn}, interrupted while creating
-  * urn:pulumi:prod::threat-monitor::aws:sns/topic:Topic::a name, with a comma, interrupted while updating
-These resources are in an unknown state because the Pulumi CLI was interrupted while waiting for changes."""
+# -- what the state has under way -------------------------------------------------------------------------------------
 
 
-def test_the_warning_names_every_operation_that_was_interrupted_operations() -> None:
-    first, second = interrupted_operations(WARNING)
-    assert first == SUBNET_LOG
+def test_every_operation_under_way_is_named() -> None:
+    pending = [
+        {"type": "creating", "resource": {"urn": SUBNET_LOG.urn, "parent": "urn:parent"}},
+        {"type": "updating", "resource": {"urn": "urn:pulumi:prod::p::aws:sns/topic:Topic::a name, with a comma"}},
+    ]
+    first, second = interrupted_operations(json.dumps({"deployment": {"pending_operations": pending}}))
+    assert first == SUBNET_LOG._replace(parent="urn:parent")
     assert (first.type, first.name) == ("aws:ec2/flowLog:FlowLog", f"threat-monitor-flow-logs-{SUBNET}")
     assert str(first) == f"creating FlowLog threat-monitor-flow-logs-{SUBNET}"
     assert str(second) == "updating Topic a name, with a comma"
 
 
-def test_another_warning_names_none() -> None:
-    assert interrupted_operations(f"something else\n  * {SUBNET_LOG.urn}, interrupted while creating") == []
+@pytest.mark.parametrize("deployment", [None, {}, {"pending_operations": None}])
+def test_a_state_without_any_names_none(deployment: object) -> None:
+    assert interrupted_operations(json.dumps({"deployment": deployment})) == []

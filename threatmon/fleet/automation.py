@@ -19,7 +19,7 @@ from threatmon.fleet.event_collector import EventCollector
 from threatmon.fleet.locks import when_unlocked
 from threatmon.fleet.places import why_moved
 from threatmon.fleet.previewed import Previewed
-from threatmon.fleet.recovery import InterruptedOperation, look_up, repair
+from threatmon.fleet.recovery import InterruptedOperation, interrupted_operations, look_up, repair
 from threatmon.fleet.rollout import StackUpdate
 from threatmon.fleet.targets import Target
 from threatmon.fleet.workspaces import Workspaces
@@ -98,19 +98,26 @@ class Fleet:
             previewed = seen.required_by(
                 self.workspaces.program, partial(self.workspaces.run, target, "stack", "export")
             )
+            self._recover(target, stack, notes)
             events, error = self._up(stack, notes, previewed)
-            found = look_up(events.interrupted, partial(self.find, target))  # the engine reports them only now
-            notes += [f"an earlier run was interrupted while {key}: {value.summary}" for key, value in found.items()]
-            # Keep interrupted operations that could not be looked up: they may be the reason of the failure.
-            if found and (error is None or all(result.answered for result in found.values())):
-                changed = events.changed
-                repair(partial(self.workspaces.run, target), found)
-                events, error = self._up(stack, notes, self.workspaces.program)
-            changed += events.changed
+            changed = events.changed
         except _FAILURES as failure:
             error = _error(EventCollector(), failure)
         seconds = time.monotonic() - began
         return StackUpdate(target.stack, "failed" if error else "updated", 0, seconds, changed, error, tuple(notes))
+
+    def _recover(self, target: Target, stack: Stack, notes: list[str]) -> None:
+        """Take over what a killed run made, before anything is made a second time.
+
+        Raises :class:`ThreatmonError` if the account cannot be searched for it.
+        """
+        run = partial(self.workspaces.run, target)
+        found = look_up(interrupted_operations(run("stack", "export")), partial(self.find, target))
+        notes += [f"an earlier run was interrupted while {key}: {value.summary}" for key, value in found.items()]
+        if not all(result.answered for result in found.values()):
+            raise ThreatmonError("Nothing was changed: what an interrupted run made, if anything, cannot be looked up.")
+        if found:
+            when_unlocked(partial(repair, run, found), stack.cancel, self.stale_after, notes)
 
     def _up(self, stack: Stack, notes: list[str], program: PulumiFn) -> tuple[EventCollector, str | None]:
         """Return what the engine reports of an update, and why it failed if it did."""

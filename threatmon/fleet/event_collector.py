@@ -13,11 +13,12 @@ from pulumi.automation import events
 
 from threatmon.fleet.changes import UNKNOWN, Op, ResourceChange, to_do
 from threatmon.fleet.places import Place, places
-from threatmon.fleet.recovery import InterruptedOperation, interrupted_operations
 
 # The steps that make up another one, such as the deletion of what is replaced, are left out.
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
 _STACK = "pulumi:pulumi:Stack"
+# https://github.com/pulumi/pulumi/blob/master/pkg/resource/deploy/deployment_executor.go
+_INTERRUPTED = "pending operations from previous deployment"
 _MARKUP = re.compile(r"<\{%.*?%\}>")
 
 
@@ -29,7 +30,6 @@ class EventCollector:
     changes: list[ResourceChange] = field(default_factory=list[ResourceChange])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
-    interrupted: list[InterruptedOperation] = field(default_factory=list[InterruptedOperation])
     before: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """the inputs of what exists, by URN"""
     places: set[Place] = field(default_factory=set[Place])
@@ -88,9 +88,8 @@ class EventCollector:
         if diagnostic.severity == "error":
             self.errors.append(text)
         elif diagnostic.severity == "warning":
-            operations = interrupted_operations(text)
-            self.interrupted += operations
-            self.warnings += [] if operations else [text]
+            # An update says what became of them.
+            self.warnings += [] if _INTERRUPTED in text else [text]
 
 
 def _op(step: events.StepEventMetadata) -> Op | None:

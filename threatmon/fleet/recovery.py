@@ -4,7 +4,6 @@ https://www.pulumi.com/docs/support/troubleshooting/common-issues/pending-operat
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -16,6 +15,8 @@ class InterruptedOperation(NamedTuple):
 
     urn: str
     doing: Literal["creating", "updating", "deleting", "reading", "importing"]
+    parent: str = ""
+    """URN of the resource's parent"""
 
     @property
     def type(self) -> str:
@@ -32,17 +33,17 @@ class InterruptedOperation(NamedTuple):
         return f"{self.doing} {self.type.rpartition(':')[2]} {self.name}"
 
 
-# https://github.com/pulumi/pulumi/blob/master/pkg/resource/deploy/deployment_executor.go
-_INTERRUPTED = re.compile(
-    r"^\s*\* (urn:pulumi:.+), interrupted while (creating|updating|deleting|reading|importing)\s*$", re.MULTILINE
-)
+def interrupted_operations(exported: str) -> list[InterruptedOperation]:
+    """Return the operations that a state has under way, of what `pulumi stack export` prints.
 
-
-def interrupted_operations(warning: str) -> list[InterruptedOperation]:
-    """Return the operations that the engine's warning names; none if it is another one."""
-    if "pending operations from previous deployment" not in warning:
-        return []
-    return [InterruptedOperation(urn, doing) for urn, doing in _INTERRUPTED.findall(warning)]
+    They were interrupted, unless an update of the stack is under way.
+    """
+    # Not the Automation API's export, which decrypts secrets.
+    state = json.loads(exported)["deployment"] or {}
+    return [
+        InterruptedOperation(operation["resource"]["urn"], operation["type"], operation["resource"].get("parent", ""))
+        for operation in state.get("pending_operations") or []
+    ]
 
 
 class LookupResult(NamedTuple):
@@ -75,18 +76,20 @@ def look_up(
     return found
 
 
-# -- the state --------------------------------------------------------------------------------------------------------
-
-
 def repair(run: Callable[..., str], found: Mapping[InterruptedOperation, LookupResult]) -> None:
-    """Record the created resources in a stack's state; ``run`` runs an engine command on it and returns its output."""
-    # Not the Automation API's export, which decrypts secrets.
-    state = json.loads(run("stack", "export"))["deployment"] or {}
-    pending = [operation["resource"] for operation in state.get("pending_operations") or []]
-    parents = {resource["urn"]: resource.get("parent") for resource in pending}
+    """Record the created resources in a stack's state; ``run`` runs an engine command on it and returns its output.
+
+    Safe whatever else happens at the same time: each command holds the stack's lock while it works, and is refused
+    while somebody else does; a resource that another run has recorded meanwhile is left alone; what was found bears
+    this stack's own name or tags, so that nobody else's is taken. A kill in between leaves what is then refused by
+    AWS as existing, with the command that imports it.
+    """
     # `--import-pending-creates` records nothing: the engine forgets the operation and the id.
     run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+    state = json.loads(run("stack", "export"))["deployment"] or {}
+    recorded = {resource["urn"] for resource in state.get("resources") or []}
     options = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"]
     for operation, result in found.items():
-        if result.made and (parent := parents.get(operation.urn)):
-            run("import", *options, operation.type, operation.name, result.made, "--parent", f"parent={parent}")
+        if result.made and operation.urn not in recorded:
+            parent = f"parent={operation.parent}"
+            run("import", *options, operation.type, operation.name, result.made, "--parent", parent)

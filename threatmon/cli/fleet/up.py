@@ -118,8 +118,14 @@ def _deployed(
     def update(stack: str) -> StackUpdate:
         log.started(stack)
         done = fleet.update(targets[stack])
-        if fleet.is_outdated(stack) and not blockers([fleet.preview(targets[stack])], allowed):
-            done = fleet.update(targets[stack])
+        if fleet.is_outdated(stack):
+            reasons = blockers([fleet.preview(targets[stack])], allowed)
+            again = (
+                done._replace(error="\n".join([done.error or "", *reasons]))
+                if reasons
+                else fleet.update(targets[stack])
+            )
+            done = again._replace(notes=tuple(dict.fromkeys([*done.notes, *again.notes])))
         if done.state == "failed":
             failed.set()
         return done

@@ -80,7 +80,7 @@ RESOURCES = (
         remove=lambda account, name, _: account.client("logs").delete_log_group(logGroupName=name),
         replaced_by={"name", "logGroupClass"},
         computed={"arn"},
-        defaults={"retentionInDays": 0},
+        defaults={"retentionInDays": 0, "logGroupClass": "STANDARD"},
         named="name",
         tagging=tagging.LOGS,
     ),
