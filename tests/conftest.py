@@ -28,6 +28,7 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("AWS_", "PULUMI_", "THREATMON_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("XDG_STATE_HOME", os.devnull)  # nothing is recorded there
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
 
 

@@ -53,6 +53,7 @@ def copy_project(folder: Path) -> dict[str, str]:
         "PULUMI_HOME": str(folder / "home"),
         "PULUMI_PYTHON_CMD": sys.executable,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "XDG_STATE_HOME": str(folder / "records"),
     }
 
 

@@ -23,6 +23,7 @@ from semver import VersionInfo
 
 from threatmon.cli.fleet import previews
 from threatmon.fleet.engine import Engine
+from threatmon.fleet.processes import ProcessRecords
 from threatmon.fleet.targets import Target, read
 from threatmon.fleet.workspaces import Workspaces
 from threatmon.stacks.engine import ENGINE_VERSION
@@ -64,6 +65,7 @@ class FakeEngine(Engine):
         self.version = VersionInfo.parse(ENGINE_VERSION)
         self.stacks = list(stacks)
         self.asked: list[Asked] = []
+        self.records = ProcessRecords()
         self.interrupted = 0
         self.pending: dict[str, list[Mapping[str, Any]]] = {}
         self.recorded: dict[str, list[str]] = {}

@@ -13,6 +13,7 @@ from pulumi.automation.errors import ConcurrentUpdateError
 from threatmon.errors import UsageError
 from threatmon.fleet import locks as module
 from threatmon.fleet.locks import Lock, locks, when_unlocked
+from threatmon.fleet.processes import ProcessRecords
 
 REFUSAL = (
     "error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete the "
@@ -21,6 +22,7 @@ REFUSAL = (
     "  s3://state/.pulumi/locks/dev/b.json: created by runner@ci-7 (pid 12) at 2026-09-14T11:30:00+02:00"
 )
 HOUR = timedelta(hours=1)
+needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="nothing is proved without /proc")
 
 
 def test_a_refusal_names_who_holds_the_locks() -> None:
@@ -49,10 +51,12 @@ class Clock:
 class LockedStack:
     """A stack whose updates are refused so many times."""
 
-    def __init__(self, refusal: str, times: int = 1) -> None:
+    def __init__(self, refusal: str, records: ProcessRecords, times: int = 1) -> None:
         self.refusals = [refusal] * times
+        self.records = records
         self.cleared = 0
         self.notes: list[str] = []
+        self.said: list[str] = []
 
     def update(self) -> str:
         if self.refusals:
@@ -62,8 +66,8 @@ class LockedStack:
     def clear(self) -> None:
         self.cleared += 1
 
-    def result(self, stale_after: timedelta = HOUR) -> str:
-        return when_unlocked(self.update, self.clear, stale_after, self.notes)
+    def result(self) -> str:
+        return when_unlocked("dev", self.update, self.clear, self.notes, records=self.records, say=self.said.append)
 
 
 @pytest.fixture
@@ -74,65 +78,113 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_the_lock_of_a_process_that_is_gone_is_cleared_and_noted(clock: Clock) -> None:
+@pytest.fixture
+def records(tmp_path: Path) -> ProcessRecords:
+    return ProcessRecords(tmp_path / "records")
+
+
+@pytest.fixture
+def ended(records: ProcessRecords) -> int:
+    """The id of an engine that was started here, and runs no more."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        records.add(process.pid)
         process.wait()
-    stack = LockedStack(locked(socket.gethostname(), process.pid))
+    return process.pid
+
+
+def refusal(pid: int, host: str | None = None, age: timedelta = timedelta()) -> str:
+    return locked(host or socket.gethostname(), pid, age)
+
+
+HELD = r"^Stack dev is locked: ada@\S+ \(process \d+\) since 20.* UTC\. If that run has ended, clear the lock: pulumi"
+
+
+@needs_proc
+def test_the_lock_of_an_engine_of_ours_that_is_gone_is_cleared_and_noted(
+    clock: Clock, records: ProcessRecords, ended: int
+) -> None:
+    stack = LockedStack(refusal(ended), records)
     assert (stack.result(), stack.cleared, clock.waited) == ("updated", 1, 0)
     [note] = stack.notes
     assert note.startswith("cleared the lock of a run that had ended: ada@")
-    assert f"(process {process.pid}) since 20" in note
+    assert f"(process {ended}) since 20" in note
+    assert not records.is_gone(ended, datetime.now(UTC))  # it is forgotten with its lock
 
 
-def test_a_process_of_another_kind_that_has_got_the_number_since_holds_no_lock(clock: Clock) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
-        stack = LockedStack(locked(socket.gethostname(), other.pid))
-        assert (stack.result(), stack.cleared, clock.waited) == ("updated", 1, 0)
-        other.communicate()
-
-
-@pytest.mark.parametrize(("minutes", "cleared"), [(29, False), (31, True)])
-def test_the_lock_of_another_machine_is_respected_while_it_is_young_and_its_holder_named(
-    clock: Clock, minutes: int, cleared: bool
+@pytest.mark.parametrize("case", ["of another machine", "of before", "of nobody that was started here", "of two"])
+def test_any_other_lock_stays_and_its_holder_is_named_with_what_clears_it(
+    clock: Clock, records: ProcessRecords, ended: int, case: str
 ) -> None:
-    stack = LockedStack(locked("ci-7", 12, timedelta(minutes=minutes)))
-    if cleared:
-        assert stack.result(timedelta(minutes=30)) == "updated"
-    else:
-        with pytest.raises(
-            UsageError, match=r"^somebody else is updating the stack: ada@ci-7 \(process 12\) since 20.* UTC$"
-        ):
-            stack.result(timedelta(minutes=30))
-    assert (stack.cleared, len(stack.notes), clock.waited) == (cleared, cleared, 0)
+    error = {
+        "of another machine": refusal(ended, "ci-7"),
+        "of before": refusal(ended, age=timedelta(hours=9)),
+        "of nobody that was started here": refusal(4_000_000),
+        "of two": f"{refusal(ended)}\n{refusal(4_000_000)}",
+    }[case]
+    stack = LockedStack(error, records)
+    with pytest.raises(UsageError, match=HELD):
+        stack.result()
+    assert (stack.cleared, stack.notes, clock.waited) == (0, [], 0)
 
 
-def test_a_process_that_lives_is_waited_for_however_old_its_lock_is(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_another_container_with_the_same_host_name_and_process_id_is_not_taken_for_ours(
+    records: ProcessRecords, ended: int
+) -> None:
+    for file in records.folder.iterdir():
+        file.write_text(file.read_text().replace("pid:[", "pid:[9"), encoding="utf-8")
+    stack = LockedStack(refusal(ended), records)
+    with pytest.raises(UsageError, match=HELD):
+        stack.result()
+    assert stack.cleared == 0
+
+
+def test_a_process_that_lives_is_waited_for_and_named_once(
+    clock: Clock, records: ProcessRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_is_engine", lambda pid: pid == 4711)
-    stack = LockedStack(locked(socket.gethostname(), 4711, 9 * HOUR), times=3)
+    stack = LockedStack(refusal(4711, age=9 * HOUR), records, times=3)
     assert (stack.result(), stack.cleared, stack.notes) == ("updated", 0, [])
     assert clock.waited > 0
+    [said] = stack.said
+    assert said.startswith("dev: waiting for ada@")
+    assert "(process 4711) since 20" in said
 
 
 @pytest.mark.parametrize(
     ("error", "holder"),
     [
-        (locked(socket.gethostname(), 4711), "ada@"),
-        # Of two locks one is held.
-        (f"{locked(socket.gethostname(), 12)}\n{locked(socket.gethostname(), 4711)}", "ada@"),
+        (refusal(4711), "ada@"),
         # A refusal that names nobody is repeated as it is.
         ("error: [409] Conflict: Another update is under way.", "[409] Conflict: Another update is under way."),
     ],
 )
-def test_nobody_is_waited_for_for_ever(clock: Clock, monkeypatch: pytest.MonkeyPatch, error: str, holder: str) -> None:
+def test_nobody_is_waited_for_for_ever(
+    clock: Clock, records: ProcessRecords, monkeypatch: pytest.MonkeyPatch, error: str, holder: str
+) -> None:
     monkeypatch.setattr(module, "_is_engine", lambda pid: pid == 4711)
-    stack = LockedStack(error, times=100)
+    stack = LockedStack(error, records, times=100)
     with pytest.raises(UsageError) as raised:
         stack.result()
-    assert str(raised.value).startswith(f"somebody else is updating the stack: {holder}")
+    assert str(raised.value).startswith(f"Stack dev is locked: {holder}")
     assert 600 <= clock.waited <= 630  # seconds
     assert stack.cleared == 0
+
+
+@needs_proc
+def test_a_process_under_way_is_not_gone(records: ProcessRecords) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        records.add(process.pid)
+        assert not records.is_gone(process.pid, datetime.now(UTC))
+        process.communicate()
+    assert records.is_gone(process.pid, datetime.now(UTC))
+    records.remove(process.pid)
+    assert not records.is_gone(process.pid, datetime.now(UTC))
+
+
+def test_without_a_folder_to_write_to_nothing_is_recorded_or_proved() -> None:
+    records = ProcessRecords(Path("/dev/null/engines"))
+    records.add(1)
+    assert not records.is_gone(1, datetime.now(UTC))
 
 
 def test_a_process_that_lives_is_seen_without_ps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

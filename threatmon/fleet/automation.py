@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 
 from pulumi.automation import CommandError, PulumiFn, Stack
@@ -34,8 +33,8 @@ class Fleet:
     workspaces: Workspaces
     find: Callable[[Target, InterruptedOperation], str | None] = lambda _, __: None
     """returns the id of what an interrupted creation has made, if it can be found"""
-    stale_after: timedelta = timedelta(hours=1)
-    """age at which a lock of another machine counts as left behind"""
+    say: Callable[[str], object] = lambda _: None
+    """says what an update waits for, while it does"""
     _previewed: dict[str, Previewed] = field(default_factory=dict[str, Previewed])
 
     def preview(self, target: Target) -> StackPreview:
@@ -117,14 +116,18 @@ class Fleet:
         if not all(result.answered for result in found.values()):
             raise ThreatmonError("Nothing was changed: what an interrupted run made, if anything, cannot be looked up.")
         if found:
-            when_unlocked(partial(repair, run, found), stack.cancel, self.stale_after, notes)
+            self._when_unlocked(partial(repair, run, found), stack, notes)
+
+    def _when_unlocked(self, action: Callable[[], object], stack: Stack, notes: list[str]) -> None:
+        records = self.workspaces.engine.records
+        when_unlocked(stack.name, action, stack.cancel, notes, records=records, say=self.say)
 
     def _up(self, stack: Stack, notes: list[str], program: PulumiFn) -> tuple[EventCollector, str | None]:
         """Return what the engine reports of an update, and why it failed if it did."""
         events = EventCollector()
         up = partial(stack.up, program=program, on_event=events, color="never", show_secrets=False)
         try:
-            when_unlocked(up, stack.cancel, self.stale_after, notes)
+            self._when_unlocked(up, stack, notes)
         except CommandError as failure:
             return events, _error(events, failure)
         return events, None

@@ -14,6 +14,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from threatmon.errors import UsageError
+from threatmon.fleet.processes import ProcessRecords
 from threatmon.stacks.engine import ENGINE_VERSION, find_engine, reason
 
 
@@ -35,6 +36,8 @@ class Engine(PulumiCommand):
         version = done.stdout.strip().removeprefix("v")
         # An engine built from source has none; it is taken for the one this project is tested with.
         self.version = VersionInfo.parse(version if VersionInfo.is_valid(version) else ENGINE_VERSION)
+        self.records = ProcessRecords()
+        """the engines that were started here"""
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = Lock()
 
@@ -54,6 +57,7 @@ class Engine(PulumiCommand):
             with subprocess.Popen(  # noqa: S603 - the user's engine
                 command, cwd=cwd, env=environment, stdout=stdout_file, stderr=stderr_file, start_new_session=True
             ) as process:
+                self.records.add(process.pid)
                 with self._lock:
                     self._running.add(process)
                 try:
@@ -61,6 +65,8 @@ class Engine(PulumiCommand):
                 finally:
                     with self._lock:
                         self._running.discard(process)
+            if process.returncode >= 0:  # one that was killed may have left a lock
+                self.records.remove(process.pid)
             stdout, stderr = _text(stdout_file), _text(stderr_file)
         for text, listener in ((stdout, on_output), (stderr, on_error)):
             if listener:

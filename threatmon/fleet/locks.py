@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from pulumi.automation.errors import ConcurrentUpdateError
 
 from threatmon.errors import UsageError
 from threatmon.fleet.engine import engine_message
+from threatmon.fleet.processes import ProcessRecords
 
 _Result = TypeVar("_Result")
 _POLL_SECONDS = 2.0
@@ -48,34 +49,47 @@ def locks(message: str) -> list[Lock]:
 
 
 def when_unlocked(
-    action: Callable[[], _Result], clear: Callable[[], object], stale_after: timedelta, notes: list[str]
+    stack: str,
+    action: Callable[[], _Result],
+    clear: Callable[[], object],
+    notes: list[str],
+    *,
+    records: ProcessRecords,
+    say: Callable[[str], object],
 ) -> _Result:
     """Run the action once the stack is no longer locked, and return its result.
 
-    A lock whose process is gone is cleared, and noted; on another machine a process counts as gone after
-    ``stale_after``. Raises :class:`UsageError` if another machine holds one, or this one for longer than any update
-    takes.
+    A lock is cleared, and noted, only if its process is provably gone on this machine; one whose process lives here is
+    waited for, and named to ``say``. Raises :class:`UsageError` if anybody else holds one, or a process here for longer
+    than any update takes.
     """
     give_up = time.monotonic() + _PATIENCE.total_seconds()
-    host = socket.gethostname()
+    host, named = socket.gethostname(), ""
     while True:
         try:
             return action()
         except ConcurrentUpdateError as refusal:
             held = locks(str(refusal))
             holders = ", ".join(map(str, held)) or engine_message(refusal)
-            oldest = datetime.now(UTC) - stale_after
-            if held and not any(_is_engine(lock.pid) if lock.host == host else lock.since >= oldest for lock in held):
+            if held and all(lock.host == host and records.is_gone(lock.pid, lock.since) for lock in held):
                 clear()
+                for lock in held:
+                    records.remove(lock.pid)
                 notes.append(f"cleared the lock of a run that had ended: {holders}")
-            elif any(lock.host != host for lock in held) or time.monotonic() > give_up:
-                raise UsageError(f"somebody else is updating the stack: {holders}") from None
+            elif time.monotonic() > give_up or any(lock.host != host or not _is_engine(lock.pid) for lock in held):
+                raise UsageError(
+                    f"Stack {stack} is locked: {holders}. If that run has ended, clear the lock: "
+                    f"pulumi cancel --stack {stack} --yes"
+                ) from None
             else:
+                if holders != named:
+                    say(f"{stack}: waiting for {holders}")
+                named = holders
                 time.sleep(_POLL_SECONDS)
 
 
 def _is_engine(pid: int) -> bool:
-    """Say whether the engine's process still runs; another process may have got its id since."""
+    """Say whether a process of that id runs here, and is an engine; worth waiting for, and no proof of anything."""
     if Path("/proc/self").exists():  # containers often have no ps
         name = Path(f"/proc/{pid}/comm")
         return name.exists() and "pulumi" in name.read_text(encoding="utf-8")

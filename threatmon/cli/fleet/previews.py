@@ -1,7 +1,6 @@
 """Previews of many stacks in parallel, with progress, for the commands that need them."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -28,7 +27,7 @@ Role = Annotated[
 PARALLEL = 4
 
 
-def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) -> Fleet:
+def fleet_with(role: str | None) -> Fleet:
     """Return the project's stacks, reached with the credentials of that role, or else with this process's own."""
     workspaces = Workspaces(Engine(), lambda target: roles.environment(target, role) if role else {})
     return Fleet(
@@ -36,7 +35,7 @@ def fleet_with(role: str | None, stale_after: timedelta = timedelta(hours=1)) ->
         lambda target, operation: made.find(
             lambda: roles.connected(target, role), target.stack, operation.type, operation.name
         ),
-        stale_after,
+        progress.say,
     )
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from threading import Event
 from typing import Annotated, Literal
@@ -43,12 +42,6 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
         typer.Option("--allow", metavar="KIND", help=f"A kind of danger to allow: {', '.join(KINDS)}."),
     ] = None,
     role: Role = None,
-    stale_after: Annotated[
-        int,
-        typer.Option(
-            "--stale-after", min=1, metavar="MINUTES", help="Clear another machine's lock if it is older than this."
-        ),
-    ] = 60,
     yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
     output: Annotated[
         Literal["text", "json"],
@@ -74,7 +67,7 @@ def up(  # noqa: PLR0913, PLR0917 - options of the command line
     if not targets:
         log.finished([])
         return
-    fleet = fleet_with(role, timedelta(minutes=stale_after))
+    fleet = fleet_with(role)
     previews = preview_all("Previewed", fleet.preview, fleet, list(targets.values()), parallel)
     log.previewed(previews + fleet.without_file())
     unreadable = [preview for preview in previews if fleet.is_unreadable(preview.stack)]
